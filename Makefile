@@ -1,0 +1,70 @@
+# Muster: one non-recursive makefile; each variant builds into its own folder under build/.
+#   make [VARIANT=release|debug|asan|tsan|fuzz] [CC=gcc|clang-14]
+
+VARIANT ?= release
+CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
+CXX     := $(if $(findstring clang,$(CC)),clang++-14,g++)
+OUT     := build/$(VARIANT)
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Werror
+CWARN := -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wformat=2 -Wpointer-arith -Wwrite-strings
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -ftrivial-auto-var-init=zero -fPIE
+CPPFLAGS := -I. -D_GNU_SOURCE -MMD -MP
+
+flags_release := -O2 -g -D_FORTIFY_SOURCE=2 $(HARDEN) -fno-omit-frame-pointer
+flags_debug   := -O0 -g3 $(HARDEN)
+flags_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+flags_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+flags_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+VFLAGS  := $(flags_$(VARIANT))
+
+CFLAGS   := -std=c17 $(WARN) $(CWARN) $(VFLAGS) -pthread
+CXXFLAGS := -std=c++17 -fno-exceptions -fno-rtti $(WARN) $(VFLAGS) -pthread -I/usr/include/postgresql
+LDFLAGS  := $(VFLAGS) -pthread $(if $(filter release debug,$(VARIANT)),-pie -Wl,-z,relro,-z,now)
+LDLIBS   := -lsimdjson -lpcre2-8 -lpq -lrdkafka -lmicrohttpd -lsodium -lzstd -lz -lyaml -ljansson -lsmartcols -lm
+ifeq ($(VARIANT),release)
+CPPFLAGS += -DMUSTER_JEMALLOC
+LDLIBS   += -ljemalloc
+endif
+CPPFLAGS += -I/usr/include/postgresql
+
+SRC_C   := $(sort $(wildcard engine/*/*.c rules/*/*.c connectors/*/*.c bench/*.c))
+SRC_CXX := $(sort $(wildcard connectors/*/*.cc))
+MAIN_C  := engine/cli/main.c
+LIB_OBJ := $(patsubst %.c,$(OUT)/%.o,$(filter-out $(MAIN_C),$(SRC_C))) $(patsubst %.cc,$(OUT)/%.o,$(SRC_CXX))
+
+.PHONY: all
+all: $(OUT)/muster
+
+$(OUT)/muster: $(OUT)/engine/cli/main.o $(OUT)/libmuster.a
+	$(CXX) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
+	@if [ $(VARIANT) = release ]; then ln -sf release/muster build/muster; fi
+
+$(OUT)/libmuster.a: $(LIB_OBJ)
+	rm -f $@; ar rcs $@ $^
+
+$(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(OUT)/%.o: %.cc
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c -o $@ $<
+
+# Unit tests: one Criterion program per file of tests/unit (tests/unit/AREA/NAME.c -> build/VARIANT/tests/unit/AREA/NAME);
+# plain programs (threads, models) are tests/simulation/*.c, ending with the line "N passed, N failed".
+UNIT     := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*/*.c))
+SIMULATE := $(patsubst %.c,$(OUT)/%,$(wildcard tests/simulation/*.c))
+
+$(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libmuster.a
+	$(CXX) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
+
+$(OUT)/tests/simulation/%: $(OUT)/tests/simulation/%.o $(OUT)/libmuster.a
+	$(CXX) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
+
+.PHONY: clean
+clean:
+	rm -rf build
+
+.SECONDARY:
+-include $(shell find build/$(VARIANT) -name '*.d' 2>/dev/null)

@@ -1,0 +1,37 @@
+/* The decode seam: bytes of one message to an event or a rejection. Implemented by connectors/json.
+ *
+ * A decoder belongs to one worker (it owns a parser and a padded copy buffer). Slices of the event
+ * point into `arena`. Hashes are computed with `hash_key` (SipHash-2-4-128). */
+#ifndef ENGINE_MODEL_DECODE_H
+#define ENGINE_MODEL_DECODE_H
+
+#include "engine/base/arena.h"
+#include "engine/model/event.h"
+#include "engine/model/money.h"
+#include "engine/model/reject.h"
+
+struct message {
+    struct slice body;
+    struct slice source;     /* configured for the topic; empty in files: then the body names it */
+    struct position position;
+    int64_t broker_ms;       /* MISSING_I64 when there is none */
+};
+
+struct decode_settings {
+    const struct rates *rates;
+    size_t message_bytes_max;     /* 64 KiB by default */
+    int64_t future_ms_max;        /* 5 minutes */
+    unsigned char hash_key[16];
+};
+
+enum { REJECT_FIELD_MAX = 64 };
+
+struct decoder;
+struct decoder *decoder_new(const struct decode_settings *settings);
+void decoder_free(struct decoder *decoder);
+/* REJECT_NONE: event is filled (own's part zeroed, text masks zero). Else `field` names the JSON path
+ * (in arena, "" for the whole message). event.body is a copy of message.body in arena when copy_body. */
+enum reject_reason decoder_decode(struct decoder *decoder, const struct message *message, struct arena *arena,
+                                  struct event *event, struct slice *field);
+
+#endif

@@ -1,0 +1,55 @@
+/* The log is the recorded stream: accepted events in sequence order, sealed by a key per day.
+ *
+ * Folder: segments `YYYY-MM-DD-FIRSTSEQ.log`, one or more per day, of zstd blocks (sealed with
+ * XChaCha20-Poly1305 under the day's key) with an index by sequence at the end of each block chain;
+ * day keys `YYYY-MM-DD.key` in a folder outside the log, wrapped by the key in master_key_file.
+ * A record has a kind; the decoder on replay gets the same bytes, source and position as the first
+ * time. Written by one thread; read by replay, explain and recovery. */
+#ifndef ENGINE_STATE_LOG_H
+#define ENGINE_STATE_LOG_H
+
+#include "engine/base/error.h"
+#include "engine/model/event.h"
+
+enum log_kind { LOG_EVENT = 1, LOG_JOINED = 2, LOG_FACT = 3, LOG_SWAP = 4 };
+
+struct log_record {
+    enum log_kind kind;
+    uint64_t seq;
+    int64_t broker_ms;       /* MISSING_I64 when the source has none */
+    struct slice source;
+    struct slice topic;
+    int32_t partition;
+    int64_t offset;
+    struct slice body;       /* the event's JSON */
+};
+
+struct log_settings {
+    const char *dir;
+    const char *key_dir;
+    const char *master_key_file; /* 32 bytes, mode 0600; made at first use when absent */
+    size_t block_bytes;          /* of records before compression; 256 KiB */
+};
+
+struct log_writer;
+/* Opens for append; cuts a torn block at the end off. */
+struct log_writer *log_writer_open(const struct log_settings *settings, struct error *err) must_check;
+uint64_t log_writer_last_seq(const struct log_writer *log);  /* 0 when empty */
+/* Removes every record with seq > last: at start, back to the last journal row. */
+bool log_writer_cut(struct log_writer *log, uint64_t last_seq, struct error *err) must_check;
+/* seq must rise. The day is that of broker_ms, else of the event time the caller passes. */
+bool log_writer_add(struct log_writer *log, const struct log_record *record, int64_t day_ms, struct error *err) must_check;
+/* Writes out the open block; with sync also fsyncs. Called at every batch end / before checkpoints. */
+bool log_writer_flush(struct log_writer *log, bool sync, struct error *err) must_check;
+void log_writer_close(struct log_writer *log);
+
+struct log_reader;
+struct log_reader *log_reader_open(const struct log_settings *settings, uint64_t from_seq, struct error *err) must_check;
+/* 1: a record (slices valid until the next call); 0: end; -1: err. */
+int log_reader_next(struct log_reader *log, struct log_record *record, struct error *err) must_check;
+void log_reader_close(struct log_reader *log);
+
+/* Destroys the keys (and segments) of days before `day` (local UTC day number). Returns how many, or -1. */
+int log_expire(const struct log_settings *settings, int32_t day, struct error *err) must_check;
+
+#endif

@@ -1,0 +1,169 @@
+/* State is what the engine remembers between events: 256 virtual shards, each a slab with its
+ * identities, its repeats, its keys with their clocks, windows and memories, and its scores.
+ *
+ * The layout (what keys keep) comes from the program through engine/stream; state knows no rules.
+ * Every function that takes a shard is called by that shard's owner of the moment only. Reading
+ * another shard's identities (state_ident_*) is allowed in phases in which nobody interns. */
+#ifndef ENGINE_STATE_STATE_H
+#define ENGINE_STATE_STATE_H
+
+#include "engine/base/error.h"
+#include "engine/model/event.h"
+#include "engine/state/slab.h"
+
+enum { STATE_KEY_MAX = 4, STATE_EXTRA_MAX = 4, STATE_KEEP_MAX = 8 };
+
+/* --- layout --- */
+enum window_fn { WINDOW_COUNT, WINDOW_SUM, WINDOW_DISTINCT };
+/* Columns of a record: amount, sender, receiver, other (the end that is not the key), extras. */
+enum window_column { WINDOW_AMOUNT, WINDOW_SENDER, WINDOW_RECEIVER, WINDOW_OTHER, WINDOW_EXTRA };
+
+struct aggregate_layout {
+    uint64_t hash;
+    uint8_t fn, column;
+};
+struct window_layout {
+    uint64_t hash;           /* of the stream's definition */
+    int64_t keep_ms;         /* widest span of its aggregates plus lateness: records older than the
+                                key's newest time in this window minus this may go */
+    uint8_t extra_count;
+    uint16_t aggregate_count;
+    const struct aggregate_layout *aggregate;
+};
+struct memory_layout {
+    uint64_t hash;
+    int64_t for_ms;
+    uint8_t keep_count;
+};
+struct keyspace_layout {
+    uint64_t hash;
+    uint8_t width;           /* words of the key, 1..4 */
+    uint16_t clock_count;
+    const uint64_t *clock_hash;
+    uint16_t window_count;
+    const struct window_layout *window;
+    uint16_t memory_count;
+    const struct memory_layout *memory;
+    int64_t widest_ms;       /* widest span of its windows and memories */
+};
+struct state_layout {
+    uint16_t keyspace_count;
+    const struct keyspace_layout *keyspace;
+    int64_t lateness_ms;
+    int64_t dedup_ms;        /* how long (source, id) is remembered: 3 days */
+    size_t shard_bytes_max;  /* bound of one shard's slab */
+};
+
+struct state;
+struct shard;  /* one virtual shard */
+
+/* The layout is copied. `key` seeds SipHash: random for a new state, the old one after a restart. */
+struct state *state_new(const struct state_layout *layout, const unsigned char key[16], struct error *err) must_check;
+void state_free(struct state *state);
+struct shard *state_shard(struct state *state, uint32_t index);
+struct slab *shard_slab(struct shard *shard);
+const unsigned char *state_hash_key(const struct state *state); /* 16 bytes */
+
+/* Statistics for metrics and `make bench`. */
+struct state_stats {
+    uint64_t bytes_used, bytes_resident, refused;
+    uint64_t identities, dedup_entries, keys, records, memories;
+    uint64_t identity_bytes, dedup_bytes, key_bytes, record_bytes;
+};
+void state_stats(struct state *state, struct state_stats *out);
+
+/* --- identity: outside text to dense ids (engine/state/ident.c) --- */
+/* Interns in the shard hash.lo & 255 (which must be this one). New ids rise in call order.
+ * lists: which lists the text is on (bit i = list i), asked only for new ids.
+ * ENTITY_MISSING when the shard is full. */
+typedef uint64_t (*list_lookup_fn)(const void *context, enum entity_kind kind, struct slice text);
+entity_id ident_intern(struct shard *shard, enum entity_kind kind, struct slice text, struct hash128 hash,
+                       list_lookup_fn lookup, const void *context);
+struct slice ident_text(const struct state *state, entity_id id); /* valid until the shard changes */
+uint64_t ident_lists(const struct state *state, entity_id id);
+/* After a list changed: asks lookup again for every identity of the shard. */
+void ident_relist(struct shard *shard, list_lookup_fn lookup, const void *context);
+
+/* --- repeats and second reports (engine/state/dedup.c) --- */
+enum dedup_verdict { DEDUP_NEW, DEDUP_REPEAT, DEDUP_CONFLICT };
+/* Shard id_hash.lo & 255. Remembers new ones until time_ms falls dedup_ms behind the shard's newest.
+ * Which event is first is decided by call order (sequence order). */
+enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, struct hash128 body_hash, int64_t time_ms);
+
+/* Second reports: shard join_hash.lo & 255. First call with a join hash (within dedup_ms) remembers
+ * the refs it named (ref_hash per enum event_ref, zero = not named) and its source hash, and returns
+ * false. A later call returns true with same = bits of refs named with equal value before; refs it
+ * names newly are remembered too, so a third report adds only what both did not name. */
+bool join_check(struct shard *shard, struct hash128 join_hash, const struct hash128 ref_hash[REF_COUNT],
+                int64_t time_ms, uint32_t *same);
+
+/* --- keys: clocks, windows, memories (engine/state/cell.c, window.c, memory.c) --- */
+struct cell;   /* one key's state; a pointer into the slab, stable while the cell lives */
+
+static inline uint32_t key_shard(const uint32_t *key, uint8_t width)
+{
+    if (width == 1)
+        return key[0] & (SHARD_COUNT - 1); /* an entity's own shard */
+    uint64_t mix = 0;
+    for (int i = 0; i < width; i++)
+        mix = (mix ^ key[i]) * 0x9E3779B97F4A7C15u;
+    return (uint32_t)(mix >> 56);
+}
+
+/* NULL when absent (find) or when the shard is full (get). */
+struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *key);
+struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key);
+/* A hint ahead of cell_find/get: brings the slot of the hash table into the cache. */
+void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
+
+/* The clock of RULES 2: raises it to time_ms where that is later and returns it. */
+int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t clock, int64_t time_ms);
+/* INT64_MIN when never raised. */
+int64_t clock_read(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t clock);
+
+/* One event of a stream, as one key remembers it. */
+struct record {
+    int64_t time_ms;
+    uint64_t seq;
+    int64_t amount;           /* base minor units, MISSING_I64 when unknown */
+    entity_id sender, receiver;
+    int64_t extra[STATE_EXTRA_MAX]; /* window_layout.extra_count of them; MISSING_I64 when missing */
+};
+
+/* Adds a record at its own place in (time, seq) order; late ones are inserted. `key_is_receiver`
+ * tells which end is "other". false when the shard is full (counted). */
+bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window,
+                const struct record *record, bool key_is_receiver);
+
+/* The aggregate's value over the records with time > floor_ms. floor_ms never falls for one
+ * (cell, aggregate) while in normal use; where it does, the ring is scanned: the definition wins.
+ * Count and distinct: >= 0. Sum: 128 bits. Missing columns are skipped (count counts records).
+ * Empty cell or window: 0. Not const: it advances its tail (edits the slab). */
+__int128 window_value(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window,
+                      uint16_t aggregate, int64_t floor_ms);
+
+/* Walks records with time > floor_ms, newest (time, seq) first, until visit returns false. */
+typedef bool (*record_visit_fn)(void *context, const struct record *record, bool key_is_receiver);
+void window_walk(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window,
+                 int64_t floor_ms, record_visit_fn visit, void *context);
+
+/* Memory: keeps the record with the greatest (time, seq). */
+struct memory_record {
+    int64_t time_ms;
+    uint64_t seq;
+    int64_t keep[STATE_KEEP_MAX]; /* MISSING_I64 when missing */
+};
+void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct memory_record *record);
+bool memory_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory, struct memory_record *out);
+
+/* Drops keys whose newest record is older than horizon_ms minus the keyspace's widest span
+ * (horizon: the slowest partition's newest time minus lateness: RULES 3), and expired repeats.
+ * Called at batch ends for a few shards at a time. Returns keys dropped. */
+uint64_t shard_sweep(struct shard *shard, int64_t horizon_ms);
+
+/* --- restart --- */
+/* After slabs were restored: rebuilds what is derived, and remaps clocks, windows and memories by
+ * the hashes in `old` to this layout: equal hashes keep their state, others are dropped. */
+bool state_adopt(struct state *state, const struct state_layout *old, struct error *err) must_check;
+
+#endif

@@ -1,0 +1,52 @@
+/* The step function: a batch of sequenced events in, hits, alert revisions and rejections out.
+ *
+ * run, replay, rule tests, back-tests and benchmarks all call this; it knows neither Kafka nor SQL
+ * nor files, reads no clock, and gives byte-identical output for any number of workers and any cut
+ * of the sequence into batches. Phases (DESIGN): decode, own, strata, decide; barriers between. */
+#ifndef ENGINE_STREAM_STEP_H
+#define ENGINE_STREAM_STEP_H
+
+#include "engine/base/arena.h"
+#include "engine/model/decode.h"
+#include "engine/model/hit.h"
+#include "engine/state/state.h"
+#include "rules/lang/program.h"
+
+struct crew; /* the workers: engine/stream/crew.h */
+
+struct step_settings {
+    int64_t lateness_ms;      /* 24 h */
+    int64_t dedup_ms;         /* 3 days */
+    size_t shard_bytes_max;
+    uint32_t partition_max;   /* 128 */
+    uint32_t inline_below;    /* batches smaller than this run on the calling thread: 256 */
+};
+
+struct step;
+
+/* hash_key: 16 bytes, any; results do not depend on it. The program and crew outlive the step. */
+struct step *step_new(const struct program *program, const struct step_settings *settings, struct crew *crew,
+                      const unsigned char hash_key[16], struct error *err) must_check;
+void step_free(struct step *step);
+
+/* Runs one batch: events[i].outcome is OUTCOME_REJECTED for those that decode refused (skipped),
+ * others have seq rising. Output lives in the step's own arena until the next call. `count` may
+ * be anything from 0. text masks are filled already (step_match_texts, from the decoders). */
+void step_run(struct step *step, struct event *events, uint32_t count, struct output *out);
+
+/* Fills event->text_true/text_unknown; called by decode workers, one scratch per worker. */
+struct text_scratch;
+void step_match_texts(const struct program *program, struct text_scratch *scratch, struct event *event);
+
+struct state *step_state(struct step *step);
+/* For the checkpoint: the step's own words (partition times …) as bytes; restore takes them back. */
+void step_save_extra(const struct step *step, struct arena *arena, struct slice *extra);
+bool step_restore(struct step *step, struct state *state, struct slice extra, struct error *err) must_check;
+/* A digest of everything that can influence later results, the same wherever the state came from. */
+void step_digest(struct step *step, unsigned char digest[32]);
+
+/* Nanoseconds spent per phase since the last call (monotonic clock), for bench and metrics. */
+enum step_phase { PHASE_OWN, PHASE_ROUTE, PHASE_VISIT, PHASE_DECIDE, PHASE_COUNT };
+void step_phase_ns(struct step *step, uint64_t ns[PHASE_COUNT]);
+
+#endif

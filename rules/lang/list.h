@@ -1,0 +1,27 @@
+/* A list is a named set of accounts, parties, countries, merchant categories, corridors …, from a
+ * CSV file beside the rules; immutable once loaded.
+ *
+ * The first column holds the value (for mcc also ranges 3501-3999; for corridor KE->SO); other
+ * columns are for people. '#' comments and one header line. Untrusted: bounded size. */
+#ifndef RULES_LANG_LIST_H
+#define RULES_LANG_LIST_H
+
+#include "engine/base/arena.h"
+#include "engine/base/error.h"
+#include "rules/lang/program.h"
+
+struct list;
+/* NULL: message says what is wrong, line is 1-based or 0. */
+struct list *list_load(struct slice name, enum value_type of, const char *path, char message[256], uint32_t *line);
+/* An empty list of that type, for tests to fill. */
+struct list *list_new(struct slice name, enum value_type of);
+bool list_add_text(struct list *list, struct slice text);
+void list_free(struct list *list);
+struct slice list_name(const struct list *list);
+enum value_type list_type(const struct list *list);
+uint32_t list_count(const struct list *list);
+bool list_has_number(const struct list *list, int64_t number); /* country, mcc, corridor, purpose, currency */
+bool list_has_text(const struct list *list, struct slice text);/* entities */
+void list_hash(const struct list *list, unsigned char out[32]);
+
+#endif

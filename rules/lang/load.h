@@ -1,0 +1,27 @@
+/* Loads a rule set: a folder of *.rules files (and their lists) into a program, or diagnostics.
+ *
+ * The whole front in one call: read, lex, parse, check, compile. All errors at once, in line order
+ * per file. Used by run, replay, rules check, rules test. Untrusted input: bounds in limit.h. */
+#ifndef RULES_LANG_LOAD_H
+#define RULES_LANG_LOAD_H
+
+#include "engine/base/error.h"
+#include "rules/lang/program.h"
+
+struct diagnostics; /* rules/lang/diagnostic.h */
+
+struct load_options {
+    bool for_tests;        /* keep draft and shadow rules as live ones (RULES 26: tests run any but retired) */
+    int32_t today;         /* day number for "list past its age" and "exception about to end" warnings; 0: none */
+};
+
+/* NULL when there are errors (in diagnostics) or the world failed (err.class set). Warnings too go
+ * to diagnostics. The program is freed by program_free. */
+struct program *program_load(const char *dir, const struct load_options *options,
+                             struct diagnostics *diagnostics, struct error *err) must_check;
+void program_free(struct program *program);
+
+/* Which lists hold the text (bit i = program.list[i]), for ident_intern. */
+uint64_t program_list_lookup(const void *program, enum entity_kind kind, struct slice text);
+
+#endif

@@ -1,0 +1,267 @@
+/* A program is a checked rule set in the form the engine runs: immutable, shared by all threads.
+ *
+ * Made by rules/lang/compile.c, owned by whoever called program_load, freed by program_free.
+ * It knows nothing of state or threads: it says which keys exist, which streams, memories and
+ * aggregates each key keeps, what each rule reads and in which stratum everything runs.
+ * engine/stream binds it to state and calls rules/lang/eval.h with the values it asks for.
+ *
+ * Strata (DESIGN, phase 5): a memory, stream or rule is in stratum 0 if its key, filter and kept
+ * fields read only the event and lists, else one above the highest stratum of the memories it
+ * reads; at most STRATUM_MAX; a cycle is a compile error. `READ` of a memory happens in the
+ * memory's own stratum, strictly before this event's update of it. */
+#ifndef RULES_LANG_PROGRAM_H
+#define RULES_LANG_PROGRAM_H
+
+#include "engine/base/slice.h"
+#include "engine/model/event.h"
+#include "engine/model/hit.h"
+#include "engine/model/zone.h"
+
+enum {
+    STRATUM_MAX = 4,
+    KEY_WIDTH_MAX = 4,
+    RULE_INPUT_MAX = 32,   /* aggregates one rule may read */
+    MEMORY_KEEP_MAX = 8,
+    STREAM_EXTRA_MAX = 4,
+    EXPR_NODE_MAX = 256,   /* nodes of one expression or rule body */
+    READ_TIME = 255,       /* OPCODE MEMORY, c: the record's own time */
+};
+
+enum value_type {
+#define TYPE(name, says) TYPE_##name,
+#include "rules/lang/value_type.def"
+#undef TYPE
+    TYPE_COUNT_OF_TYPES
+};
+
+enum field {
+#define FIELD(name, word, type, help) FIELD_##name,
+#include "rules/lang/field.def"
+#undef FIELD
+    FIELD_COUNT
+};
+
+enum opcode {
+#define OPCODE(name, says) OP_##name,
+#include "rules/lang/opcode.def"
+#undef OPCODE
+    OP_COUNT
+};
+
+struct value {
+    int64_t number;
+    bool known;
+};
+
+/* One node; its value is stored under its own index. Nodes stand in evaluation order. */
+struct node {
+    uint8_t op;      /* enum opcode */
+    uint8_t type;    /* enum value_type of the result */
+    uint16_t a, b, c;
+    int64_t imm;
+};
+
+struct expr {
+    const struct node *node; /* count nodes; operands index from 0 within this expression */
+    uint16_t count;          /* 0: no expression, always true */
+    uint16_t root;
+};
+
+/* What a key is made of. Single keys visit one key per distinct value of their two sides. */
+enum key_form {
+    KEY_TRANSFER,  /* no state: the event alone */
+    KEY_ACCOUNT,   /* sender, receiver: each distinct value once */
+    KEY_PAIR,      /* (sender, receiver) */
+    KEY_COMPOSITE, /* listed fields or memory fields; only if all are known */
+};
+
+/* An element of a composite key: a one-value expression over the event and the slots. */
+struct keyspace {
+    enum key_form form;
+    uint8_t width;                            /* key words: 1, 2 or the number of elements */
+    struct expr element[KEY_WIDTH_MAX];       /* KEY_COMPOSITE only */
+    enum value_type type[KEY_WIDTH_MAX];
+    uint32_t joined_refs;                     /* bits of enum event_ref that name this key (RULES 7) */
+    uint8_t stratum;                          /* composite: lowest stratum in which the key is known */
+    uint64_t hash;                            /* of the definition: checkpoint sections carry it */
+    const char *label;                        /* "account", "receiver, sender.wage.employer" */
+};
+
+enum stream_flow { STREAM_IN, STREAM_OUT, STREAM_TRANSFERS, STREAM_REFUNDS, STREAM_REVERSALS };
+
+/* Equal (keyspace, flow, filter) is one stream, however many rules read it. A record of it keeps
+ * time, seq, amount, sender, receiver and the extra fields that some rule asks for. */
+struct stream {
+    uint16_t keyspace;
+    uint8_t flow;            /* enum stream_flow */
+    uint8_t stratum;
+    struct expr filter;      /* of the event, evaluated once per event and side */
+    uint8_t extra_count;
+    uint8_t extra[STREAM_EXTRA_MAX]; /* enum field */
+    bool side_relative;      /* the filter or an extra reads account/other: evaluate per side */
+    int64_t keep_ms;         /* widest span any aggregate uses, in ms (calendar days rounded up) */
+    uint64_t hash;
+    const char *label;       /* the source text of the let that first made it, for people */
+};
+
+enum aggregate_fn { AGGREGATE_COUNT, AGGREGATE_SUM, AGGREGATE_DISTINCT };
+
+/* The columns of a stream's record that aggregates read. */
+enum { COLUMN_AMOUNT, COLUMN_SENDER, COLUMN_RECEIVER, COLUMN_OTHER /* by side */, COLUMN_EXTRA /* + i */ };
+
+/* A clock is shared by the rules of one keyspace that read the same set of streams: RULES 2. */
+struct clock_def {
+    uint16_t keyspace;
+    uint64_t hash;
+};
+
+struct aggregate {
+    uint16_t stream;
+    uint16_t clock;
+    uint8_t fn;       /* enum aggregate_fn */
+    uint8_t column;   /* COLUMN_…; unused for count */
+    int64_t span_ms;  /* window (clock - span, clock]; used when days is 0 */
+    int32_t days;     /* above 30 days: whole calendar days of the zone, today and days - 1 before */
+    uint64_t hash;
+};
+
+struct memory {
+    struct slice name;
+    uint16_t keyspace;       /* KEY_ACCOUNT or KEY_PAIR */
+    uint8_t flow;            /* enum stream_flow of its source */
+    uint8_t stratum;
+    struct expr filter;
+    uint8_t keep_count;
+    struct slice keep_name[MEMORY_KEEP_MAX];
+    struct expr keep[MEMORY_KEEP_MAX];
+    enum value_type keep_type[MEMORY_KEEP_MAX];
+    int64_t for_ms;          /* known while 0 <= t(e) - t(record) < for_ms */
+    uint64_t hash;
+};
+
+/* Something on an event asks what a memory held for one of the event's own keys: one slot per read.
+ * Slot values: READ_TIME's value first (index 0), then keep_count values. */
+struct memory_read {
+    uint16_t memory;
+    uint8_t ref;             /* enum event_ref of the key, REF_COUNT for the pair */
+    uint16_t slot;           /* first value in the event's slot row */
+};
+
+struct subject_def {         /* one `points N to X as ROLE` */
+    int32_t points;
+    enum role role;
+    uint8_t each;            /* 0: one subject from `node`; 1: each FIELD of SOURCE */
+    uint16_t node;           /* of the rule's body: the entity */
+    enum value_type type;    /* TYPE_ACCOUNT or TYPE_PARTY */
+    uint16_t stream;         /* each: the stream to walk */
+    uint8_t column;          /* each: COLUMN_… of the entity */
+    int64_t span_ms;         /* each: widest window this rule uses on that stream */
+    int32_t days;
+};
+
+struct say_part {            /* literal text, then a value (node of the body) unless last */
+    struct slice text;
+    bool has_value;
+    uint16_t node;
+    enum value_type type;
+};
+
+struct except_def {
+    struct expr condition;   /* over the event, key and lists; INPUTs as in the rule's body */
+    int32_t until_day;       /* local days since 1970-01-01; holds while the event's day <= it */
+    struct slice because, by;
+};
+
+struct let_def {
+    struct slice name;
+    uint16_t node;           /* of the rule's body */
+    enum value_type type;
+    int16_t stream;          /* stream of the aggregate it names, or -1 */
+    int64_t span_ms;         /* its window, for evidence */
+    int32_t days;
+};
+
+enum rule_status { RULE_DRAFT, RULE_SHADOW, RULE_LIVE, RULE_RETIRED };
+
+struct rule {
+    struct slice id;         /* "WAGE-02" */
+    struct slice title, why, owner, source;
+    uint32_t version;
+    enum rule_status status;
+    uint16_t typology;
+    uint16_t family;         /* index into program.family */
+    uint8_t evidence;        /* bit 0 act, 1 means, 2 purpose */
+    uint16_t keyspace;
+    struct slice key_name[KEY_WIDTH_MAX]; /* alias, or the field as written */
+    uint8_t stratum;
+    uint16_t clock;          /* unused for KEY_TRANSFER */
+    bool touched_by_all;     /* `when` reads event fields directly: every settled event of the key */
+    uint16_t stream_count;
+    const uint16_t *stream;  /* streams whose update evaluates the rule */
+    uint16_t input_count;
+    const uint16_t *input;   /* aggregates, in the order of OP_INPUT's imm */
+    struct expr body;        /* nodes of when, lets, points, say; root is `when` */
+    uint16_t when_count;     /* nodes [0, when_count) suffice to judge `when` */
+    uint8_t let_count;
+    const struct let_def *let;
+    uint8_t subject_count;
+    const struct subject_def *subject;
+    uint8_t say_count;
+    const struct say_part *say;
+    uint8_t except_count;
+    const struct except_def *except;
+    int64_t once_ms;         /* 0: no `once per` */
+    uint64_t hash;
+};
+
+struct typology {
+    struct slice name, title, offence; /* offence: "trafficking" … */
+    int32_t alert_points;
+    uint16_t indicators_least, families_least;
+    int16_t including_family; /* -1: none */
+    bool urgent;
+    int64_t half_life_ms;     /* 0: no decay; the episode then ends after 90d */
+    int32_t family_cap;       /* points; 0: none */
+};
+
+struct family {
+    struct slice name;        /* one of the closed set of twelve */
+};
+
+struct list;                  /* rules/lang/list.h */
+struct text;                  /* rules/lang/text.h */
+
+struct program {
+    struct slice name;        /* of the rule set */
+    uint8_t hash[32];         /* BLAKE2b of sources, lists and the PCRE2 mode: its identity */
+    const struct zone *zone;
+    currency_code base;
+    uint8_t stratum_count;
+    uint16_t keyspace_count;
+    const struct keyspace *keyspace;
+    uint16_t stream_count;
+    const struct stream *stream;
+    uint16_t clock_count;
+    const struct clock_def *clock;
+    uint16_t aggregate_count;
+    const struct aggregate *aggregate;
+    uint16_t memory_count;
+    const struct memory *memory;
+    uint16_t read_count;
+    const struct memory_read *read;
+    uint16_t slot_count;      /* values per event */
+    uint16_t rule_count;
+    const struct rule *rule;  /* in byte order of id; draft and retired ones are not in it,
+                                 except when loaded for tests */
+    uint16_t typology_count;
+    const struct typology *typology; /* in byte order of name */
+    uint16_t family_count;
+    const struct family *family;
+    uint16_t list_count;
+    struct list *const *list;
+    uint16_t text_count;      /* at most 64 */
+    struct text *const *text;
+    int64_t widest_ms;        /* the widest span any stream or memory needs */
+};
+
+#endif
