@@ -29,10 +29,13 @@ struct step *step_new(const struct program *program, const struct step_settings 
                       const unsigned char hash_key[16], struct error *err) must_check;
 void step_free(struct step *step);
 
-/* Runs one batch: events[i].outcome is OUTCOME_REJECTED for those that decode refused (skipped),
- * others have seq rising. Output lives in the step's own arena until the next call. `count` may
- * be anything from 0. text masks are filled already (step_match_texts, from the decoders). */
-void step_run(struct step *step, struct event *events, uint32_t count, struct output *out);
+/* Runs one batch. Events stand in sequence order with seq rising; none is one that decode refused.
+ * The step sets each event's own part, outcome and reject_reason. Output, with copies of all texts it
+ * needs, is allocated in `arena`, so that a sink thread may keep it while the next batch runs; the
+ * events and their texts may go as soon as step_run returns. `count` may be anything from 0. Text
+ * masks are filled already (step_match_texts, called by whoever decodes). out->rejection holds what
+ * the step itself refuses (ID_REUSED); decode's own rejections are the caller's to add. */
+void step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out);
 
 /* Fills event->text_true/text_unknown; called by decode workers, one scratch per worker. */
 struct text_scratch;

@@ -1,0 +1,93 @@
+/* The seams: where the engine meets the world. Connectors fill these tables of functions; the
+ * pipeline (engine/stream/pipeline.h) calls them; tests put their own behind them.
+ *
+ * Threads: a source is called by the source thread only, a sink by the sink thread only. */
+#ifndef ENGINE_MODEL_SEAM_H
+#define ENGINE_MODEL_SEAM_H
+
+#include "engine/base/arena.h"
+#include "engine/base/error.h"
+#include "engine/model/decode.h"
+#include "engine/model/hit.h"
+
+enum { TOPIC_NAME_MAX = 250, SOURCE_NAME_MAX = 64, PARTITION_MAX = 1024 };
+
+/* The run's partitions: struct position.partition indexes it. Order by (topic, number); fixed for a run. */
+struct partition {
+    char topic[TOPIC_NAME_MAX]; /* a file's name in replay */
+    int32_t number;
+    char source[SOURCE_NAME_MAX]; /* the bank configured for the topic; "" where the body names it */
+};
+struct partition_table {
+    uint32_t count;
+    struct partition *partition;
+};
+
+/* Offsets [first, next) of one partition that an intake block took. */
+struct journal_range {
+    uint32_t partition;
+    int64_t first, next;
+};
+
+/* One intake block as the journal keeps it: replaying these ranges in this order of blocks gives
+ * the same sequence. Blocks are numbered from 1. first_seq..last_seq: sequence numbers given out
+ * in the block (first_seq = last_seq + 1 when none). */
+struct journal_block {
+    uint64_t block;
+    uint64_t first_seq, last_seq;
+    uint32_t range_count;
+    const struct journal_range *range; /* only partitions that moved, rising index */
+};
+
+/* --- source --- */
+struct source {
+    void *self;
+    const struct partition_table *partitions;
+    /* Sets where reading begins: next[i] per partition (-1: the log's beginning). Before any poll. */
+    bool (*seek)(void *self, const int64_t *next, struct error *err);
+    /* Collects up to max messages or what came within wait_ms; bodies are copied into arena.
+     * Per partition in offset order. *count may be 0. */
+    bool (*poll)(void *self, uint32_t wait_ms, struct arena *arena, struct message *messages, uint32_t max,
+                 uint32_t *count, struct error *err);
+    /* Reads exactly [first, next) of one partition (recovery); false with ERROR_FATAL when the broker
+     * no longer has them. Offsets missing inside are legal gaps. */
+    bool (*read_range)(void *self, const struct journal_range *range, struct arena *arena,
+                       struct message **messages, uint32_t *count, struct error *err);
+    /* True at the end of a bounded source (files); Kafka never ends. */
+    bool (*ended)(void *self);
+    void (*close)(void *self);
+};
+
+/* --- sink --- */
+struct commit_block {
+    struct journal_block journal;
+    const struct output *output;     /* of the step for this block */
+    const struct rejection *rejection; /* decode's own, in position order */
+    uint32_t rejection_count;
+};
+
+/* What PostgreSQL knew when the lease was won. */
+struct sink_start {
+    uint64_t block;          /* last journal block, 0 at first start */
+    uint64_t seq;            /* last sequence number of that block */
+    int64_t *next;           /* per partition of the table: the stored position, -1 where none */
+};
+
+struct sink {
+    void *self;
+    /* Takes the lease (waits for an older holder up to wait_ms, then ERROR_RETRY), raises the epoch,
+     * reads positions. next has room for the partition table. */
+    bool (*start)(void *self, const struct partition_table *partitions, uint32_t wait_ms, struct sink_start *start, struct error *err);
+    /* Journal rows with block > after, rising, for recovery: calls visit for each until false. */
+    bool (*journal)(void *self, uint64_t after, bool (*visit)(void *context, const struct journal_block *block), void *context, struct error *err);
+    /* One transaction for all these blocks. Exactly once: an unknown outcome is resolved inside.
+     * ERROR_RETRY: nothing was written, call again with the same blocks; ERROR_FENCED, ERROR_FATAL: stop. */
+    bool (*commit)(void *self, const struct commit_block *blocks, uint32_t count, struct error *err);
+    /* Journal rows up to `block` are no longer needed by any checkpoint. */
+    bool (*prune)(void *self, uint64_t block, struct error *err);
+    /* Keeps the lease alive between commits. */
+    bool (*renew)(void *self, struct error *err);
+    void (*close)(void *self); /* gives the lease back when it still holds it */
+};
+
+#endif
