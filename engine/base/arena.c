@@ -33,7 +33,7 @@ void arena_fini(struct arena *arena)
 
 void arena_reset(struct arena *arena)
 {
-    struct arena_chunk *keep = arena->chunk; /* chunks double, so the newest is the largest */
+    struct arena_chunk *keep = arena->chunk; /* chunks double, so the newest is (nearly always) the largest */
     if (!keep)
         return;
     struct arena_chunk *chunk = keep->older;
@@ -45,6 +45,23 @@ void arena_reset(struct arena *arena)
     keep->older = NULL;
     arena->used = 0;
     arena->total = 0;
+}
+
+void arena_adopt(struct arena *arena, struct arena *from)
+{
+    if (!from->chunk)
+        return;
+    if (!arena->chunk) {
+        *arena = *from;
+    } else {
+        struct arena_chunk *oldest = from->chunk;
+        while (oldest->older)
+            oldest = oldest->older;
+        oldest->older = arena->chunk->older;
+        arena->chunk->older = from->chunk;
+        arena->total += from->total;
+    }
+    arena_init(from);
 }
 
 static void arena_grow(struct arena *arena, size_t size)

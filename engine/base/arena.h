@@ -21,6 +21,9 @@ void arena_fini(struct arena *arena);
 /* arena_reset takes everything back but keeps the largest chunk for the next round. */
 void arena_reset(struct arena *arena);
 
+/* arena_adopt moves all that `from` handed out into `arena`'s care and leaves `from` empty. */
+void arena_adopt(struct arena *arena, struct arena *from);
+
 /* arena_alloc returns size zeroed bytes aligned to 16; never NULL. */
 void *arena_alloc(struct arena *arena, size_t size);
 

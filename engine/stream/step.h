@@ -38,16 +38,13 @@ void step_free(struct step *step);
 void step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out);
 
 /* Fills event->text_true/text_unknown; called by decode workers, one scratch per worker. */
-struct text_scratch;
+struct text_scratch; /* rules/lang/text.h */
 void step_match_texts(const struct program *program, struct text_scratch *scratch, struct event *event);
 
 struct state *step_state(struct step *step);
 /* For the checkpoint: the step's own words (partition times …) as bytes; restore takes them back. */
 void step_save_extra(const struct step *step, struct arena *arena, struct slice *extra);
 bool step_restore(struct step *step, struct state *state, struct slice extra, struct error *err) must_check;
-/* A digest of everything that can influence later results, the same wherever the state came from. */
-void step_digest(struct step *step, unsigned char digest[32]);
-
 /* Nanoseconds spent per phase since the last call (monotonic clock), for bench and metrics. */
 enum step_phase { PHASE_OWN, PHASE_ROUTE, PHASE_VISIT, PHASE_DECIDE, PHASE_COUNT };
 void step_phase_ns(struct step *step, uint64_t ns[PHASE_COUNT]);

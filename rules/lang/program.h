@@ -8,7 +8,9 @@
  * Strata (DESIGN, phase 5): a memory, stream or rule is in stratum 0 if its key, filter and kept
  * fields read only the event and lists, else one above the highest stratum of the memories it
  * reads; at most STRATUM_MAX; a cycle is a compile error. `READ` of a memory happens in the
- * memory's own stratum, strictly before this event's update of it. */
+ * memory's own stratum, strictly before this event's update of it. A stream stands in the stratum
+ * of the rules that read it (else a rule would see later events of the batch): rules of different
+ * strata never share a stream, so stratum belongs to a stream's identity. */
 #ifndef RULES_LANG_PROGRAM_H
 #define RULES_LANG_PROGRAM_H
 
