@@ -16,7 +16,7 @@ enum role {
 };
 const char *role_word(enum role role); /* "possible_victim" */
 
-enum { HIT_KEY_MAX = 4, HIT_LET_MAX = 16, HIT_SUBJECT_MAX = 64, EVIDENCE_MAX = 200 };
+enum { HIT_KEY_MAX = 4, HIT_LET_MAX = 16, HIT_SUBJECT_MAX = 200, EVIDENCE_MAX = 200 };
 
 /* A let of a hit, already formatted as the rule language writes it: "9", "1_800.00 USD", "45%". */
 struct hit_let {

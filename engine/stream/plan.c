@@ -1,0 +1,168 @@
+/* Binds a compiled program to the layout of state, and lists what each stratum does per key. */
+#include "engine/stream/plan.h"
+
+#include "engine/base/invariant.h"
+
+#include <stdlib.h>
+
+static void plan_clocks(struct plan *plan, uint16_t keyspace, struct keyspace_layout *layout, uint16_t *clock_local)
+{
+    const struct program *program = plan->program;
+    uint64_t *hash = ARENA_ARRAY(&plan->arena, uint64_t, program->clock_count + 1);
+    for (uint16_t i = 0; i < program->clock_count; i++) {
+        if (program->clock[i].keyspace != keyspace)
+            continue;
+        clock_local[i] = layout->clock_count;
+        hash[layout->clock_count++] = program->clock[i].hash;
+    }
+    layout->clock_hash = hash;
+}
+
+static void plan_window(struct plan *plan, uint16_t stream, struct window_layout *window, struct plan_aggregate *bound,
+                        uint16_t window_index, int64_t lateness_ms)
+{
+    const struct program *program = plan->program;
+    const struct stream *def = &program->stream[stream];
+    struct aggregate_layout *aggregate = ARENA_ARRAY(&plan->arena, struct aggregate_layout, program->aggregate_count + 1);
+    *window = (struct window_layout){.hash = def->hash,
+                                     .keep_ms = def->keep_ms + lateness_ms,
+                                     .extra_count = def->extra_count,
+                                     .aggregate = aggregate};
+    for (uint16_t i = 0; i < program->aggregate_count; i++) {
+        const struct aggregate *agg = &program->aggregate[i];
+        if (agg->stream != stream)
+            continue;
+        bound[i] = (struct plan_aggregate){.window = window_index, .aggregate = window->aggregate_count};
+        aggregate[window->aggregate_count++] =
+            (struct aggregate_layout){.hash = agg->hash, .fn = agg->fn, .column = agg->column};
+    }
+}
+
+/* The layout of one keyspace; the local indexes go into the plan's tables. */
+static void plan_layout(struct plan *plan, uint16_t keyspace, struct keyspace_layout *layout, uint16_t *clock_local,
+                        struct plan_stream *stream, struct plan_memory *memory, struct plan_aggregate *aggregate,
+                        int64_t lateness_ms)
+{
+    const struct program *program = plan->program;
+    struct window_layout *window = ARENA_ARRAY(&plan->arena, struct window_layout, program->stream_count + 1);
+    struct memory_layout *kept = ARENA_ARRAY(&plan->arena, struct memory_layout, program->memory_count + 1);
+    *layout = (struct keyspace_layout){.hash = program->keyspace[keyspace].hash,
+                                       .width = program->keyspace[keyspace].width ? program->keyspace[keyspace].width : 1,
+                                       .window = window,
+                                       .memory = kept};
+    plan_clocks(plan, keyspace, layout, clock_local);
+    for (uint16_t i = 0; i < program->stream_count; i++) {
+        if (program->stream[i].keyspace != keyspace)
+            continue;
+        stream[i].window = layout->window_count;
+        plan_window(plan, i, &window[layout->window_count], aggregate, layout->window_count, lateness_ms);
+        layout->window_count++;
+        if (program->stream[i].keep_ms > layout->widest_ms)
+            layout->widest_ms = program->stream[i].keep_ms;
+    }
+    for (uint16_t i = 0; i < program->memory_count; i++) {
+        const struct memory *def = &program->memory[i];
+        if (def->keyspace != keyspace)
+            continue;
+        memory[i].memory = layout->memory_count;
+        kept[layout->memory_count++] =
+            (struct memory_layout){.hash = def->hash, .for_ms = def->for_ms, .keep_count = def->keep_count};
+        if (def->for_ms > layout->widest_ms)
+            layout->widest_ms = def->for_ms;
+    }
+}
+
+static void plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace, struct plan_keyspace *at)
+{
+    const struct program *program = plan->program;
+    uint16_t *stream = ARENA_ARRAY(&plan->arena, uint16_t, program->stream_count + 1);
+    uint16_t *memory = ARENA_ARRAY(&plan->arena, uint16_t, program->memory_count + 1);
+    uint16_t *read = ARENA_ARRAY(&plan->arena, uint16_t, program->read_count + 1);
+    uint16_t *rule = ARENA_ARRAY(&plan->arena, uint16_t, program->rule_count + 1);
+    for (uint16_t i = 0; i < program->stream_count; i++) {
+        if (program->stream[i].keyspace == keyspace && program->stream[i].stratum == stratum) {
+            stream[at->stream_count++] = i;
+            mask_set(at->mask, i);
+        }
+    }
+    for (uint16_t i = 0; i < program->memory_count; i++) {
+        if (program->memory[i].keyspace == keyspace && program->memory[i].stratum == stratum) {
+            memory[at->memory_count++] = i;
+            mask_set(at->mask, (uint32_t)program->stream_count + i);
+        }
+    }
+    for (uint16_t i = 0; i < program->read_count; i++) {
+        const struct memory *of = &program->memory[program->read[i].memory];
+        if (of->keyspace == keyspace && of->stratum == stratum)
+            read[at->read_count++] = i;
+    }
+    for (uint16_t i = 0; i < program->rule_count; i++) {
+        if (program->rule[i].keyspace == keyspace && program->rule[i].stratum == stratum) {
+            rule[at->rule_count++] = i;
+            at->touched_by_all |= program->rule[i].touched_by_all;
+        }
+    }
+    at->stream = stream;
+    at->memory = memory;
+    at->read = read;
+    at->rule = rule;
+    at->idle = at->stream_count + at->memory_count + at->read_count + at->rule_count == 0;
+}
+
+static void plan_rules(struct plan *plan, const uint16_t *clock_local)
+{
+    const struct program *program = plan->program;
+    struct plan_rule *rule = ARENA_ARRAY(&plan->arena, struct plan_rule, program->rule_count + 1);
+    for (uint16_t i = 0; i < program->rule_count; i++) {
+        const struct rule *def = &program->rule[i];
+        for (uint16_t j = 0; j < def->stream_count; j++) {
+            invariant(program->stream[def->stream[j]].keyspace == def->keyspace);
+            invariant(program->stream[def->stream[j]].stratum == def->stratum);
+            mask_set(rule[i].touch, def->stream[j]);
+        }
+        if (program->keyspace[def->keyspace].form != KEY_TRANSFER)
+            rule[i].clock = clock_local[def->clock];
+    }
+    plan->rule = rule;
+}
+
+struct plan *plan_new(const struct program *program, const struct plan_settings *settings)
+{
+    struct plan *plan = calloc(1, sizeof *plan);
+    invariant(plan != NULL);
+    arena_init(&plan->arena);
+    plan->program = program;
+    plan->mask_words = (uint16_t)((program->stream_count + program->memory_count) / 64 + 1);
+    invariant(plan->mask_words <= MASK_WORDS_MAX);
+    struct plan_stream *stream = ARENA_ARRAY(&plan->arena, struct plan_stream, program->stream_count + 1);
+    struct plan_memory *memory = ARENA_ARRAY(&plan->arena, struct plan_memory, program->memory_count + 1);
+    struct plan_aggregate *aggregate = ARENA_ARRAY(&plan->arena, struct plan_aggregate, program->aggregate_count + 1);
+    uint16_t *clock_local = ARENA_ARRAY(&plan->arena, uint16_t, program->clock_count + 1);
+    struct keyspace_layout *layout = ARENA_ARRAY(&plan->arena, struct keyspace_layout, program->keyspace_count + 1);
+    struct plan_keyspace *at =
+        ARENA_ARRAY(&plan->arena, struct plan_keyspace, (uint32_t)program->stratum_count * program->keyspace_count + 1);
+    for (uint16_t k = 0; k < program->keyspace_count; k++) {
+        plan_layout(plan, k, &layout[k], clock_local, stream, memory, aggregate, settings->lateness_ms);
+        for (uint32_t s = 0; s < program->stratum_count; s++)
+            plan_stratum(plan, s, k, &at[s * program->keyspace_count + k]);
+    }
+    plan_rules(plan, clock_local);
+    plan->stream = stream;
+    plan->memory = memory;
+    plan->aggregate = aggregate;
+    plan->at = at;
+    plan->layout = (struct state_layout){.keyspace_count = program->keyspace_count,
+                                         .keyspace = layout,
+                                         .lateness_ms = settings->lateness_ms,
+                                         .dedup_ms = settings->dedup_ms,
+                                         .shard_bytes_max = settings->shard_bytes_max};
+    return plan;
+}
+
+void plan_free(struct plan *plan)
+{
+    if (!plan)
+        return;
+    arena_fini(&plan->arena);
+    free(plan);
+}

@@ -1,0 +1,273 @@
+/* Turns the workers' raw hits into hits with texts, in the order of RULES 20. */
+#include "engine/stream/step_private.h"
+
+#include "engine/base/invariant.h"
+#include "engine/model/money.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* "1_234": digits in groups of three, as the language writes numbers. */
+static struct slice format_count(struct arena *arena, int64_t number)
+{
+    char digits[24];
+    char out[32];
+    uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    int size = snprintf(digits, sizeof digits, "%llu", (unsigned long long)left);
+    int at = 0;
+    if (number < 0)
+        out[at++] = '-';
+    for (int i = 0; i < size; i++) {
+        if (i && (size - i) % 3 == 0)
+            out[at++] = '_';
+        out[at++] = digits[i];
+    }
+    return arena_copy(arena, (struct slice){out, (size_t)at});
+}
+
+/* Millionths as "45%" or "33.3333%", without trailing zeros. */
+static struct slice format_percent(struct arena *arena, int64_t millionths)
+{
+    uint64_t size = millionths < 0 ? 0 - (uint64_t)millionths : (uint64_t)millionths;
+    char fraction[8];
+    (void)snprintf(fraction, sizeof fraction, ".%04llu", (unsigned long long)(size % 10000));
+    size_t keep = strlen(fraction);
+    while (keep && (fraction[keep - 1] == '0' || fraction[keep - 1] == '.'))
+        keep--;
+    return arena_format(arena, "%s%llu%.*s%%", millionths < 0 ? "-" : "", (unsigned long long)(size / 10000), (int)keep,
+                        fraction);
+}
+
+/* The largest unit that divides it, else days, hours, minutes … joined: "4d", "1d2h". */
+static struct slice format_duration(struct arena *arena, int64_t ms)
+{
+    static const struct {
+        int64_t ms;
+        const char *unit;
+    } units[] = {{MS_PER_DAY, "d"}, {3600000, "h"}, {60000, "m"}, {1000, "s"}};
+    char out[96];
+    size_t at = 0;
+    if (ms < 0)
+        out[at++] = '-';
+    uint64_t left = ms < 0 ? 0 - (uint64_t)ms : (uint64_t)ms;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        uint64_t count = left / (uint64_t)units[i].ms;
+        left %= (uint64_t)units[i].ms;
+        if (count)
+            at += (size_t)snprintf(out + at, sizeof out - at, "%llu%s", (unsigned long long)count, units[i].unit);
+    }
+    if (left || at == 0 || (at == 1 && out[0] == '-'))
+        at += (size_t)snprintf(out + at, sizeof out - at, left ? "%llums" : "%llus", (unsigned long long)left);
+    return arena_copy(arena, (struct slice){out, at});
+}
+
+static struct slice format_code(const struct step *step, struct arena *arena, int64_t number, enum value_type type)
+{
+    char a[3], b[3];
+    switch (type) {
+    case TYPE_COUNTRY:
+        country_name((country_code)number, a);
+        return arena_format(arena, "%s", a);
+    case TYPE_CORRIDOR:
+        country_name((country_code)(number >> 16), a);
+        country_name((country_code)(number & 0xffff), b);
+        return arena_format(arena, "%s->%s", a, b);
+    case TYPE_CURRENCY:
+        return slice_of(currency_name((currency_code)number));
+    case TYPE_KIND:
+        return slice_of(event_kind_name((enum event_kind)number));
+    case TYPE_CHANNEL:
+        return slice_of(event_channel_name((enum event_channel)number));
+    case TYPE_PURPOSE:
+        return arena_format(arena, "%c%c%c%c", (int)(number >> 24 & 0xff), (int)(number >> 16 & 0xff),
+                            (int)(number >> 8 & 0xff), (int)(number & 0xff));
+    case TYPE_MCC:
+        return arena_format(arena, "%04d", (int)number);
+    default:
+        return arena_copy(arena, ident_text(step->state, (entity_id)number));
+    }
+}
+
+static struct slice format_value(const struct step *step, struct arena *arena, struct value value, enum value_type type)
+{
+    char text[MONEY_TEXT_MAX];
+    char time[TIME_TEXT_MAX];
+    static const char *const weekdays[] = {"MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"};
+    if (!value.known)
+        return SLICE("unknown");
+    switch (type) {
+    case TYPE_BOOL:
+        return value.number ? SLICE("yes") : SLICE("no");
+    case TYPE_COUNT:
+        return format_count(arena, value.number);
+    case TYPE_MONEY:
+        return arena_copy(arena, (struct slice){text, (size_t)money_format(value.number, step->program->base, text)});
+    case TYPE_PERCENT:
+        return format_percent(arena, value.number);
+    case TYPE_DURATION:
+        return format_duration(arena, value.number);
+    case TYPE_TIME:
+        time_format(value.number, time);
+        return arena_copy(arena, slice_of(time));
+    case TYPE_CLOCK:
+        return arena_format(arena, "%02d:%02d", (int)(value.number / 3600000), (int)(value.number / 60000 % 60));
+    case TYPE_WEEKDAY:
+        return value.number >= 1 && value.number <= 7 ? slice_of(weekdays[value.number - 1]) : SLICE("unknown");
+    default:
+        return format_code(step, arena, value.number, type);
+    }
+}
+
+static struct slice report_say(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw)
+{
+    struct slice part[64];
+    size_t size = 0;
+    uint32_t count = 0;
+    for (uint8_t i = 0; i < rule->say_count && count + 2 <= 64; i++) {
+        const struct say_part *say = &rule->say[i];
+        part[count++] = say->text;
+        if (say->has_value)
+            part[count++] = format_value(step, arena, raw->value[say->node], say->type);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        size += part[i].size;
+    char *text = arena_bytes(arena, size + 1);
+    size_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (part[i].size)
+            memcpy(text + at, part[i].data, part[i].size);
+        at += part[i].size;
+    }
+    return (struct slice){text, size};
+}
+
+static void report_subjects(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw,
+                            struct hit *hit)
+{
+    hit->subject = ARENA_ARRAY(arena, struct hit_subject, raw->subject_count + 1);
+    hit->subject_count = (uint8_t)raw->subject_count;
+    for (uint32_t i = 0; i < raw->subject_count; i++) {
+        const struct subject_def *def = &rule->subject[raw->subject[i].def];
+        hit->subject[i] = (struct hit_subject){.entity = raw->subject[i].entity,
+                                               .kind = raw->subject[i].kind,
+                                               .text = arena_copy(arena, ident_text(step->state, raw->subject[i].entity)),
+                                               .role = def->role,
+                                               .points = def->points};
+    }
+}
+
+/* The let that first named a stream gives its evidence a name. */
+static struct slice evidence_stream(const struct rule *rule, uint16_t stream)
+{
+    for (uint8_t i = 0; i < rule->let_count; i++)
+        if (rule->let[i].stream == stream)
+            return rule->let[i].name;
+    return SLICE("");
+}
+
+static struct slice evidence_other(const struct step *step, struct arena *arena, entity_id id)
+{
+    return id == ENTITY_MISSING ? SLICE("") : arena_copy(arena, ident_text(step->state, id));
+}
+
+static int evidence_compare(const void *a, const void *b)
+{
+    const struct evidence *x = a, *y = b;
+    if (x->time_ms != y->time_ms)
+        return x->time_ms < y->time_ms ? -1 : 1;
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+static void report_evidence(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw,
+                            struct hit *hit)
+{
+    const struct event *event = &step->event[raw->event];
+    struct evidence *evidence = ARENA_ARRAY(arena, struct evidence, raw->evidence_count + 1);
+    for (uint32_t i = 0; i < raw->evidence_count; i++) {
+        const struct raw_evidence *from = &raw->evidence[i];
+        entity_id other = from->incoming ? from->record.sender : from->record.receiver;
+        evidence[i] = (struct evidence){.seq = from->record.seq,
+                                        .time_ms = from->record.time_ms,
+                                        .amount_base = from->record.amount,
+                                        .other = evidence_other(step, arena, other),
+                                        .stream = evidence_stream(rule, from->stream),
+                                        .incoming = from->incoming};
+    }
+    qsort(evidence, raw->evidence_count, sizeof *evidence, evidence_compare);
+    bool incoming = raw->side == SIDE_RECEIVER;
+    evidence[raw->evidence_count] = (struct evidence){.seq = event->seq,
+                                                      .time_ms = event->time_ms,
+                                                      .amount_base = event->amount_base,
+                                                      .other = evidence_other(step, arena, event->ref[incoming ? REF_SENDER : REF_RECEIVER]),
+                                                      .stream = SLICE("this event"),
+                                                      .incoming = incoming};
+    hit->evidence = evidence;
+    hit->evidence_count = raw->evidence_count + 1;
+    hit->evidence_total = raw->evidence_count + 1 + raw->evidence_more;
+}
+
+static void report_key(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw,
+                       struct hit *hit)
+{
+    const struct keyspace *keyspace = &step->program->keyspace[rule->keyspace];
+    hit->key_count = raw->width;
+    for (uint8_t i = 0; i < raw->width; i++) {
+        enum value_type type = keyspace->form == KEY_COMPOSITE ? keyspace->type[i] : TYPE_ACCOUNT;
+        hit->key[i] = format_value(step, arena, (struct value){raw->key[i], true}, type);
+    }
+}
+
+static void report_hit(const struct step *step, struct arena *arena, const struct raw_hit *raw, struct hit *hit)
+{
+    const struct rule *rule = &step->program->rule[raw->rule];
+    const struct event *event = &step->event[raw->event];
+    struct hit_let *let = ARENA_ARRAY(arena, struct hit_let, rule->let_count + 1);
+    for (uint8_t i = 0; i < rule->let_count; i++)
+        let[i] = (struct hit_let){rule->let[i].name, format_value(step, arena, raw->value[rule->let[i].node], rule->let[i].type)};
+    *hit = (struct hit){.seq = event->seq,
+                        .time_ms = event->time_ms,
+                        .position = event->position,
+                        .source = arena_copy(arena, event->source),
+                        .id = arena_copy(arena, event->id),
+                        .rule = raw->rule,
+                        .typology = rule->typology,
+                        .shadow = rule->status == RULE_SHADOW,
+                        .let_count = rule->let_count,
+                        .rule_id = rule->id,
+                        .rule_version = rule->version,
+                        .say = report_say(step, arena, rule, raw),
+                        .let = let};
+    report_key(step, arena, rule, raw, hit);
+    report_subjects(step, arena, rule, raw, hit);
+    report_evidence(step, arena, rule, raw, hit);
+}
+
+/* Order of RULES 20: event, rule id (rules stand in that order), then key: sender's side first. */
+static int raw_compare(const void *a, const void *b)
+{
+    const struct raw_hit *x = *(const struct raw_hit *const *)a, *y = *(const struct raw_hit *const *)b;
+    if (x->event != y->event)
+        return x->event < y->event ? -1 : 1;
+    if (x->rule != y->rule)
+        return x->rule < y->rule ? -1 : 1;
+    return (int)x->side - (int)y->side;
+}
+
+void report_hits(struct step *step, struct arena *arena, struct output *out)
+{
+    uint32_t count = 0;
+    for (uint32_t w = 0; w < step->worker_count; w++)
+        count += step->worker[w].hit_count;
+    step->hits = ARENA_ARRAY(arena, struct hit, count + 1);
+    step->hits_count = count;
+    const struct raw_hit **order = ARENA_ARRAY(&step->worker[0].arena, const struct raw_hit *, count + 1);
+    uint32_t at = 0;
+    for (uint32_t w = 0; w < step->worker_count; w++)
+        for (uint32_t i = 0; i < step->worker[w].hit_count; i++)
+            order[at++] = &step->worker[w].hit[i];
+    qsort(order, count, sizeof(const struct raw_hit *), raw_compare);
+    for (uint32_t i = 0; i < count; i++)
+        report_hit(step, arena, order[i], &step->hits[i]);
+    out->hit = step->hits;
+    out->hit_count = count;
+}

@@ -1,0 +1,416 @@
+/* The step function: own, strata, decide, in that order, with a barrier behind each. */
+#include "engine/stream/step_private.h"
+
+#include "engine/base/invariant.h"
+#include "rules/lang/text.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+/* All 256 shards are swept once per so many sequence numbers: often enough that idle keys cost
+ * little memory, seldom enough that sweeping costs nothing. */
+enum { SWEEP_EVERY_SEQ = 65536 };
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now); /* statistics only: no decision reads it */
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+struct step *step_new(const struct program *program, const struct step_settings *settings, struct crew *crew,
+                      const unsigned char hash_key[16], struct error *err)
+{
+    struct step *step = calloc(1, sizeof *step);
+    invariant(step != NULL);
+    step->program = program;
+    step->settings = *settings;
+    step->crew = crew;
+    step->worker_count = crew_count(crew);
+    step->plan = plan_new(program, &(struct plan_settings){.lateness_ms = settings->lateness_ms,
+                                                           .dedup_ms = settings->dedup_ms,
+                                                           .shard_bytes_max = settings->shard_bytes_max});
+    step->decide = decide_new(program);
+    step->partition_newest = calloc(settings->partition_max, sizeof *step->partition_newest);
+    step->worker = calloc(step->worker_count, sizeof *step->worker);
+    invariant(step->partition_newest && step->worker);
+    for (uint32_t w = 0; w < step->worker_count; w++) {
+        step->worker[w].bucket = calloc(step->worker_count, sizeof *step->worker[w].bucket);
+        invariant(step->worker[w].bucket != NULL);
+        arena_init(&step->worker[w].arena);
+        arena_init(&step->worker[w].decided_arena);
+    }
+    step->state = state_new(&step->plan->layout, hash_key, err);
+    if (!step->state) {
+        step_free(step);
+        return NULL;
+    }
+    return step;
+}
+
+void step_free(struct step *step)
+{
+    if (!step)
+        return;
+    for (uint32_t w = 0; step->worker && w < step->worker_count; w++) {
+        struct step_worker *worker = &step->worker[w];
+        for (uint32_t b = 0; b < step->worker_count; b++)
+            free(worker->bucket[b].visit);
+        free(worker->bucket);
+        free(worker->hit);
+        free(worker->decide_visit);
+        free(worker->decided.revision);
+        free(worker->decided.alert_hit);
+        arena_fini(&worker->arena);
+        arena_fini(&worker->decided_arena);
+    }
+    free(step->worker);
+    free(step->partition_newest);
+    free(step->slot);
+    free(step->mask);
+    free(step->id_shard);
+    free(step->join_shard);
+    free(step->ref_shard);
+    free(step->ref_given);
+    decide_free(step->decide);
+    plan_free(step->plan);
+    if (step->state)
+        state_free(step->state);
+    free(step);
+}
+
+/* --- the batch's arrays --- */
+
+static void *grow(void *old, size_t size)
+{
+    void *at = realloc(old, size ? size : 1);
+    invariant(at != NULL);
+    return at;
+}
+
+static void step_reserve(struct step *step, uint32_t count)
+{
+    if (count <= step->room)
+        return;
+    uint32_t room = step->room ? step->room : 256;
+    while (room < count)
+        room *= 2;
+    step->slot = grow(step->slot, (size_t)room * step->program->slot_count * sizeof *step->slot);
+    step->mask = grow(step->mask, (size_t)room * 2 * step->plan->mask_words * sizeof *step->mask);
+    step->id_shard = grow(step->id_shard, room);
+    step->join_shard = grow(step->join_shard, room);
+    step->ref_shard = grow(step->ref_shard, (size_t)room * REF_COUNT);
+    step->ref_given = grow(step->ref_given, (size_t)room * REF_COUNT);
+    step->room = room;
+}
+
+static void step_begin(struct step *step, struct event *events, uint32_t count)
+{
+    step_reserve(step, count);
+    step->event = events;
+    step->count = count;
+    step->alone = count < step->settings.inline_below;
+    memset(step->slot, 0, (size_t)count * step->program->slot_count * sizeof *step->slot);
+    memset(step->mask, 0, (size_t)count * 2 * step->plan->mask_words * sizeof *step->mask);
+    for (uint32_t w = 0; w < step->worker_count; w++) {
+        arena_reset(&step->worker[w].arena);
+        step->worker[w].hit_count = 0;
+    }
+}
+
+/* --- decide --- */
+
+/* Lists one owner's subjects: hits stand in order, so each shard's visits do too. */
+static uint32_t decide_collect(struct step *step, struct step_worker *worker, uint32_t index, uint32_t workers)
+{
+    uint32_t count = 0;
+    for (uint32_t h = 0; h < step->hits_count; h++) {
+        struct hit *hit = &step->hits[h];
+        if (hit->shadow)
+            continue;
+        for (uint32_t s = 0; s < hit->subject_count; s++) {
+            if (shard_owner(entity_shard(hit->subject[s].entity), workers) != index)
+                continue;
+            if (count == worker->decide_room) {
+                worker->decide_room = worker->decide_room ? worker->decide_room * 2 : 256;
+                worker->decide_visit = grow(worker->decide_visit, worker->decide_room * sizeof *worker->decide_visit);
+            }
+            worker->decide_visit[count++] = (struct decide_visit){.hit = hit, .subject = s};
+        }
+    }
+    return count;
+}
+
+static uint32_t visit_shard(const struct decide_visit *visit)
+{
+    return entity_shard(visit->hit->subject[visit->subject].entity);
+}
+
+/* By shard, keeping the order inside each: a merge sort, for qsort is not stable. */
+static void decide_sort(struct decide_visit *visit, uint32_t count, struct decide_visit *room)
+{
+    for (uint32_t width = 1; width < count; width *= 2) {
+        for (uint32_t from = 0; from < count; from += 2 * width) {
+            uint32_t middle = from + width < count ? from + width : count;
+            uint32_t to = from + 2 * width < count ? from + 2 * width : count;
+            uint32_t a = from, b = middle;
+            for (uint32_t at = from; at < to; at++)
+                room[at] = a < middle && (b == to || visit_shard(&visit[a]) <= visit_shard(&visit[b])) ? visit[a++] : visit[b++];
+        }
+        memcpy(visit, room, count * sizeof *visit);
+    }
+}
+
+static void decide_work(void *context, uint32_t index, uint32_t workers)
+{
+    struct step *step = context;
+    struct step_worker *worker = &step->worker[index];
+    uint32_t count = decide_collect(step, worker, index, workers);
+    struct decide_visit *room = arena_bytes(&worker->arena, (count + 1) * sizeof *room);
+    decide_sort(worker->decide_visit, count, room);
+    worker->decided.revision_count = 0;
+    worker->decided.alert_hit_count = 0;
+    worker->decided.arena = &worker->decided_arena;
+    for (uint32_t from = 0; from < count;) {
+        uint32_t shard = visit_shard(&worker->decide_visit[from]);
+        uint32_t to = from + 1;
+        while (to < count && visit_shard(&worker->decide_visit[to]) == shard)
+            to++;
+        decide_shard(step->decide, state_shard(step->state, shard), step->state, worker->decide_visit + from, to - from,
+                     &worker->decided);
+        from = to;
+    }
+}
+
+static int revision_compare(const void *a, const void *b)
+{
+    const struct alert_revision *x = a, *y = b;
+    if (x->seq != y->seq)
+        return x->seq < y->seq ? -1 : 1;
+    int order = slice_compare(x->typology, y->typology);
+    if (order)
+        return order;
+    order = slice_compare(x->subject, y->subject);
+    return order ? order : (int)x->subject_kind - (int)y->subject_kind;
+}
+
+static int alert_hit_compare(const void *a, const void *b)
+{
+    const struct alert_hit *x = a, *y = b;
+    if (x->seq != y->seq)
+        return x->seq < y->seq ? -1 : 1;
+    if (x->rule != y->rule)
+        return x->rule < y->rule ? -1 : 1;
+    return memcmp(x->alert_id, y->alert_id, sizeof x->alert_id);
+}
+
+/* Gathers what the owners decided, in the world's order, into the caller's arena. */
+static void decide_gather(struct step *step, uint32_t workers, struct arena *arena, struct output *out)
+{
+    uint32_t revisions = 0, alert_hits = 0;
+    for (uint32_t w = 0; w < workers; w++) {
+        revisions += step->worker[w].decided.revision_count;
+        alert_hits += step->worker[w].decided.alert_hit_count;
+    }
+    struct alert_revision *revision = ARENA_ARRAY(arena, struct alert_revision, revisions + 1);
+    struct alert_hit *alert_hit = ARENA_ARRAY(arena, struct alert_hit, alert_hits + 1);
+    out->revision = revision;
+    out->alert_hit = alert_hit;
+    for (uint32_t w = 0; w < workers; w++) {
+        const struct decide_out *from = &step->worker[w].decided;
+        if (from->revision_count)
+            memcpy(revision + out->revision_count, from->revision, from->revision_count * sizeof *revision);
+        if (from->alert_hit_count)
+            memcpy(alert_hit + out->alert_hit_count, from->alert_hit, from->alert_hit_count * sizeof *alert_hit);
+        out->revision_count += from->revision_count;
+        out->alert_hit_count += from->alert_hit_count;
+        arena_adopt(arena, &step->worker[w].decided_arena);
+    }
+    qsort(revision, revisions, sizeof *revision, revision_compare);
+    qsort(alert_hit, alert_hits, sizeof *alert_hit, alert_hit_compare);
+}
+
+/* --- after the batch --- */
+
+struct sweep {
+    struct step *step;
+    int64_t horizon_ms;
+    uint32_t from, count;
+};
+
+static void sweep_work(void *context, uint32_t worker, uint32_t workers)
+{
+    const struct sweep *sweep = context;
+    struct step *step = sweep->step;
+    for (uint32_t i = 0; i < sweep->count; i++) {
+        uint32_t index = (sweep->from + i) % SHARD_COUNT;
+        if (shard_owner(index, workers) != worker)
+            continue;
+        struct shard *shard = state_shard(step->state, index);
+        (void)shard_sweep(shard, sweep->horizon_ms);
+        decide_sweep(step->decide, shard, sweep->horizon_ms);
+    }
+}
+
+/* Dropping what can no longer matter is invisible in results (RULES 3), so it may follow batches. */
+static void step_sweep(struct step *step, uint64_t last_seq)
+{
+    uint64_t due = (last_seq - step->swept_seq) * SHARD_COUNT / SWEEP_EVERY_SEQ;
+    if (last_seq <= step->swept_seq || due == 0)
+        return;
+    int64_t slowest = INT64_MAX;
+    for (uint32_t p = 0; p < step->partition_count; p++)
+        if (step->partition_newest[p] != INT64_MIN && step->partition_newest[p] < slowest)
+            slowest = step->partition_newest[p];
+    step->swept_seq = last_seq;
+    if (slowest == INT64_MAX)
+        return;
+    struct sweep sweep = {.step = step,
+                          .horizon_ms = slowest - step->settings.lateness_ms,
+                          .from = step->sweep_next,
+                          .count = due < SHARD_COUNT ? (uint32_t)due : SHARD_COUNT};
+    crew_run(step->crew, step->alone, sweep_work, &sweep);
+    step->sweep_next = (step->sweep_next + sweep.count) % SHARD_COUNT;
+}
+
+static void step_outcomes(struct step *step, struct arena *arena, struct output *out)
+{
+    struct rejection *rejection = NULL;
+    for (uint32_t i = 0; i < step->count; i++) {
+        const struct event *event = &step->event[i];
+        out->outcome[event->outcome]++;
+        if (event->flags & EVENT_LATE)
+            out->late++;
+        if (event->outcome != OUTCOME_REJECTED)
+            continue;
+        if (!rejection)
+            rejection = ARENA_ARRAY(arena, struct rejection, step->count - i);
+        rejection[out->rejection_count++] = (struct rejection){.position = event->position,
+                                                               .reason = (enum reject_reason)event->reject_reason,
+                                                               .field = SLICE("id"),
+                                                               .body = arena_copy(arena, event->body),
+                                                               .source = arena_copy(arena, event->source)};
+    }
+    out->rejection = rejection;
+    if (step->count) {
+        out->first_seq = step->event[0].seq;
+        out->last_seq = step->event[step->count - 1].seq;
+    }
+}
+
+void step_lap(struct step *step, enum step_phase phase, uint64_t *since)
+{
+    uint64_t now = now_ns();
+    step->phase_ns[phase] += now - *since;
+    *since = now;
+}
+
+void step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out)
+{
+    *out = (struct output){0};
+    uint64_t since = now_ns();
+    step_begin(step, events, count);
+    own_run(step);
+    step_lap(step, PHASE_OWN, &since);
+    strata_run(step, &since);
+    report_hits(step, arena, out);
+    uint32_t workers = step->alone ? 1 : step->worker_count;
+    for (uint32_t w = 0; w < step->worker_count; w++) {
+        step->silenced += step->worker[w].silenced;
+        step->worker[w].silenced = 0;
+    }
+    if (step->hits_count) {
+        crew_run(step->crew, step->alone, decide_work, step);
+        decide_gather(step, workers, arena, out);
+    }
+    step_outcomes(step, arena, out);
+    if (count)
+        step_sweep(step, out->last_seq);
+    step_lap(step, PHASE_DECIDE, &since);
+}
+
+/* --- around it --- */
+
+void step_match_texts(const struct program *program, struct text_scratch *scratch, struct event *event)
+{
+    event->text_true = 0;
+    event->text_unknown = 0;
+    for (uint16_t i = 0; i < program->text_count; i++) {
+        uint64_t bit = (uint64_t)1 << i;
+        if (event->narrative.size == 0) {
+            event->text_unknown |= bit;
+            continue;
+        }
+        switch (text_match(program->text[i], scratch, event->narrative)) {
+        case TEXT_YES:
+            event->text_true |= bit;
+            break;
+        case TEXT_UNKNOWN:
+            event->text_unknown |= bit;
+            break;
+        case TEXT_NO:
+            break;
+        }
+    }
+}
+
+struct state *step_state(struct step *step)
+{
+    return step->state;
+}
+
+const struct state_layout *step_layout(const struct step *step)
+{
+    return &step->plan->layout;
+}
+
+uint64_t step_silenced(const struct step *step)
+{
+    return step->silenced;
+}
+
+void step_phase_ns(struct step *step, uint64_t ns[PHASE_COUNT])
+{
+    memcpy(ns, step->phase_ns, sizeof step->phase_ns);
+    memset(step->phase_ns, 0, sizeof step->phase_ns);
+}
+
+/* The step's own words: what besides the shards decides about later events. */
+struct step_words {
+    uint32_t partition_count;
+    uint32_t sweep_next;
+    uint64_t swept_seq;
+    int64_t newest[];
+};
+
+void step_save_extra(const struct step *step, struct arena *arena, struct slice *extra)
+{
+    size_t size = sizeof(struct step_words) + step->partition_count * sizeof(int64_t);
+    struct step_words *words = arena_alloc(arena, size);
+    words->partition_count = step->partition_count;
+    words->sweep_next = step->sweep_next;
+    words->swept_seq = step->swept_seq;
+    memcpy(words->newest, step->partition_newest, step->partition_count * sizeof(int64_t));
+    *extra = (struct slice){(const char *)words, size};
+}
+
+bool step_restore(struct step *step, struct state *state, struct slice extra, struct error *err)
+{
+    struct step_words words;
+    if (extra.size < sizeof words)
+        return error_set(err, ERROR_FATAL, "the checkpoint's partition times are cut short");
+    memcpy(&words, extra.data, sizeof words);
+    if (words.partition_count > step->settings.partition_max ||
+        extra.size != sizeof words + words.partition_count * sizeof(int64_t) || words.sweep_next >= SHARD_COUNT)
+        return error_set(err, ERROR_FATAL, "the checkpoint's partition times do not fit this engine's settings");
+    memcpy(step->partition_newest, extra.data + sizeof words, words.partition_count * sizeof(int64_t));
+    step->partition_count = words.partition_count;
+    step->sweep_next = words.sweep_next;
+    step->swept_seq = words.swept_seq;
+    state_free(step->state);
+    step->state = state;
+    for (uint32_t s = 0; s < SHARD_COUNT; s++)
+        if (!decide_adopt(step->decide, state_shard(state, s), err))
+            return false;
+    return true;
+}

@@ -1,0 +1,143 @@
+/* What the files of the step function share: the batch at work, the workers' own room, raw hits.
+ *
+ * Included by engine/stream/{step,own,strata,judge,report}.c only. */
+#ifndef ENGINE_STREAM_STEP_PRIVATE_H
+#define ENGINE_STREAM_STEP_PRIVATE_H
+
+#include "engine/stream/crew.h"
+#include "engine/stream/decide.h"
+#include "engine/stream/plan.h"
+#include "engine/stream/step.h"
+#include "rules/lang/eval.h"
+
+enum { SIDES_SENDER = 1, SIDES_RECEIVER = 2, SIDES_BOTH = 3 };
+
+/* One key that one event concerns, in one stratum. */
+struct visit {
+    uint32_t event;
+    uint16_t keyspace;
+    uint8_t sides; /* SIDES_…: which ends of the event the key is; SIDES_SENDER for pairs and composites */
+    uint8_t width;
+    uint32_t key[KEY_WIDTH_MAX];
+};
+
+struct visit_list {
+    struct visit *visit;
+    uint32_t count, room;
+};
+
+/* One record behind a hit, as the window kept it. */
+struct raw_evidence {
+    struct record record;
+    uint16_t stream;
+    bool incoming;
+};
+
+struct raw_subject {
+    entity_id entity;
+    enum entity_kind kind;
+    uint16_t def; /* index into the rule's subjects */
+};
+
+/* A hit as the owner of the key saw it: numbers only; report.c makes the texts. */
+struct raw_hit {
+    uint32_t event;
+    uint16_t rule;
+    uint8_t side;                 /* SIDE_…, which end the key is */
+    uint8_t width;
+    uint32_t key[KEY_WIDTH_MAX];
+    const struct value *value;    /* one per node of the rule's body */
+    uint32_t subject_count;
+    const struct raw_subject *subject;
+    uint32_t evidence_count;      /* newest first, the event itself not among them */
+    uint32_t evidence_more;       /* 1: there were more than were kept */
+    const struct raw_evidence *evidence;
+};
+
+/* What one worker owns while a batch runs. */
+struct step_worker {
+    struct evaluation evaluation;
+    struct arena arena;             /* raw hits of this batch */
+    struct raw_hit *hit;
+    uint32_t hit_count, hit_room;
+    struct visit_list *bucket;      /* one per worker of the crew: visits by owner */
+    struct decide_visit *decide_visit;
+    uint32_t decide_room;
+    struct decide_out decided;
+    struct arena decided_arena;
+    uint64_t silenced;              /* hits that an `except` silenced */
+};
+
+struct step {
+    const struct program *program;
+    struct plan *plan;
+    struct decide *decide;
+    struct state *state;
+    struct crew *crew;
+    struct step_settings settings;
+    struct step_worker *worker;
+    uint32_t worker_count;
+    int64_t *partition_newest;      /* by partition; INT64_MIN before its first event */
+    uint32_t partition_count;       /* partitions seen: highest index + 1 */
+    uint32_t sweep_next;            /* next shard to sweep */
+    uint64_t swept_seq;             /* sequence up to which sweeping was done */
+    uint64_t phase_ns[PHASE_COUNT];
+    uint64_t silenced;
+
+    /* the batch at work */
+    struct event *event;
+    uint32_t count;
+    uint32_t room;                  /* events that the arrays below have room for */
+    bool alone;                     /* small batch: one worker */
+    uint32_t stratum;
+    struct value *slot;             /* count rows of program.slot_count */
+    uint64_t *mask;                 /* count × 2 sides × mask_words */
+    uint8_t *id_shard;              /* by event: owner shard of (source, id) */
+    uint8_t *join_shard;
+    uint8_t *ref_shard;             /* count × REF_COUNT */
+    uint8_t *ref_given;             /* like it: 1 where the event names this ref */
+    struct hit *hits;               /* this batch's hits in order, for decide */
+    uint32_t hits_count;
+};
+
+static inline struct value *step_slots(const struct step *step, uint32_t event)
+{
+    return step->slot + (size_t)event * step->program->slot_count;
+}
+
+static inline uint64_t *step_mask(const struct step *step, uint32_t event, int side)
+{
+    return step->mask + ((size_t)event * 2 + (size_t)side) * step->plan->mask_words;
+}
+
+static inline uint32_t shard_owner(uint32_t shard, uint32_t workers)
+{
+    return shard % workers;
+}
+
+/* An event takes part in scoring unless it is a repeat or was refused. */
+static inline bool event_active(const struct event *event)
+{
+    return event->outcome == OUTCOME_SCORED || event->outcome == OUTCOME_JOINED;
+}
+
+/* own.c: repeats dropped, second reports joined, texts to ids, lateness. */
+void own_run(struct step *step);
+
+/* strata.c: route and visit, stratum by stratum; adds to PHASE_ROUTE and PHASE_VISIT from *since on. */
+void strata_run(struct step *step, uint64_t *since);
+
+/* step.c: adds the time since *since to a phase. */
+void step_lap(struct step *step, enum step_phase phase, uint64_t *since);
+
+/* judge.c: evaluates one rule for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. */
+void judge_rule(struct step *step, struct step_worker *worker, uint16_t rule, const struct visit *visit,
+                struct shard *shard, struct cell *cell);
+void judge_prepare(struct step *step, struct step_worker *worker, uint32_t event, int side);
+/* Lower end, exclusive, of a window at clock time: by span, or by whole local days (RULES 2, 5). */
+int64_t window_floor(const struct program *program, int64_t clock_ms, int64_t span_ms, int32_t days);
+
+/* report.c: raw hits of all workers, sorted, with texts, into arena. */
+void report_hits(struct step *step, struct arena *arena, struct output *out);
+
+#endif

@@ -1,0 +1,352 @@
+/* Strata: route builds each event's keys and filters, visit works every key in its owner's hands. */
+#include "engine/stream/step_private.h"
+
+#include "engine/base/invariant.h"
+
+#include <stdlib.h>
+
+/* How many visits ahead the key's place in the hash table is asked into the cache. */
+enum { PREFETCH_AHEAD = 8 };
+
+/* --- route --- */
+
+static void visit_push(struct visit_list *list, const struct visit *visit)
+{
+    if (list->count == list->room) {
+        list->room = list->room ? list->room * 2 : 1024;
+        list->visit = realloc(list->visit, list->room * sizeof *list->visit);
+        invariant(list->visit != NULL);
+    }
+    list->visit[list->count++] = *visit;
+}
+
+static bool flow_fits(enum stream_flow want, const struct event *event, int side)
+{
+    switch (want) {
+    case STREAM_IN:
+        return event->flow == FLOW_SETTLED && side == SIDE_RECEIVER;
+    case STREAM_OUT:
+        return event->flow == FLOW_SETTLED && side == SIDE_SENDER;
+    case STREAM_TRANSFERS:
+        return event->flow == FLOW_SETTLED;
+    case STREAM_REFUNDS:
+        return event->flow == FLOW_REFUND;
+    case STREAM_REVERSALS:
+        return event->flow == FLOW_REVERSAL;
+    }
+    return false;
+}
+
+/* Which streams and memories of this stratum the event belongs to, seen from one side of it. */
+static void route_mask(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t i, int side)
+{
+    const struct program *program = step->program;
+    const struct event *event = &step->event[i];
+    uint64_t *mask = step_mask(step, i, side);
+    judge_prepare(step, worker, i, side);
+    for (uint16_t j = 0; j < at->stream_count; j++) {
+        const struct stream *stream = &program->stream[at->stream[j]];
+        if (flow_fits((enum stream_flow)stream->flow, event, side) && eval_true(&worker->evaluation, &stream->filter))
+            mask_set(mask, at->stream[j]);
+    }
+    for (uint16_t j = 0; j < at->memory_count; j++) {
+        const struct memory *memory = &program->memory[at->memory[j]];
+        if (flow_fits((enum stream_flow)memory->flow, event, side) && eval_true(&worker->evaluation, &memory->filter))
+            mask_set(mask, (uint32_t)program->stream_count + at->memory[j]);
+    }
+}
+
+static bool route_reads(const struct step *step, const struct plan_keyspace *at, enum event_ref ref)
+{
+    for (uint16_t j = 0; j < at->read_count; j++)
+        if (step->program->read[at->read[j]].ref == ref)
+            return true;
+    return false;
+}
+
+/* A key is visited when the event changes it, asks it, or touches a rule of it. */
+static bool route_needed(const struct step *step, const struct plan_keyspace *at, uint32_t i, int side)
+{
+    const struct event *event = &step->event[i];
+    if (mask_meets(step_mask(step, i, side), at->mask, step->plan->mask_words))
+        return true;
+    return at->touched_by_all && event->flow == FLOW_SETTLED && !(event->flags & EVENT_LATE);
+}
+
+static void route_push(struct step *step, struct step_worker *worker, struct visit *visit, uint32_t workers)
+{
+    uint32_t shard = key_shard(visit->key, visit->width);
+    (void)step;
+    visit_push(&worker->bucket[shard_owner(shard, workers)], visit);
+}
+
+static void route_account(struct step *step, struct step_worker *worker, uint16_t keyspace, uint32_t i, uint32_t workers)
+{
+    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, keyspace);
+    const struct event *event = &step->event[i];
+    const enum event_ref ref[2] = {REF_SENDER, REF_RECEIVER};
+    uint8_t wanted = 0;
+    for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++) {
+        if (event->ref[ref[side]] == ENTITY_MISSING)
+            continue;
+        bool named_before = (event->joined_same >> ref[side] & 1) != 0;
+        if (!(event->flags & EVENT_LATE) && !named_before)
+            route_mask(step, worker, at, i, side);
+        if (route_reads(step, at, ref[side]) || (!named_before && route_needed(step, at, i, side)))
+            wanted |= (uint8_t)(1 << side);
+    }
+    struct visit visit = {.event = i, .keyspace = keyspace, .width = 1};
+    if (event->ref[REF_SENDER] == event->ref[REF_RECEIVER] && wanted) {
+        visit.sides = SIDES_BOTH;
+        visit.key[0] = event->ref[REF_SENDER];
+        route_push(step, worker, &visit, workers);
+        return;
+    }
+    for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++) {
+        if (!(wanted >> side & 1))
+            continue;
+        visit.sides = (uint8_t)(1 << side);
+        visit.key[0] = event->ref[ref[side]];
+        route_push(step, worker, &visit, workers);
+    }
+}
+
+/* The words of a pair or composite key; false when one is not known. */
+static bool route_key(struct step *step, struct step_worker *worker, const struct keyspace *keyspace, uint32_t i,
+                      uint32_t *key)
+{
+    const struct event *event = &step->event[i];
+    if (keyspace->form == KEY_PAIR) {
+        key[0] = event->ref[REF_SENDER];
+        key[1] = event->ref[REF_RECEIVER];
+        return key[0] != ENTITY_MISSING && key[1] != ENTITY_MISSING;
+    }
+    judge_prepare(step, worker, i, SIDE_SENDER);
+    for (int w = 0; w < keyspace->width; w++) {
+        struct value value = eval_value(&worker->evaluation, &keyspace->element[w]);
+        if (!value.known)
+            return false;
+        key[w] = (uint32_t)value.number;
+    }
+    return true;
+}
+
+static void route_composite(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, uint32_t workers)
+{
+    const struct keyspace *keyspace = &step->program->keyspace[k];
+    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, k);
+    const struct event *event = &step->event[i];
+    struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = keyspace->width};
+    if (!route_key(step, worker, keyspace, i, visit.key))
+        return;
+    bool named_before = (event->flags & EVENT_JOINED) && (event->joined_same & keyspace->joined_refs) == keyspace->joined_refs;
+    if (!(event->flags & EVENT_LATE) && !named_before)
+        route_mask(step, worker, at, i, SIDE_SENDER);
+    bool reads = keyspace->form == KEY_PAIR && route_reads(step, at, REF_COUNT);
+    if (reads || (!named_before && route_needed(step, at, i, SIDE_SENDER)))
+        route_push(step, worker, &visit, workers);
+}
+
+static void route_transfer(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i)
+{
+    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, k);
+    const struct event *event = &step->event[i];
+    if (event->flow != FLOW_SETTLED || (event->flags & EVENT_JOINED))
+        return;
+    struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER};
+    for (uint16_t j = 0; j < at->rule_count; j++)
+        judge_rule(step, worker, at->rule[j], &visit, NULL, NULL);
+}
+
+static void strata_route(void *context, uint32_t index, uint32_t workers)
+{
+    struct step *step = context;
+    struct step_worker *worker = &step->worker[index];
+    uint32_t from, to;
+    for (uint32_t w = 0; w < workers; w++)
+        worker->bucket[w].count = 0;
+    crew_piece(step->count, index, workers, &from, &to);
+    for (uint32_t i = from; i < to; i++) {
+        if (!event_active(&step->event[i]))
+            continue;
+        for (uint16_t k = 0; k < step->program->keyspace_count; k++) {
+            if (plan_at(step->plan, step->stratum, k)->idle)
+                continue;
+            switch (step->program->keyspace[k].form) {
+            case KEY_TRANSFER:
+                route_transfer(step, worker, k, i);
+                break;
+            case KEY_ACCOUNT:
+                route_account(step, worker, k, i, workers);
+                break;
+            case KEY_PAIR:
+            case KEY_COMPOSITE:
+                route_composite(step, worker, k, i, workers);
+                break;
+            }
+        }
+    }
+}
+
+/* --- visit --- */
+
+static bool read_concerns(const struct memory_read *read, const struct visit *visit)
+{
+    if (read->ref == REF_SENDER)
+        return (visit->sides & SIDES_SENDER) != 0;
+    if (read->ref == REF_RECEIVER)
+        return (visit->sides & SIDES_RECEIVER) != 0;
+    return read->ref == REF_COUNT;
+}
+
+/* READ: what this event asks of this key, as it was strictly before this event's update. */
+static void visit_read(struct step *step, const struct plan_keyspace *at, const struct visit *visit, struct shard *shard,
+                       const struct cell *cell)
+{
+    const struct event *event = &step->event[visit->event];
+    struct value *slots = step_slots(step, visit->event);
+    for (uint16_t j = 0; j < at->read_count; j++) {
+        const struct memory_read *read = &step->program->read[at->read[j]];
+        if (!read_concerns(read, visit))
+            continue;
+        const struct memory *memory = &step->program->memory[read->memory];
+        struct memory_record record;
+        if (!memory_get(shard, cell, visit->keyspace, step->plan->memory[read->memory].memory, &record))
+            continue;
+        int64_t age_ms = event->time_ms - record.time_ms;
+        if (age_ms < 0 || age_ms >= memory->for_ms)
+            continue;
+        slots[read->slot] = (struct value){record.time_ms, true};
+        for (uint8_t v = 0; v < memory->keep_count; v++)
+            slots[read->slot + 1 + v] = (struct value){record.keep[v], record.keep[v] != MISSING_I64};
+    }
+}
+
+static int64_t kept_number(struct value value)
+{
+    return value.known ? value.number : MISSING_I64;
+}
+
+static void visit_stream(struct step *step, uint16_t index, const struct visit *visit, int side, struct shard *shard,
+                         struct cell *cell)
+{
+    const struct stream *stream = &step->program->stream[index];
+    const struct event *event = &step->event[visit->event];
+    struct record record = {.time_ms = event->time_ms,
+                            .seq = event->seq,
+                            .amount = event->amount_base,
+                            .sender = event->ref[REF_SENDER],
+                            .receiver = event->ref[REF_RECEIVER]};
+    for (uint8_t x = 0; x < stream->extra_count; x++)
+        record.extra[x] = kept_number(eval_field(step->program, event, side, (enum field)stream->extra[x]));
+    (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
+}
+
+static void visit_memory(struct step *step, struct step_worker *worker, uint16_t index, const struct visit *visit, int side,
+                         struct shard *shard, struct cell *cell)
+{
+    const struct memory *memory = &step->program->memory[index];
+    const struct event *event = &step->event[visit->event];
+    struct memory_record record = {.time_ms = event->time_ms, .seq = event->seq};
+    judge_prepare(step, worker, visit->event, side);
+    for (uint8_t v = 0; v < memory->keep_count; v++)
+        record.keep[v] = kept_number(eval_value(&worker->evaluation, &memory->keep[v]));
+    memory_put(shard, cell, visit->keyspace, step->plan->memory[index].memory, &record);
+}
+
+/* The side from which a visit sees a stream; -1 when the event is not in it for this key. */
+static int visit_side(const struct step *step, const struct visit *visit, uint32_t bit)
+{
+    if ((visit->sides & SIDES_SENDER) && mask_bit(step_mask(step, visit->event, SIDE_SENDER), bit))
+        return SIDE_SENDER;
+    if ((visit->sides & SIDES_RECEIVER) && mask_bit(step_mask(step, visit->event, SIDE_RECEIVER), bit))
+        return SIDE_RECEIVER;
+    return -1;
+}
+
+/* What the event is in for this key, both sides of a self-transfer together. */
+static void visit_mask(const struct step *step, const struct visit *visit, uint64_t *mask)
+{
+    for (uint32_t w = 0; w < step->plan->mask_words; w++) {
+        mask[w] = 0;
+        if (visit->sides & SIDES_SENDER)
+            mask[w] |= step_mask(step, visit->event, SIDE_SENDER)[w];
+        if (visit->sides & SIDES_RECEIVER)
+            mask[w] |= step_mask(step, visit->event, SIDE_RECEIVER)[w];
+    }
+}
+
+static bool visit_named_before(const struct step *step, const struct visit *visit)
+{
+    const struct event *event = &step->event[visit->event];
+    if (!(event->flags & EVENT_JOINED))
+        return false;
+    const struct keyspace *keyspace = &step->program->keyspace[visit->keyspace];
+    uint32_t refs = keyspace->joined_refs;
+    if (keyspace->form == KEY_ACCOUNT)
+        refs = visit->sides & SIDES_SENDER ? 1u << REF_SENDER : 1u << REF_RECEIVER;
+    return (event->joined_same & refs) == refs;
+}
+
+static void visit_work(struct step *step, struct step_worker *worker, const struct visit *visit)
+{
+    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, visit->keyspace);
+    struct shard *shard = state_shard(step->state, key_shard(visit->key, visit->width));
+    struct cell *cell = cell_find(shard, visit->keyspace, visit->key);
+    const struct event *event = &step->event[visit->event];
+    uint64_t mask[MASK_WORDS_MAX];
+    visit_mask(step, visit, mask);
+    bool changes = mask_meets(mask, at->mask, step->plan->mask_words);
+    bool late = (event->flags & EVENT_LATE) != 0;
+    bool touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late && !visit_named_before(step, visit);
+    if (!cell && (changes || touched))
+        cell = cell_get(shard, visit->keyspace, visit->key);
+    if (!cell)
+        return; /* nothing is remembered, or the shard is full (counted there) */
+    if (at->read_count)
+        visit_read(step, at, visit, shard, cell);
+    if (changes) {
+        for (uint16_t j = 0; j < at->stream_count; j++) {
+            if (mask_bit(mask, at->stream[j]))
+                visit_stream(step, at->stream[j], visit, visit_side(step, visit, at->stream[j]), shard, cell);
+        }
+        for (uint16_t j = 0; j < at->memory_count; j++) {
+            uint32_t bit = (uint32_t)step->program->stream_count + at->memory[j];
+            if (mask_bit(mask, bit))
+                visit_memory(step, worker, at->memory[j], visit, visit_side(step, visit, bit), shard, cell);
+        }
+    }
+    for (uint16_t j = 0; j < at->rule_count; j++) {
+        uint16_t rule = at->rule[j];
+        if ((touched && step->program->rule[rule].touched_by_all) ||
+            mask_meets(mask, step->plan->rule[rule].touch, step->plan->mask_words))
+            judge_rule(step, worker, rule, visit, shard, cell);
+    }
+}
+
+static void strata_visit(void *context, uint32_t index, uint32_t workers)
+{
+    struct step *step = context;
+    struct step_worker *worker = &step->worker[index];
+    for (uint32_t from = 0; from < workers; from++) {
+        const struct visit_list *list = &step->worker[from].bucket[index];
+        for (uint32_t i = 0; i < list->count; i++) {
+            if (i + PREFETCH_AHEAD < list->count) {
+                const struct visit *ahead = &list->visit[i + PREFETCH_AHEAD];
+                cell_prefetch(state_shard(step->state, key_shard(ahead->key, ahead->width)), ahead->keyspace, ahead->key);
+            }
+            visit_work(step, worker, &list->visit[i]);
+        }
+    }
+}
+
+void strata_run(struct step *step, uint64_t *since)
+{
+    for (uint32_t s = 0; s < step->program->stratum_count; s++) {
+        step->stratum = s;
+        crew_run(step->crew, step->alone, strata_route, step);
+        step_lap(step, PHASE_ROUTE, since);
+        crew_run(step->crew, step->alone, strata_visit, step);
+        step_lap(step, PHASE_VISIT, since);
+    }
+}
