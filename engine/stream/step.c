@@ -2,6 +2,7 @@
 #include "engine/stream/step_private.h"
 
 #include "engine/base/invariant.h"
+#include "rules/lang/load.h"
 #include "rules/lang/text.h"
 
 #include <stdlib.h>
@@ -409,8 +410,11 @@ bool step_restore(struct step *step, struct state *state, struct slice extra, st
     step->swept_seq = words.swept_seq;
     state_free(step->state);
     step->state = state;
-    for (uint32_t s = 0; s < SHARD_COUNT; s++)
+    for (uint32_t s = 0; s < SHARD_COUNT; s++) {
+        /* bit i of an identity means list i of the program that was loaded then: ask again */
+        ident_relist(state_shard(state, s), program_list_lookup, step->program);
         if (!decide_adopt(step->decide, state_shard(state, s), err))
             return false;
+    }
     return true;
 }
