@@ -1,0 +1,526 @@
+/* Lists: a CSV file read into a sorted set of numbers (codes) or of texts (accounts and the like). */
+#include "rules/lang/list.h"
+
+#include "engine/base/invariant.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    LIST_BYTES_MAX = 64 * 1024 * 1024,
+    LIST_COUNT_MAX = 2000000,
+    VALUE_BYTES_MAX = 200,
+    MCC_MAX = 9999,
+};
+
+/* Numbers from..to; a single one has from = to. */
+struct span {
+    int64_t from, to;
+};
+
+struct list {
+    struct slice name;
+    enum value_type type;
+    struct span *span;     /* sorted, not overlapping; code lists only */
+    struct slice *text;    /* sorted, no two equal; entity lists only */
+    uint32_t count, room;
+    struct arena arena;
+};
+
+static bool type_is_entity(enum value_type type)
+{
+    return type == TYPE_ACCOUNT || type == TYPE_PARTY || type == TYPE_DEVICE || type == TYPE_PHONE || type == TYPE_ADDRESS ||
+           type == TYPE_TERMINAL || type == TYPE_PLACE;
+}
+
+struct list *list_new(struct slice name, enum value_type of)
+{
+    struct list *list = calloc(1, sizeof *list);
+    invariant(list != NULL);
+    arena_init(&list->arena);
+    list->name = arena_copy(&list->arena, name);
+    list->type = of;
+    return list;
+}
+
+void list_free(struct list *list)
+{
+    if (!list)
+        return;
+    arena_fini(&list->arena);
+    free(list->span);
+    free(list->text);
+    free(list);
+}
+
+/* --- values --- */
+
+static bool parse_mcc(struct slice text, int64_t *out)
+{
+    int64_t number = 0;
+    if (text.size != 4)
+        return false;
+    for (size_t i = 0; i < 4; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+        number = number * 10 + (text.data[i] - '0');
+    }
+    *out = number;
+    return number > 0 && number <= MCC_MAX;
+}
+
+static bool parse_mcc_range(struct slice text, struct span *out)
+{
+    if (text.size != 9 || text.data[4] != '-') {
+        bool sound = parse_mcc(text, &out->from);
+        out->to = out->from;
+        return sound;
+    }
+    struct slice from = {text.data, 4}, to = {text.data + 5, 4};
+    return parse_mcc(from, &out->from) && parse_mcc(to, &out->to) && out->from <= out->to;
+}
+
+static bool parse_purpose(struct slice text, int64_t *out)
+{
+    if (text.size != EVENT_PURPOSE_MAX)
+        return false;
+    *out = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        char c = text.data[i];
+        if (!((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')))
+            return false;
+        *out = *out << 8 | (unsigned char)c;
+    }
+    return true;
+}
+
+static bool parse_corridor(struct slice text, int64_t *out)
+{
+    if (text.size != 6 || text.data[2] != '-' || text.data[3] != '>')
+        return false;
+    country_code from = country_parse((struct slice){text.data, 2});
+    country_code to = country_parse((struct slice){text.data + 4, 2});
+    *out = (int64_t)from << 16 | to;
+    return from && to;
+}
+
+/* A code of the list's type as numbers; false when the text is none. */
+static bool parse_codes(enum value_type type, struct slice text, struct span *out)
+{
+    bool sound = false;
+    *out = (struct span){0, 0};
+    switch (type) {
+    case TYPE_MCC:
+        return parse_mcc_range(text, out);
+    case TYPE_COUNTRY:
+        out->from = country_parse(text);
+        sound = out->from != 0;
+        break;
+    case TYPE_CURRENCY:
+        out->from = currency_parse(text);
+        sound = out->from != 0;
+        break;
+    case TYPE_KIND:
+        out->from = event_kind_parse(text);
+        sound = out->from != KIND_MISSING;
+        break;
+    case TYPE_CHANNEL:
+        out->from = event_channel_parse(text);
+        sound = out->from != CHANNEL_MISSING;
+        break;
+    case TYPE_PURPOSE:
+        sound = parse_purpose(text, &out->from);
+        break;
+    case TYPE_CORRIDOR:
+        sound = parse_corridor(text, &out->from);
+        break;
+    default:
+        break;
+    }
+    out->to = out->from;
+    return sound;
+}
+
+static const char *value_wanted(enum value_type type)
+{
+    switch (type) {
+    case TYPE_MCC:
+        return "four digits such as 7011, or a range such as 3501-3999";
+    case TYPE_COUNTRY:
+        return "an ISO 3166-1 country such as KE";
+    case TYPE_CURRENCY:
+        return "an ISO 4217 currency such as USD";
+    case TYPE_PURPOSE:
+        return "an ISO 20022 purpose code such as SALA";
+    case TYPE_CORRIDOR:
+        return "a corridor such as KE->SO";
+    case TYPE_KIND:
+        return "a kind of movement such as CASH_OUT";
+    case TYPE_CHANNEL:
+        return "a channel such as ATM";
+    default:
+        return "a text of 1 to 200 bytes";
+    }
+}
+
+/* --- the set --- */
+
+static void list_grow(struct list *list)
+{
+    if (list->count < list->room)
+        return;
+    list->room = list->room ? list->room * 2 : 64;
+    if (type_is_entity(list->type))
+        list->text = realloc(list->text, list->room * sizeof *list->text);
+    else
+        list->span = realloc(list->span, list->room * sizeof *list->span);
+    invariant(list->text != NULL || list->span != NULL);
+}
+
+/* Puts a value at the end; list_sort must follow. */
+static bool list_append(struct list *list, struct slice text)
+{
+    struct span span = {0, 0};
+    bool entity = type_is_entity(list->type);
+    if (text.size == 0 || text.size > VALUE_BYTES_MAX || list->count == LIST_COUNT_MAX)
+        return false;
+    if (!entity && !parse_codes(list->type, text, &span))
+        return false;
+    list_grow(list);
+    if (entity)
+        list->text[list->count] = arena_copy(&list->arena, text);
+    else
+        list->span[list->count] = span;
+    list->count++;
+    return true;
+}
+
+static int text_order(const void *a, const void *b)
+{
+    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+static int span_order(const void *a, const void *b)
+{
+    const struct span *x = a, *y = b;
+    return (x->from > y->from) - (x->from < y->from);
+}
+
+static void list_sort_texts(struct list *list)
+{
+    uint32_t kept = 0;
+    qsort(list->text, list->count, sizeof *list->text, text_order);
+    for (uint32_t i = 0; i < list->count; i++)
+        if (kept == 0 || !slice_equal(list->text[kept - 1], list->text[i]))
+            list->text[kept++] = list->text[i];
+    list->count = kept;
+}
+
+static void list_sort_spans(struct list *list)
+{
+    uint32_t kept = 0;
+    qsort(list->span, list->count, sizeof *list->span, span_order);
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct span *last = kept ? &list->span[kept - 1] : NULL;
+        if (!last || list->span[i].from > last->to)
+            list->span[kept++] = list->span[i];
+        else if (list->span[i].to > last->to)
+            last->to = list->span[i].to;
+    }
+    list->count = kept;
+}
+
+static void list_sort(struct list *list)
+{
+    if (list->count && type_is_entity(list->type))
+        list_sort_texts(list);
+    else if (list->count)
+        list_sort_spans(list);
+}
+
+bool list_add_text(struct list *list, struct slice text)
+{
+    if (!list_append(list, text))
+        return false;
+    list_sort(list);
+    return true;
+}
+
+/* --- CSV --- */
+
+struct csv {
+    struct slice file;
+    size_t at;
+    uint32_t line;
+    char value[VALUE_BYTES_MAX + 1]; /* a quoted first column, unquoted */
+};
+
+struct list_problem {
+    char *message;
+    uint32_t *line;
+};
+
+static bool problem_set(struct list_problem problem, uint32_t line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static bool problem_set(struct list_problem problem, uint32_t line, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(problem.message, 256, format, arguments);
+    va_end(arguments);
+    *problem.line = line;
+    return false;
+}
+
+static int csv_peek(const struct csv *csv)
+{
+    return csv->at < csv->file.size ? (unsigned char)csv->file.data[csv->at] : -1;
+}
+
+static bool csv_at_end(const struct csv *csv)
+{
+    int c = csv_peek(csv);
+    return c < 0 || c == '\n' || (c == '\r' && csv->at + 1 < csv->file.size && csv->file.data[csv->at + 1] == '\n');
+}
+
+static void csv_next_line(struct csv *csv)
+{
+    while (csv_peek(csv) >= 0 && csv_peek(csv) != '\n')
+        csv->at++;
+    csv->at += csv_peek(csv) == '\n';
+    csv->line++;
+}
+
+/* Reads a quoted column into csv->value (cut where it is too long: then it is refused by size). */
+static bool csv_quoted(struct csv *csv, size_t *size, struct list_problem problem)
+{
+    uint32_t begun = csv->line;
+    *size = 0;
+    for (csv->at++;; csv->at++) {
+        int c = csv_peek(csv);
+        if (c < 0)
+            return problem_set(problem, begun, "the quotation mark is not closed");
+        if (c == '"') {
+            csv->at++;
+            if (csv_peek(csv) != '"')
+                break;
+        }
+        csv->line += c == '\n';
+        if (*size < sizeof csv->value)
+            csv->value[(*size)++] = (char)c;
+    }
+    if (!csv_at_end(csv) && csv_peek(csv) != ',')
+        return problem_set(problem, csv->line, "text follows a closing quotation mark");
+    return true;
+}
+
+static struct slice slice_trim(struct slice text)
+{
+    while (text.size && (text.data[0] == ' ' || text.data[0] == '\t'))
+        text = (struct slice){text.data + 1, text.size - 1};
+    while (text.size && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
+        text.size--;
+    return text;
+}
+
+static bool csv_column(struct csv *csv, struct slice *value, struct list_problem problem)
+{
+    size_t size, from = csv->at;
+    if (csv_peek(csv) == '"') {
+        if (!csv_quoted(csv, &size, problem))
+            return false;
+        *value = (struct slice){csv->value, size};
+        return true;
+    }
+    while (!csv_at_end(csv) && csv_peek(csv) != ',')
+        csv->at++;
+    *value = slice_trim((struct slice){csv->file.data + from, csv->at - from});
+    return true;
+}
+
+/* The first column of the row in hand; the others are read over. */
+static bool csv_row(struct csv *csv, struct slice *first, struct list_problem problem)
+{
+    struct slice other;
+    char keep[VALUE_BYTES_MAX + 1];
+    if (!csv_column(csv, first, problem))
+        return false;
+    bool quoted = first->data == csv->value;
+    if (quoted)
+        memcpy(keep, csv->value, sizeof keep);
+    while (csv_peek(csv) == ',') {
+        csv->at++;
+        if (!csv_column(csv, &other, problem))
+            return false;
+    }
+    if (quoted)
+        memcpy(csv->value, keep, sizeof keep);
+    return true;
+}
+
+/* The header names the column; a value there would silently be lost, so it is refused. */
+static bool header_sound(const struct list *list, struct slice header)
+{
+    struct span span;
+    if (header.size == 0 || parse_codes(list->type, header, &span))
+        return false;
+    for (size_t i = 0; i < header.size; i++) {
+        char c = header.data[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ' ' || c == '-'))
+            return false;
+    }
+    return true;
+}
+
+static bool list_refuse(const struct list *list, uint32_t line, struct list_problem problem)
+{
+    if (list->count == LIST_COUNT_MAX)
+        return problem_set(problem, line, "more than %d entries", LIST_COUNT_MAX);
+    return problem_set(problem, line, "the first column must be %s", value_wanted(list->type));
+}
+
+static bool list_parse(struct list *list, struct slice file, struct list_problem problem)
+{
+    struct csv csv = {.file = file, .line = 1};
+    bool header = false;
+    if (file.size >= 3 && memcmp(file.data, "\xef\xbb\xbf", 3) == 0)
+        csv.at = 3;
+    for (; csv_peek(&csv) >= 0; csv_next_line(&csv)) {
+        struct slice value;
+        uint32_t line = csv.line;
+        if (csv_peek(&csv) == '#' || csv_at_end(&csv))
+            continue;
+        if (!csv_row(&csv, &value, problem))
+            return false;
+        if (header && !list_append(list, value))
+            return list_refuse(list, line, problem);
+        if (!header && !header_sound(list, value))
+            return problem_set(problem, line, "the first line must be a header, such as `account`");
+        header = true;
+    }
+    if (!header)
+        return problem_set(problem, 0, "the file is empty: it needs a header line");
+    list_sort(list);
+    return true;
+}
+
+/* --- files --- */
+
+static char *file_read(const char *path, size_t *size, struct list_problem problem)
+{
+    FILE *file = fopen(path, "rbe");
+    if (!file) {
+        problem_set(problem, 0, "cannot be opened: %s", strerror(errno));
+        return NULL;
+    }
+    size_t room = 64 * 1024;
+    char *data = malloc(room);
+    invariant(data != NULL);
+    *size = 0;
+    for (size_t got; (got = fread(data + *size, 1, room - *size, file)) > 0;) {
+        *size += got;
+        if (*size < room)
+            continue;
+        room *= 2;
+        data = realloc(data, room);
+        invariant(data != NULL);
+        if (*size > LIST_BYTES_MAX)
+            break;
+    }
+    bool failed = ferror(file) != 0;
+    (void)fclose(file);
+    if (!failed && *size <= LIST_BYTES_MAX)
+        return data;
+    if (failed)
+        problem_set(problem, 0, "cannot be read");
+    else
+        problem_set(problem, 0, "larger than %d MiB", LIST_BYTES_MAX / (1024 * 1024));
+    free(data);
+    return NULL;
+}
+
+struct list *list_load(struct slice name, enum value_type of, const char *path, char message[256], uint32_t *line)
+{
+    struct list_problem problem = {message, line};
+    size_t size;
+    char *data = file_read(path, &size, problem);
+    if (!data)
+        return NULL;
+    struct list *list = list_new(name, of);
+    bool sound = memchr(data, '\0', size) == NULL || problem_set(problem, 0, "the file holds a NUL character");
+    sound = sound && list_parse(list, (struct slice){data, size}, problem);
+    free(data);
+    if (sound)
+        return list;
+    list_free(list);
+    return NULL;
+}
+
+/* --- asking --- */
+
+struct slice list_name(const struct list *list)
+{
+    return list->name;
+}
+
+enum value_type list_type(const struct list *list)
+{
+    return list->type;
+}
+
+uint32_t list_count(const struct list *list)
+{
+    return list->count;
+}
+
+bool list_has_number(const struct list *list, int64_t number)
+{
+    if (type_is_entity(list->type))
+        return false;
+    uint32_t low = 0, high = list->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (list->span[middle].to < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < list->count && list->span[low].from <= number;
+}
+
+bool list_has_text(const struct list *list, struct slice text)
+{
+    if (!type_is_entity(list->type) || list->count == 0)
+        return false;
+    return bsearch(&text, list->text, list->count, sizeof *list->text, text_order) != NULL;
+}
+
+static void hash_word(crypto_generichash_state *state, uint64_t word)
+{
+    unsigned char byte[8];
+    for (int i = 0; i < 8; i++)
+        byte[i] = (unsigned char)(word >> (8 * i));
+    crypto_generichash_update(state, byte, sizeof byte);
+}
+
+void list_hash(const struct list *list, unsigned char out[32])
+{
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, NULL, 0, 32);
+    hash_word(&state, (uint64_t)list->type);
+    hash_word(&state, list->count);
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (!type_is_entity(list->type)) {
+            hash_word(&state, (uint64_t)list->span[i].from);
+            hash_word(&state, (uint64_t)list->span[i].to);
+            continue;
+        }
+        hash_word(&state, list->text[i].size);
+        crypto_generichash_update(&state, (const unsigned char *)list->text[i].data, list->text[i].size);
+    }
+    crypto_generichash_final(&state, out, 32);
+}
