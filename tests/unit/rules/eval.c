@@ -51,14 +51,14 @@ static void world_end(struct world *world)
     zone_free(world->zone);
 }
 
-static struct value field(struct world *world, int side, enum field which)
+static struct value read_field(struct world *world, int side, enum field which)
 {
     return eval_field(&world->program, &world->event, side, which);
 }
 
-#define EXPECT_KNOWN(value, want)                                                  \
+#define EXPECT_KNOWN(got, want)                                                    \
     do {                                                                           \
-        struct value got_ = (value);                                               \
+        struct value got_ = (got);                                                 \
         cr_expect(got_.known && got_.number == (want), "%ld", (long)got_.number);  \
     } while (0)
 
@@ -78,21 +78,21 @@ Test(eval, fields_of_an_event)
                             .purpose = {'S', 'A', 'L', 'A'}};
     for (int r = 0; r < REF_COUNT; r++)
         event->ref[r] = (entity_id)(100 + r);
-    EXPECT_KNOWN(field(&world, SIDE_SENDER, FIELD_AMOUNT), 20000);
-    EXPECT_KNOWN(field(&world, SIDE_SENDER, FIELD_LOCAL_TIME), (22 * 60 + 10) * 60000);
-    EXPECT_KNOWN(field(&world, SIDE_SENDER, FIELD_WEEKDAY), 1);
-    EXPECT_KNOWN(field(&world, SIDE_SENDER, FIELD_PURPOSE), 0x53414c41);
-    EXPECT_KNOWN(field(&world, SIDE_SENDER, FIELD_CROSS_BORDER), 1);
-    EXPECT_KNOWN(field(&world, SIDE_SENDER, FIELD_CORRIDOR), (int64_t)event->sender_country << 16 | event->receiver_country);
-    EXPECT_KNOWN(field(&world, SIDE_SENDER, FIELD_ACCOUNT), 100 + REF_SENDER);
-    EXPECT_KNOWN(field(&world, SIDE_RECEIVER, FIELD_ACCOUNT), 100 + REF_RECEIVER);
-    EXPECT_KNOWN(field(&world, SIDE_SENDER, FIELD_OTHER), 100 + REF_RECEIVER);
-    EXPECT_KNOWN(field(&world, SIDE_RECEIVER, FIELD_OTHER_DEVICE), 100 + REF_SENDER_DEVICE);
-    EXPECT_KNOWN(field(&world, SIDE_SENDER, FIELD_OTHER_COUNTRY), event->receiver_country);
-    EXPECT_KNOWN(field(&world, SIDE_RECEIVER, FIELD_ACCOUNT_ADDRESS), 100 + REF_RECEIVER_ADDRESS);
-    EXPECT_KNOWN(field(&world, SIDE_SENDER, FIELD_TERMINAL), 100 + REF_TERMINAL);
-    EXPECT_KNOWN(field(&world, SIDE_SENDER, FIELD_TIME), event->time_ms);
-    cr_expect_not(field(&world, SIDE_SENDER, FIELD_NARRATIVE).known);
+    EXPECT_KNOWN(read_field(&world, SIDE_SENDER, FIELD_AMOUNT), 20000);
+    EXPECT_KNOWN(read_field(&world, SIDE_SENDER, FIELD_LOCAL_TIME), (22 * 60 + 10) * 60000);
+    EXPECT_KNOWN(read_field(&world, SIDE_SENDER, FIELD_WEEKDAY), 1);
+    EXPECT_KNOWN(read_field(&world, SIDE_SENDER, FIELD_PURPOSE), 0x53414c41);
+    EXPECT_KNOWN(read_field(&world, SIDE_SENDER, FIELD_CROSS_BORDER), 1);
+    EXPECT_KNOWN(read_field(&world, SIDE_SENDER, FIELD_CORRIDOR), (int64_t)event->sender_country << 16 | event->receiver_country);
+    EXPECT_KNOWN(read_field(&world, SIDE_SENDER, FIELD_ACCOUNT), 100 + REF_SENDER);
+    EXPECT_KNOWN(read_field(&world, SIDE_RECEIVER, FIELD_ACCOUNT), 100 + REF_RECEIVER);
+    EXPECT_KNOWN(read_field(&world, SIDE_SENDER, FIELD_OTHER), 100 + REF_RECEIVER);
+    EXPECT_KNOWN(read_field(&world, SIDE_RECEIVER, FIELD_OTHER_DEVICE), 100 + REF_SENDER_DEVICE);
+    EXPECT_KNOWN(read_field(&world, SIDE_SENDER, FIELD_OTHER_COUNTRY), event->receiver_country);
+    EXPECT_KNOWN(read_field(&world, SIDE_RECEIVER, FIELD_ACCOUNT_ADDRESS), 100 + REF_RECEIVER_ADDRESS);
+    EXPECT_KNOWN(read_field(&world, SIDE_SENDER, FIELD_TERMINAL), 100 + REF_TERMINAL);
+    EXPECT_KNOWN(read_field(&world, SIDE_SENDER, FIELD_TIME), event->time_ms);
+    cr_expect_not(read_field(&world, SIDE_SENDER, FIELD_NARRATIVE).known);
     world_end(&world);
 }
 
@@ -104,12 +104,12 @@ Test(eval, every_field_of_an_empty_event_is_missing_but_its_time_and_border)
     for (int f = 0; f < FIELD_COUNT; f++) {
         bool always = f == FIELD_TIME || f == FIELD_LOCAL_TIME || f == FIELD_WEEKDAY || f == FIELD_CROSS_BORDER;
         for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++)
-            cr_expect_eq(field(&world, side, (enum field)f).known, always, "field %d", f);
+            cr_expect_eq(read_field(&world, side, (enum field)f).known, always, "field %d", f);
     }
-    EXPECT_KNOWN(field(&world, SIDE_SENDER, FIELD_CROSS_BORDER), 0);
+    EXPECT_KNOWN(read_field(&world, SIDE_SENDER, FIELD_CROSS_BORDER), 0);
     world.event.sender_country = 5;
-    EXPECT_KNOWN(field(&world, SIDE_SENDER, FIELD_CROSS_BORDER), 0);
-    cr_expect_not(field(&world, SIDE_SENDER, FIELD_CORRIDOR).known);
+    EXPECT_KNOWN(read_field(&world, SIDE_SENDER, FIELD_CROSS_BORDER), 0);
+    cr_expect_not(read_field(&world, SIDE_SENDER, FIELD_CORRIDOR).known);
     world_end(&world);
 }
 
