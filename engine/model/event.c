@@ -116,8 +116,8 @@ country_code country_parse(struct slice two_letters)
 
 void country_name(country_code code, char out[3])
 {
-    out[0] = code ? (char)('A' + (code - 1) / LETTERS) : '?';
-    out[1] = code ? (char)('A' + (code - 1) % LETTERS) : '?';
+    out[0] = (char)(code ? 'A' + (code - 1) / LETTERS : '?');
+    out[1] = (char)(code ? 'A' + (code - 1) % LETTERS : '?');
     out[2] = '\0';
 }
 
