@@ -2,6 +2,7 @@
 #include "engine/stream/pipeline_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/stream/log_feed.h"
 
 #include <stdlib.h>
 
@@ -18,7 +19,6 @@ struct recovery {
     struct sink_start start;
     struct block *block;        /* the one block it works with */
     uint64_t *seq;              /* of the records in it */
-    uint32_t partition;         /* of the last record, where the next search begins */
     uint64_t log_last;          /* last record in the log when recovery began */
     struct journal_rows rows;
 };
@@ -139,68 +139,26 @@ static bool recovery_goes_on(struct recovery *recovery)
 
 /* --- from the log --- */
 
-/* Begins at *index, for neighbours in the log often come from one partition. */
-static bool find_partition(const struct partition_table *table, struct slice topic, int32_t number, uint32_t *index)
-{
-    for (uint32_t n = 0; n < table->count; n++, *index = (*index + 1) % table->count)
-        if (table->partition[*index].number == number && slice_equal(slice_of(table->partition[*index].topic), topic))
-            return true;
-    return false;
-}
-
-static bool add_record(struct recovery *recovery, const struct log_record *record, struct error *err)
-{
-    struct block *block = recovery->block;
-    if (!find_partition(recovery->pipeline->partitions, record->topic, record->partition, &recovery->partition))
-        return error_set(err, ERROR_FATAL, "the log holds events of %.*s/%d, which is no longer configured",
-                         (int)record->topic.size, record->topic.data, record->partition);
-    recovery->seq[block->message_count] = record->seq;
-    block->message[block->message_count++] = (struct message){
-        .body = arena_copy(&block->bodies, record->body),
-        .source = arena_copy(&block->bodies, record->source),
-        .position = {.partition = recovery->partition, .offset = record->offset},
-        .broker_ms = record->broker_ms,
-    };
-    return true;
-}
-
-/* Runs the records gathered in the block; what they gave out is in the sink already. */
-static bool run_records(struct recovery *recovery, struct error *err)
+/* Runs the records that the log has up to log_last; what they gave out is in the sink already. */
+static bool apply_log(struct recovery *recovery, struct log_feed *feed, uint64_t *first, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
     struct block *block = recovery->block;
-    uint8_t *reason = arena_bytes(&block->results, block->message_count + 1);
-    intake_decode(pipeline->intake, block, block->event, reason);
-    if (block->rejection_count)
-        return error_set(err, ERROR_FATAL, "the log holds an event that is no longer accepted (%s): were limits changed?",
-                         reject_code(block->rejection[0].reason));
-    for (uint32_t i = 0; i < block->message_count; i++)
-        block->event[i].seq = recovery->seq[i];
-    step_run(pipeline->step, block->event, block->message_count, &block->results, &block->output);
-    atomic_fetch_add(&pipeline->figures->recovered_events, block->message_count);
-    block_clear(block);
-    return true;
-}
-
-static bool replay_log(struct recovery *recovery, struct log_reader *reader, uint64_t *first, struct error *err)
-{
-    struct pipeline *pipeline = recovery->pipeline;
-    struct block *block = recovery->block;
-    struct log_record record;
-    int got;
-    while ((got = log_reader_next(reader, &record, err)) == 1 && record.seq <= recovery->log_last) {
-        if (!*first)
-            *first = record.seq;
-        if (record.kind != LOG_EVENT && record.kind != LOG_JOINED)
-            continue;
-        if (!add_record(recovery, &record, err))
+    for (;;) {
+        if (!log_feed_read(feed, block, recovery->seq, pipeline->settings->batch_max, recovery->log_last, err))
             return false;
-        if (block->message_count < pipeline->settings->batch_max)
-            continue;
-        if (!run_records(recovery, err) || !recovery_goes_on(recovery))
+        if (block->message_count == 0)
+            return true;
+        if (!*first)
+            *first = recovery->seq[0];
+        if (!log_feed_decode(pipeline->intake, block, recovery->seq, err))
+            return false;
+        step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
+        atomic_fetch_add(&pipeline->figures->recovered_events, block->event_count);
+        block_clear(block);
+        if (!recovery_goes_on(recovery))
             return false;
     }
-    return got >= 0 && (block->message_count == 0 || run_records(recovery, err));
 }
 
 /* Applies what the log has behind the checkpoint. */
@@ -211,13 +169,13 @@ static bool recover_from_log(struct recovery *recovery, struct error *err)
     if (!pipeline->log || recovery->log_last <= pipeline->seq)
         return true;
     bool fresh = pipeline->seq == 0;
-    struct log_reader *reader = log_reader_open(pipeline->settings->log, pipeline->seq + 1, err);
-    if (!reader)
+    struct log_feed *feed = log_feed_open(pipeline->settings->log, pipeline->seq + 1, pipeline->partitions, err);
+    if (!feed)
         return error_context(err, "log");
-    bool ok = replay_log(recovery, reader, &first, err);
-    log_reader_close(reader);
+    bool ok = apply_log(recovery, feed, &first, err);
+    log_feed_close(feed);
     if (!ok)
-        return err->class && error_context(err, "log");
+        return false;
     if (fresh && first > 1)
         return error_set(err, ERROR_FATAL,
                          "no usable checkpoint, and the log begins at sequence number %llu: state cannot be rebuilt",
