@@ -50,7 +50,6 @@ struct state_layout {
     uint16_t keyspace_count;
     const struct keyspace_layout *keyspace;
     int64_t lateness_ms;
-    int64_t dedup_ms;        /* how long (source, id) is remembered: 3 days */
     size_t shard_bytes_max;  /* bound of one shard's slab */
 };
 
@@ -85,17 +84,21 @@ uint64_t ident_lists(const struct state *state, entity_id id);
 void ident_relist(struct shard *shard, list_lookup_fn lookup, const void *context);
 
 /* --- repeats and second reports (engine/state/dedup.c) --- */
+/* What is older than horizon_ms is forgotten: entries with an earlier time count as absent, whether
+ * or not a sweep has removed them yet. The horizon must depend on the sequence alone (engine/stream
+ * raises it at fixed sequence numbers), so that verdicts do too. Which of two events is first is
+ * decided by call order, which is sequence order. */
 enum dedup_verdict { DEDUP_NEW, DEDUP_REPEAT, DEDUP_CONFLICT };
-/* Shard id_hash.lo & 255. Remembers new ones until time_ms falls dedup_ms behind the shard's newest.
- * Which event is first is decided by call order (sequence order). */
-enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, struct hash128 body_hash, int64_t time_ms);
+/* Shard id_hash.lo & 255. */
+enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, struct hash128 body_hash, int64_t time_ms,
+                               int64_t horizon_ms);
 
-/* Second reports: shard join_hash.lo & 255. First call with a join hash (within dedup_ms) remembers
- * the refs it named (ref_hash per enum event_ref, zero = not named) and its source hash, and returns
- * false. A later call returns true with same = bits of refs named with equal value before; refs it
- * names newly are remembered too, so a third report adds only what both did not name. */
+/* Second reports: shard join_hash.lo & 255. The first call with a join hash remembers the refs it
+ * named (ref_hash by enum event_ref, zero = not named) and returns false. A later call returns true
+ * with same = bits of refs that were named with equal value before; refs it names newly are
+ * remembered too, so that a third report adds only what neither named. */
 bool join_check(struct shard *shard, struct hash128 join_hash, const struct hash128 ref_hash[REF_COUNT],
-                int64_t time_ms, uint32_t *same);
+                int64_t time_ms, int64_t horizon_ms, uint32_t *same);
 
 /* --- keys: clocks, windows, memories (engine/state/cell.c, window.c, memory.c) --- */
 struct cell;   /* one key's state; a pointer into the slab, stable while the cell lives */
@@ -156,10 +159,10 @@ struct memory_record {
 void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct memory_record *record);
 bool memory_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory, struct memory_record *out);
 
-/* Drops keys whose newest record is older than horizon_ms minus the keyspace's widest span
- * (horizon: the slowest partition's newest time minus lateness: RULES 3), and expired repeats.
- * Called at batch ends for a few shards at a time. Returns keys dropped. */
-uint64_t shard_sweep(struct shard *shard, int64_t horizon_ms);
+/* Drops keys whose newest record is older than horizon_ms minus the keyspace's widest span (horizon:
+ * the slowest partition's newest time minus lateness: RULES 3), and repeats older than
+ * dedup_horizon_ms. Called at batch ends for a few shards at a time. Returns keys dropped. */
+uint64_t shard_sweep(struct shard *shard, int64_t horizon_ms, int64_t dedup_horizon_ms);
 
 /* --- restart --- */
 /* After slabs were restored: rebuilds what is derived, and remaps clocks, windows and memories by

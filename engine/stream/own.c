@@ -34,7 +34,7 @@ static void own_repeats(void *context, uint32_t worker, uint32_t workers)
             continue;
         struct event *event = &step->event[i];
         struct shard *shard = state_shard(step->state, step->id_shard[i]);
-        switch (dedup_check(shard, event->id_hash, event->body_hash, event->time_ms)) {
+        switch (dedup_check(shard, event->id_hash, event->body_hash, event->time_ms, step->dedup_horizon_ms)) {
         case DEDUP_NEW:
             break;
         case DEDUP_REPEAT:
@@ -53,7 +53,7 @@ static void own_join(struct step *step, uint32_t i)
     struct event *event = &step->event[i];
     struct shard *shard = state_shard(step->state, step->join_shard[i]);
     uint32_t same = 0;
-    if (join_check(shard, event->join_hash, event->ref_hash, event->time_ms, &same)) {
+    if (join_check(shard, event->join_hash, event->ref_hash, event->time_ms, step->dedup_horizon_ms, &same)) {
         event->flags |= EVENT_JOINED;
         event->joined_same = same;
         event->outcome = OUTCOME_JOINED;

@@ -154,7 +154,6 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
     plan->layout = (struct state_layout){.keyspace_count = program->keyspace_count,
                                          .keyspace = layout,
                                          .lateness_ms = settings->lateness_ms,
-                                         .dedup_ms = settings->dedup_ms,
                                          .shard_bytes_max = settings->shard_bytes_max};
     return plan;
 }

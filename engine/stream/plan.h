@@ -49,7 +49,7 @@ struct plan {
 };
 
 struct plan_settings {
-    int64_t lateness_ms, dedup_ms;
+    int64_t lateness_ms;
     size_t shard_bytes_max;
 };
 

@@ -29,9 +29,9 @@ struct step *step_new(const struct program *program, const struct step_settings 
     step->crew = crew;
     step->worker_count = crew_count(crew);
     step->plan = plan_new(program, &(struct plan_settings){.lateness_ms = settings->lateness_ms,
-                                                           .dedup_ms = settings->dedup_ms,
                                                            .shard_bytes_max = settings->shard_bytes_max});
     step->decide = decide_new(program);
+    step->dedup_horizon_ms = INT64_MIN;
     step->partition_newest = calloc(settings->partition_max, sizeof *step->partition_newest);
     step->worker = calloc(step->worker_count, sizeof *step->worker);
     invariant(step->partition_newest && step->worker);
@@ -233,6 +233,16 @@ static void decide_gather(struct step *step, uint32_t workers, struct arena *are
 
 /* --- after the batch --- */
 
+/* The slowest partition's newest time; INT64_MIN before any event. */
+static int64_t step_slowest(const struct step *step)
+{
+    int64_t slowest = INT64_MAX;
+    for (uint32_t p = 0; p < step->partition_count; p++)
+        if (step->partition_newest[p] != INT64_MIN && step->partition_newest[p] < slowest)
+            slowest = step->partition_newest[p];
+    return slowest == INT64_MAX ? INT64_MIN : slowest;
+}
+
 struct sweep {
     struct step *step;
     int64_t horizon_ms;
@@ -248,28 +258,23 @@ static void sweep_work(void *context, uint32_t worker, uint32_t workers)
         if (shard_owner(index, workers) != worker)
             continue;
         struct shard *shard = state_shard(step->state, index);
-        (void)shard_sweep(shard, sweep->horizon_ms);
-        decide_sweep(step->decide, shard, sweep->horizon_ms);
+        (void)shard_sweep(shard, sweep->horizon_ms, step->dedup_horizon_ms);
     }
 }
 
-/* Dropping what can no longer matter is invisible in results (RULES 3), so it may follow batches. */
+/* Dropping what can no longer matter is invisible in results (RULES 3), so it may follow batches:
+ * all shards once per SWEEP_EVERY_SEQ. */
 static void step_sweep(struct step *step, uint64_t last_seq)
 {
     uint64_t due = (last_seq - step->swept_seq) * SHARD_COUNT / SWEEP_EVERY_SEQ;
-    if (last_seq <= step->swept_seq || due == 0)
-        return;
-    int64_t slowest = INT64_MAX;
-    for (uint32_t p = 0; p < step->partition_count; p++)
-        if (step->partition_newest[p] != INT64_MIN && step->partition_newest[p] < slowest)
-            slowest = step->partition_newest[p];
-    step->swept_seq = last_seq;
-    if (slowest == INT64_MAX)
+    int64_t slowest = step_slowest(step);
+    if (last_seq <= step->swept_seq || due == 0 || slowest == INT64_MIN)
         return;
     struct sweep sweep = {.step = step,
                           .horizon_ms = slowest - step->settings.lateness_ms,
                           .from = step->sweep_next,
                           .count = due < SHARD_COUNT ? (uint32_t)due : SHARD_COUNT};
+    step->swept_seq = last_seq;
     crew_run(step->crew, step->alone, sweep_work, &sweep);
     step->sweep_next = (step->sweep_next + sweep.count) % SHARD_COUNT;
 }
@@ -293,10 +298,8 @@ static void step_outcomes(struct step *step, struct arena *arena, struct output 
                                                                .source = arena_copy(arena, event->source)};
     }
     out->rejection = rejection;
-    if (step->count) {
-        out->first_seq = step->event[0].seq;
-        out->last_seq = step->event[step->count - 1].seq;
-    }
+    out->first_seq = step->event[0].seq;
+    out->last_seq = step->event[step->count - 1].seq;
 }
 
 void step_lap(struct step *step, enum step_phase phase, uint64_t *since)
@@ -306,28 +309,88 @@ void step_lap(struct step *step, enum step_phase phase, uint64_t *since)
     *since = now;
 }
 
-void step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out)
+/* Runs events of one epoch. */
+static void step_piece(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out)
 {
-    *out = (struct output){0};
     uint64_t since = now_ns();
+    *out = (struct output){0};
     step_begin(step, events, count);
     own_run(step);
     step_lap(step, PHASE_OWN, &since);
     strata_run(step, &since);
     report_hits(step, arena, out);
-    uint32_t workers = step->alone ? 1 : step->worker_count;
     for (uint32_t w = 0; w < step->worker_count; w++) {
         step->silenced += step->worker[w].silenced;
         step->worker[w].silenced = 0;
     }
     if (step->hits_count) {
         crew_run(step->crew, step->alone, decide_work, step);
-        decide_gather(step, workers, arena, out);
+        decide_gather(step, step->alone ? 1 : step->worker_count, arena, out);
     }
     step_outcomes(step, arena, out);
-    if (count)
-        step_sweep(step, out->last_seq);
+    step_sweep(step, out->last_seq);
     step_lap(step, PHASE_DECIDE, &since);
+}
+
+static const void *joined(struct arena *arena, const void *a, uint32_t a_count, const void *b, uint32_t b_count, size_t size)
+{
+    char *both = arena_bytes(arena, ((size_t)a_count + b_count + 1) * size);
+    if (a_count)
+        memcpy(both, a, a_count * size);
+    if (b_count)
+        memcpy(both + a_count * size, b, b_count * size);
+    return both;
+}
+
+/* Puts the next piece's results behind those so far. */
+static void output_append(struct arena *arena, struct output *all, const struct output *next)
+{
+    all->hit = joined(arena, all->hit, all->hit_count, next->hit, next->hit_count, sizeof *all->hit);
+    all->revision =
+        joined(arena, all->revision, all->revision_count, next->revision, next->revision_count, sizeof *all->revision);
+    all->alert_hit =
+        joined(arena, all->alert_hit, all->alert_hit_count, next->alert_hit, next->alert_hit_count, sizeof *all->alert_hit);
+    all->rejection =
+        joined(arena, all->rejection, all->rejection_count, next->rejection, next->rejection_count, sizeof *all->rejection);
+    all->hit_count += next->hit_count;
+    all->revision_count += next->revision_count;
+    all->alert_hit_count += next->alert_hit_count;
+    all->rejection_count += next->rejection_count;
+    for (int o = 0; o < OUTCOME_COUNT; o++)
+        all->outcome[o] += next->outcome[o];
+    all->late += next->late;
+    all->first_seq = all->first_seq ? all->first_seq : next->first_seq;
+    all->last_seq = next->last_seq;
+}
+
+/* The sequence enters a new epoch: repeats of what is older than dedup_ms behind the slowest
+ * partition, its lateness allowed for, are forgotten from here on. */
+static void step_enter(struct step *step, uint64_t epoch)
+{
+    int64_t slowest = step_slowest(step);
+    step->epoch = epoch;
+    if (slowest != INT64_MIN && slowest - step->settings.dedup_ms - step->settings.lateness_ms > step->dedup_horizon_ms)
+        step->dedup_horizon_ms = slowest - step->settings.dedup_ms - step->settings.lateness_ms;
+}
+
+void step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out)
+{
+    *out = (struct output){0};
+    for (uint32_t from = 0; from < count;) {
+        uint64_t epoch = events[from].seq / EPOCH_SEQ;
+        uint32_t to = from + 1;
+        while (to < count && events[to].seq / EPOCH_SEQ == epoch)
+            to++;
+        if (epoch != step->epoch)
+            step_enter(step, epoch);
+        struct output piece;
+        step_piece(step, events + from, to - from, arena, &piece);
+        if (from == 0)
+            *out = piece;
+        else
+            output_append(arena, out, &piece);
+        from = to;
+    }
 }
 
 /* --- around it --- */
@@ -381,6 +444,8 @@ struct step_words {
     uint32_t partition_count;
     uint32_t sweep_next;
     uint64_t swept_seq;
+    uint64_t epoch;
+    int64_t dedup_horizon_ms;
     int64_t newest[];
 };
 
@@ -391,6 +456,8 @@ void step_save_extra(const struct step *step, struct arena *arena, struct slice 
     words->partition_count = step->partition_count;
     words->sweep_next = step->sweep_next;
     words->swept_seq = step->swept_seq;
+    words->epoch = step->epoch;
+    words->dedup_horizon_ms = step->dedup_horizon_ms;
     memcpy(words->newest, step->partition_newest, step->partition_count * sizeof(int64_t));
     *extra = (struct slice){(const char *)words, size};
 }
@@ -408,13 +475,13 @@ bool step_restore(struct step *step, struct state *state, struct slice extra, st
     step->partition_count = words.partition_count;
     step->sweep_next = words.sweep_next;
     step->swept_seq = words.swept_seq;
+    step->epoch = words.epoch;
+    step->dedup_horizon_ms = words.dedup_horizon_ms;
     state_free(step->state);
     step->state = state;
     for (uint32_t s = 0; s < SHARD_COUNT; s++) {
         /* bit i of an identity means list i of the program that was loaded then: ask again */
         ident_relist(state_shard(state, s), program_list_lookup, step->program);
-        if (!decide_adopt(step->decide, state_shard(state, s), err))
-            return false;
     }
     return true;
 }

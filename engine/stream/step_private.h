@@ -10,6 +10,10 @@
 #include "engine/stream/step.h"
 #include "rules/lang/eval.h"
 
+/* The horizon of repeats moves when the sequence crosses a multiple of EPOCH_SEQ, never at a batch's
+ * end: so it does not depend on where batches were cut. */
+enum { EPOCH_SEQ = 65536 };
+
 enum { SIDES_SENDER = 1, SIDES_RECEIVER = 2, SIDES_BOTH = 3 };
 
 /* One key that one event concerns, in one stratum. */
@@ -81,6 +85,8 @@ struct step {
     uint32_t partition_count;       /* partitions seen: highest index + 1 */
     uint32_t sweep_next;            /* next shard to sweep */
     uint64_t swept_seq;             /* sequence up to which sweeping was done */
+    uint64_t epoch;                 /* sequence number / EPOCH_SEQ of the newest event */
+    int64_t dedup_horizon_ms;       /* repeats of events older than this are forgotten */
     uint64_t phase_ns[PHASE_COUNT];
     uint64_t silenced;
 

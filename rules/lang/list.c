@@ -17,14 +17,14 @@ enum {
 };
 
 /* Numbers from..to; a single one has from = to. */
-struct span {
+struct range {
     int64_t from, to;
 };
 
 struct list {
     struct slice name;
     enum value_type type;
-    struct span *span;     /* sorted, not overlapping; code lists only */
+    struct range *range;     /* sorted, not overlapping; code lists only */
     struct slice *text;    /* sorted, no two equal; entity lists only */
     uint32_t count, room;
     struct arena arena;
@@ -51,7 +51,7 @@ void list_free(struct list *list)
     if (!list)
         return;
     arena_fini(&list->arena);
-    free(list->span);
+    free(list->range);
     free(list->text);
     free(list);
 }
@@ -72,7 +72,7 @@ static bool parse_mcc(struct slice text, int64_t *out)
     return number > 0 && number <= MCC_MAX;
 }
 
-static bool parse_mcc_range(struct slice text, struct span *out)
+static bool parse_mcc_range(struct slice text, struct range *out)
 {
     if (text.size != 9 || text.data[4] != '-') {
         bool sound = parse_mcc(text, &out->from);
@@ -108,10 +108,10 @@ static bool parse_corridor(struct slice text, int64_t *out)
 }
 
 /* A code of the list's type as numbers; false when the text is none. */
-static bool parse_codes(enum value_type type, struct slice text, struct span *out)
+static bool parse_codes(enum value_type type, struct slice text, struct range *out)
 {
     bool sound = false;
-    *out = (struct span){0, 0};
+    *out = (struct range){0, 0};
     switch (type) {
     case TYPE_MCC:
         return parse_mcc_range(text, out);
@@ -176,24 +176,24 @@ static void list_grow(struct list *list)
     if (type_is_entity(list->type))
         list->text = realloc(list->text, list->room * sizeof *list->text);
     else
-        list->span = realloc(list->span, list->room * sizeof *list->span);
-    invariant(list->text != NULL || list->span != NULL);
+        list->range = realloc(list->range, list->room * sizeof *list->range);
+    invariant(list->text != NULL || list->range != NULL);
 }
 
 /* Puts a value at the end; list_sort must follow. */
 static bool list_append(struct list *list, struct slice text)
 {
-    struct span span = {0, 0};
+    struct range range = {0, 0};
     bool entity = type_is_entity(list->type);
     if (text.size == 0 || text.size > VALUE_BYTES_MAX || list->count == LIST_COUNT_MAX)
         return false;
-    if (!entity && !parse_codes(list->type, text, &span))
+    if (!entity && !parse_codes(list->type, text, &range))
         return false;
     list_grow(list);
     if (entity)
         list->text[list->count] = arena_copy(&list->arena, text);
     else
-        list->span[list->count] = span;
+        list->range[list->count] = range;
     list->count++;
     return true;
 }
@@ -203,9 +203,9 @@ static int text_order(const void *a, const void *b)
     return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-static int span_order(const void *a, const void *b)
+static int range_order(const void *a, const void *b)
 {
-    const struct span *x = a, *y = b;
+    const struct range *x = a, *y = b;
     return (x->from > y->from) - (x->from < y->from);
 }
 
@@ -219,16 +219,16 @@ static void list_sort_texts(struct list *list)
     list->count = kept;
 }
 
-static void list_sort_spans(struct list *list)
+static void list_sort_ranges(struct list *list)
 {
     uint32_t kept = 0;
-    qsort(list->span, list->count, sizeof *list->span, span_order);
+    qsort(list->range, list->count, sizeof *list->range, range_order);
     for (uint32_t i = 0; i < list->count; i++) {
-        struct span *last = kept ? &list->span[kept - 1] : NULL;
-        if (!last || list->span[i].from > last->to)
-            list->span[kept++] = list->span[i];
-        else if (list->span[i].to > last->to)
-            last->to = list->span[i].to;
+        struct range *last = kept ? &list->range[kept - 1] : NULL;
+        if (!last || list->range[i].from > last->to)
+            list->range[kept++] = list->range[i];
+        else if (list->range[i].to > last->to)
+            last->to = list->range[i].to;
     }
     list->count = kept;
 }
@@ -238,7 +238,7 @@ static void list_sort(struct list *list)
     if (list->count && type_is_entity(list->type))
         list_sort_texts(list);
     else if (list->count)
-        list_sort_spans(list);
+        list_sort_ranges(list);
 }
 
 bool list_add_text(struct list *list, struct slice text)
@@ -365,8 +365,8 @@ static bool csv_row(struct csv *csv, struct slice *first, struct list_problem pr
 /* The header names the column; a value there would silently be lost, so it is refused. */
 static bool header_sound(const struct list *list, struct slice header)
 {
-    struct span span;
-    if (header.size == 0 || parse_codes(list->type, header, &span))
+    struct range range;
+    if (header.size == 0 || parse_codes(list->type, header, &range))
         return false;
     for (size_t i = 0; i < header.size; i++) {
         char c = header.data[i];
@@ -484,12 +484,12 @@ bool list_has_number(const struct list *list, int64_t number)
     uint32_t low = 0, high = list->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (list->span[middle].to < number)
+        if (list->range[middle].to < number)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < list->count && list->span[low].from <= number;
+    return low < list->count && list->range[low].from <= number;
 }
 
 bool list_has_text(const struct list *list, struct slice text)
@@ -515,8 +515,8 @@ void list_hash(const struct list *list, unsigned char out[32])
     hash_word(&state, list->count);
     for (uint32_t i = 0; i < list->count; i++) {
         if (!type_is_entity(list->type)) {
-            hash_word(&state, (uint64_t)list->span[i].from);
-            hash_word(&state, (uint64_t)list->span[i].to);
+            hash_word(&state, (uint64_t)list->range[i].from);
+            hash_word(&state, (uint64_t)list->range[i].to);
             continue;
         }
         hash_word(&state, list->text[i].size);

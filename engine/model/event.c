@@ -1,0 +1,150 @@
+/* The words of an event's codes: kinds, channels, statuses, countries, currencies. */
+#include "engine/model/event.h"
+
+static const char *const kind_names[KIND_COUNT] = {
+    "MISSING",
+#define EVENT_KIND(name) #name,
+#include "engine/model/event_kind.def"
+#undef EVENT_KIND
+};
+
+static const char *const channel_names[CHANNEL_COUNT] = {
+    "MISSING",
+#define EVENT_CHANNEL(name) #name,
+#include "engine/model/event_channel.def"
+#undef EVENT_CHANNEL
+};
+
+static const char *const status_names[STATUS_COUNT] = {
+    "MISSING",
+#define EVENT_STATUS(name) #name,
+#include "engine/model/event_status.def"
+#undef EVENT_STATUS
+};
+
+struct currency {
+    char name[4];
+    int decimals;
+};
+
+static const struct currency currencies[] = {
+#define CURRENCY(code, digits) {#code, digits},
+#include "engine/model/currency.def"
+#undef CURRENCY
+};
+
+enum { CURRENCY_TOTAL = sizeof currencies / sizeof currencies[0], LETTERS = 26 };
+
+static const char countries[][3] = {
+#define COUNTRY(code) #code,
+#include "engine/model/country.def"
+#undef COUNTRY
+};
+
+/* Index of word among names, from 1 on; 0 when it is none of them. */
+static int word_find(const char *const *names, int count, struct slice word)
+{
+    for (int i = 1; i < count; i++)
+        if (slice_equal(word, slice_of(names[i])))
+            return i;
+    return 0;
+}
+
+const char *event_kind_name(enum event_kind kind)
+{
+    return kind < KIND_COUNT ? kind_names[kind] : kind_names[0];
+}
+
+const char *event_channel_name(enum event_channel channel)
+{
+    return channel < CHANNEL_COUNT ? channel_names[channel] : channel_names[0];
+}
+
+const char *event_status_name(enum event_status status)
+{
+    return status < STATUS_COUNT ? status_names[status] : status_names[0];
+}
+
+enum event_kind event_kind_parse(struct slice word)
+{
+    return (enum event_kind)word_find(kind_names, KIND_COUNT, word);
+}
+
+enum event_channel event_channel_parse(struct slice word)
+{
+    return (enum event_channel)word_find(channel_names, CHANNEL_COUNT, word);
+}
+
+enum event_status event_status_parse(struct slice word)
+{
+    return (enum event_status)word_find(status_names, STATUS_COUNT, word);
+}
+
+enum entity_kind ref_kind(enum event_ref ref)
+{
+    static const uint8_t kinds[REF_COUNT] = {
+        [REF_SENDER] = ENTITY_ACCOUNT,          [REF_RECEIVER] = ENTITY_ACCOUNT,
+        [REF_SENDER_PARTY] = ENTITY_PARTY,      [REF_RECEIVER_PARTY] = ENTITY_PARTY,
+        [REF_SENDER_DEVICE] = ENTITY_DEVICE,    [REF_RECEIVER_DEVICE] = ENTITY_DEVICE,
+        [REF_SENDER_PHONE] = ENTITY_PHONE,      [REF_RECEIVER_PHONE] = ENTITY_PHONE,
+        [REF_SENDER_ADDRESS] = ENTITY_ADDRESS,  [REF_RECEIVER_ADDRESS] = ENTITY_ADDRESS,
+        [REF_TERMINAL] = ENTITY_TERMINAL,       [REF_PLACE] = ENTITY_PLACE,
+    };
+    return (enum entity_kind)kinds[ref];
+}
+
+country_code country_parse(struct slice two_letters)
+{
+    if (two_letters.size != 2)
+        return 0;
+    int first = two_letters.data[0] - 'A', second = two_letters.data[1] - 'A';
+    if (first < 0 || first >= LETTERS || second < 0 || second >= LETTERS)
+        return 0;
+    size_t from = 0, to = sizeof countries / sizeof countries[0];
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        int order = memcmp(two_letters.data, countries[middle], 2);
+        if (order == 0)
+            return (country_code)(first * LETTERS + second + 1);
+        if (order < 0)
+            to = middle;
+        else
+            from = middle + 1;
+    }
+    return 0;
+}
+
+void country_name(country_code code, char out[3])
+{
+    out[0] = (char)(code ? 'A' + (code - 1) / LETTERS : '?');
+    out[1] = (char)(code ? 'A' + (code - 1) % LETTERS : '?');
+    out[2] = '\0';
+}
+
+currency_code currency_parse(struct slice three_letters)
+{
+    if (three_letters.size != 3)
+        return 0;
+    size_t from = 0, to = CURRENCY_TOTAL;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        int order = memcmp(three_letters.data, currencies[middle].name, 3);
+        if (order == 0)
+            return (currency_code)(middle + 1);
+        if (order < 0)
+            to = middle;
+        else
+            from = middle + 1;
+    }
+    return 0;
+}
+
+const char *currency_name(currency_code code)
+{
+    return code >= 1 && code <= CURRENCY_TOTAL ? currencies[code - 1].name : "???";
+}
+
+int currency_decimals(currency_code code)
+{
+    return code >= 1 && code <= CURRENCY_TOTAL ? currencies[code - 1].decimals : 2;
+}

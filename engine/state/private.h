@@ -1,0 +1,83 @@
+/* What the files of engine/state share: a shard's inside, tables in a slab, a key's cell.
+ *
+ * Everything that must survive a restart lies in the slab, reached from its roots; struct shard and
+ * struct state hold only what a layout says and what can be derived. */
+#ifndef ENGINE_STATE_PRIVATE_H
+#define ENGINE_STATE_PRIVATE_H
+
+#include "engine/base/arena.h"
+#include "engine/state/state.h"
+#include "engine/state/table.h"
+
+enum { ROOT_IDENT = 0, ROOT_DEDUP = 1, ROOT_JOIN = 2, ROOT_KEYS = 3 };
+
+struct shard {
+    struct slab slab;
+    struct state *state;
+    uint32_t index;
+};
+
+struct state {
+    struct state_layout layout; /* deep copy, in arena */
+    struct arena arena;
+    unsigned char key[16];
+    struct shard shard[SHARD_COUNT];
+};
+
+/* --- cells --- */
+
+/* One key's state: the words of the key, then clocks, window references, memory records. */
+struct cell {
+    uint32_t key[STATE_KEY_MAX];
+    int64_t newest_ms;        /* newest record or clock: RULES 3 drops by it */
+    /* int64_t clock[clock_count]; slab_ref window[window_count]; slab_ref memory[memory_count]; */
+};
+
+static inline size_t cell_clock_at(uint16_t clock)
+{
+    return sizeof(struct cell) + (size_t)clock * sizeof(int64_t);
+}
+static inline size_t cell_window_at(const struct keyspace_layout *layout, uint16_t window)
+{
+    return cell_clock_at(layout->clock_count) + (size_t)window * sizeof(slab_ref);
+}
+static inline size_t cell_memory_at(const struct keyspace_layout *layout, uint16_t memory)
+{
+    return cell_window_at(layout, layout->window_count) + (size_t)memory * sizeof(slab_ref);
+}
+static inline size_t cell_size(const struct keyspace_layout *layout)
+{
+    return cell_memory_at(layout, layout->memory_count);
+}
+static inline const struct keyspace_layout *shard_layout(const struct shard *shard, uint16_t keyspace)
+{
+    return &shard->state->layout.keyspace[keyspace];
+}
+static inline slab_ref cell_ref(const struct shard *shard, const void *at)
+{
+    return (slab_ref)((size_t)((const char *)at - shard->slab.base) / 16);
+}
+/* Says that size bytes at `at` (anywhere in the slab) are about to change. */
+static inline void *shard_edit(struct shard *shard, const void *at, size_t size)
+{
+    size_t offset = (size_t)((const char *)at - shard->slab.base);
+    (void)slab_edit(&shard->slab, (slab_ref)(offset / 16), size + offset % 16);
+    return shard->slab.base + offset;
+}
+
+bool keys_init(struct shard *shard, struct error *err) must_check;
+bool ident_init(struct shard *shard, struct error *err) must_check;
+bool dedup_init(struct shard *shard, struct error *err) must_check;
+
+/* Frees a window and all it holds. */
+void window_free(struct shard *shard, slab_ref window, const struct window_layout *layout);
+uint32_t window_records(const struct shard *shard, slab_ref window);
+size_t window_bytes(const struct shard *shard, slab_ref window, const struct window_layout *layout);
+size_t memory_bytes(const struct memory_layout *layout);
+
+void ident_stats(const struct shard *shard, struct state_stats *stats);
+void dedup_stats(const struct shard *shard, struct state_stats *stats);
+void keys_stats(const struct shard *shard, struct state_stats *stats);
+void dedup_sweep(struct shard *shard, int64_t horizon_ms);
+
+#endif

@@ -1,0 +1,93 @@
+/* State as a whole: 256 shards and the layout they share. */
+#include "engine/state/private.h"
+
+#include "engine/base/invariant.h"
+
+#include <stdlib.h>
+
+static void layout_copy(struct state *state, const struct state_layout *layout)
+{
+    struct arena *arena = &state->arena;
+    struct keyspace_layout *keyspace = ARENA_ARRAY(arena, struct keyspace_layout, layout->keyspace_count + 1);
+    state->layout = *layout;
+    state->layout.keyspace = keyspace;
+    for (uint16_t k = 0; k < layout->keyspace_count; k++) {
+        const struct keyspace_layout *from = &layout->keyspace[k];
+        uint64_t *clock = ARENA_ARRAY(arena, uint64_t, from->clock_count + 1);
+        struct window_layout *window = ARENA_ARRAY(arena, struct window_layout, from->window_count + 1);
+        struct memory_layout *memory = ARENA_ARRAY(arena, struct memory_layout, from->memory_count + 1);
+        keyspace[k] = *from;
+        memcpy(clock, from->clock_hash, from->clock_count * sizeof *clock);
+        memcpy(memory, from->memory, from->memory_count * sizeof *memory);
+        for (uint16_t w = 0; w < from->window_count; w++) {
+            struct aggregate_layout *aggregate =
+                ARENA_ARRAY(arena, struct aggregate_layout, from->window[w].aggregate_count + 1);
+            memcpy(aggregate, from->window[w].aggregate, from->window[w].aggregate_count * sizeof *aggregate);
+            window[w] = from->window[w];
+            window[w].aggregate = aggregate;
+        }
+        keyspace[k].clock_hash = clock;
+        keyspace[k].window = window;
+        keyspace[k].memory = memory;
+    }
+}
+
+struct state *state_new(const struct state_layout *layout, const unsigned char key[16], struct error *err)
+{
+    struct state *state = calloc(1, sizeof *state);
+    invariant(state != NULL);
+    arena_init(&state->arena);
+    layout_copy(state, layout);
+    memcpy(state->key, key, sizeof state->key);
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        struct shard *shard = &state->shard[i];
+        shard->state = state;
+        shard->index = i;
+        if (!slab_init(&shard->slab, layout->shard_bytes_max, err) || !ident_init(shard, err) || !dedup_init(shard, err) ||
+            !keys_init(shard, err)) {
+            state_free(state);
+            return NULL;
+        }
+    }
+    return state;
+}
+
+void state_free(struct state *state)
+{
+    if (!state)
+        return;
+    for (uint32_t i = 0; i < SHARD_COUNT; i++)
+        slab_fini(&state->shard[i].slab);
+    arena_fini(&state->arena);
+    free(state);
+}
+
+struct shard *state_shard(struct state *state, uint32_t index)
+{
+    invariant(index < SHARD_COUNT);
+    return &state->shard[index];
+}
+
+struct slab *shard_slab(struct shard *shard)
+{
+    return &shard->slab;
+}
+
+const unsigned char *state_hash_key(const struct state *state)
+{
+    return state->key;
+}
+
+void state_stats(struct state *state, struct state_stats *out)
+{
+    *out = (struct state_stats){0};
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        const struct shard *shard = &state->shard[i];
+        out->bytes_used += slab_used(&shard->slab);
+        out->bytes_resident += slab_resident(&shard->slab);
+        out->refused += slab_refused(&shard->slab);
+        ident_stats(shard, out);
+        dedup_stats(shard, out);
+        keys_stats(shard, out);
+    }
+}

@@ -1,0 +1,498 @@
+/* Windows: one key's records of one stream in (time, seq) order, with a tail per aggregate.
+ *
+ * Every aggregate covers the records behind its tail; raising the floor moves the tail and takes
+ * what it passes off the running sum. Distinct counts the records that are the last of their id:
+ * an id stands in the window exactly if its last record does, so one mark per record serves every
+ * window length. From MAP_FROM records on a table finds an id's last record; below, a scan does. */
+#include "engine/state/private.h"
+
+#include "engine/base/invariant.h"
+
+enum { MAP_FROM = 32, COLUMNS = WINDOW_EXTRA + STATE_EXTRA_MAX };
+
+/* Bits of a kept record's seq: which end the key is, and for which columns it is its id's last. */
+static const uint64_t SEQ_RECEIVER = (uint64_t)1 << 63;
+static const uint64_t SEQ_BITS = ((uint64_t)1 << 48) - 1;
+
+static inline uint64_t last_bit(int column)
+{
+    return (uint64_t)1 << (48 + column);
+}
+
+struct tail {
+    int64_t floor_ms;     /* records with time <= floor are before the tail */
+    uint32_t index;       /* first record behind it, counted from head */
+    uint32_t distinct;
+    uint64_t sum_low;
+    int64_t sum_high;
+};
+
+struct window {
+    slab_ref ring;
+    uint32_t room, head, count; /* records [head, head + count) of room */
+    slab_ref maps;              /* struct table by column, once there are MAP_FROM records; 0 before */
+    uint32_t pad;
+    int64_t newest_ms;
+    struct tail tail[];
+};
+
+/* An id's last record, by column. */
+struct last_entry {
+    uint32_t tag, home;
+    uint64_t id;
+    int64_t time_ms;
+    uint64_t seq;
+};
+
+struct kept {               /* a record as the ring holds it, extra_count extras long */
+    int64_t time_ms;
+    uint64_t seq;           /* with SEQ_… bits */
+    int64_t amount;
+    entity_id sender, receiver;
+    int64_t extra[];
+};
+
+struct at {                 /* a window being worked on */
+    struct shard *shard;
+    struct window *window;
+    const struct window_layout *layout;
+    size_t size;            /* bytes of a record */
+};
+
+static size_t kept_size(const struct window_layout *layout)
+{
+    return sizeof(struct kept) + layout->extra_count * sizeof(int64_t);
+}
+
+static size_t window_size(const struct window_layout *layout)
+{
+    return sizeof(struct window) + layout->aggregate_count * sizeof(struct tail);
+}
+
+static const struct kept *kept_at(const struct at *at, uint32_t index)
+{
+    const char *ring = slab_at(&at->shard->slab, at->window->ring);
+    return (const struct kept *)(const void *)(ring + (size_t)(at->window->head + index) * at->size);
+}
+
+static struct kept *kept_edit(const struct at *at, uint32_t index)
+{
+    return shard_edit(at->shard, kept_at(at, index), at->size);
+}
+
+/* The id in a column; false when it is missing there. */
+static bool kept_id(const struct kept *kept, int column, uint64_t *id)
+{
+    int64_t number;
+    switch (column) {
+    case WINDOW_AMOUNT:
+        number = kept->amount;
+        break;
+    case WINDOW_SENDER:
+        number = kept->sender ? (int64_t)kept->sender : MISSING_I64;
+        break;
+    case WINDOW_RECEIVER:
+        number = kept->receiver ? (int64_t)kept->receiver : MISSING_I64;
+        break;
+    case WINDOW_OTHER: {
+        entity_id other = kept->seq & SEQ_RECEIVER ? kept->sender : kept->receiver;
+        number = other ? (int64_t)other : MISSING_I64;
+        break;
+    }
+    default:
+        number = kept->extra[column - WINDOW_EXTRA];
+        break;
+    }
+    *id = (uint64_t)number;
+    return number != MISSING_I64;
+}
+
+static void tail_sum(struct tail *tail, int64_t amount, int sign)
+{
+    if (amount == MISSING_I64)
+        return;
+    __int128 sum = ((__int128)tail->sum_high << 64 | tail->sum_low) + (sign > 0 ? (__int128)amount : -(__int128)amount);
+    tail->sum_low = (uint64_t)sum;
+    tail->sum_high = (int64_t)(sum >> 64);
+}
+
+static int64_t kept_number(const struct kept *kept, int column)
+{
+    uint64_t id;
+    return kept_id(kept, column, &id) ? (int64_t)id : MISSING_I64;
+}
+
+/* Takes the record at the tail off the aggregate; the caller moves index. */
+static void tail_drop(struct tail *tail, const struct aggregate_layout *aggregate, const struct kept *kept)
+{
+    if (aggregate->fn == WINDOW_SUM)
+        tail_sum(tail, kept_number(kept, aggregate->column), -1);
+    else if (aggregate->fn == WINDOW_DISTINCT && kept->seq & last_bit(aggregate->column))
+        tail->distinct--;
+}
+
+/* --- the last record of an id --- */
+
+static bool layout_distinct(const struct window_layout *layout, int column)
+{
+    for (uint16_t i = 0; i < layout->aggregate_count; i++)
+        if (layout->aggregate[i].fn == WINDOW_DISTINCT && layout->aggregate[i].column == column)
+            return true;
+    return false;
+}
+
+static uint64_t id_hash(uint64_t id)
+{
+    id = (id ^ (id >> 31)) * 0x9E3779B97F4A7C15u;
+    return id ^ (id >> 29);
+}
+
+static bool last_same(const void *context, const void *entry)
+{
+    return ((const struct last_entry *)entry)->id == *(const uint64_t *)context;
+}
+
+static struct table *map_of(const struct at *at, int column)
+{
+    struct table *maps = slab_edit(&at->shard->slab, at->window->maps, COLUMNS * sizeof(struct table));
+    return &maps[column];
+}
+
+/* First index whose record stands behind (time, seq). */
+static uint32_t upper_bound(const struct at *at, int64_t time_ms, uint64_t seq)
+{
+    uint32_t from = 0, to = at->window->count;
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        const struct kept *kept = kept_at(at, middle);
+        bool behind = kept->time_ms > time_ms || (kept->time_ms == time_ms && (kept->seq & SEQ_BITS) > seq);
+        if (behind)
+            to = middle;
+        else
+            from = middle + 1;
+    }
+    return from;
+}
+
+/* Index of the id's last record, or -1. */
+static int64_t last_find(const struct at *at, int column, uint64_t id)
+{
+    if (at->window->maps) {
+        const struct last_entry *entry =
+            table_find(&at->shard->slab, map_of(at, column), sizeof *entry, id_hash(id), last_same, &id);
+        return entry ? (int64_t)upper_bound(at, entry->time_ms, entry->seq) - 1 : -1;
+    }
+    for (uint32_t i = at->window->count; i-- > 0;) {
+        const struct kept *kept = kept_at(at, i);
+        uint64_t have;
+        if (kept->seq & last_bit(column) && kept_id(kept, column, &have) && have == id)
+            return i;
+    }
+    return -1;
+}
+
+/* Notes where the id's last record is; true unless the shard is full. */
+static bool last_note(const struct at *at, int column, uint64_t id, int64_t time_ms, uint64_t seq)
+{
+    if (!at->window->maps)
+        return true;
+    struct table *map = map_of(at, column);
+    const struct last_entry *found = table_find(&at->shard->slab, map, sizeof *found, id_hash(id), last_same, &id);
+    struct last_entry *entry = found ? shard_edit(at->shard, found, sizeof *found)
+                                     : table_add(&at->shard->slab, map, sizeof *entry, id_hash(id));
+    if (!entry)
+        return false;
+    entry->id = id;
+    entry->time_ms = time_ms;
+    entry->seq = seq;
+    return true;
+}
+
+static void last_forget(const struct at *at, int column, uint64_t id)
+{
+    if (!at->window->maps)
+        return;
+    struct table *map = map_of(at, column);
+    const struct last_entry *found = table_find(&at->shard->slab, map, sizeof *found, id_hash(id), last_same, &id);
+    if (found)
+        table_remove(map, shard_edit(at->shard, found, sizeof *found));
+}
+
+static void maps_free(const struct at *at)
+{
+    if (!at->window->maps)
+        return;
+    for (int column = 0; column < COLUMNS; column++) {
+        const struct table *map = map_of(at, column);
+        slab_free(&at->shard->slab, map->entries, (size_t)map->room * sizeof(struct last_entry));
+    }
+    slab_free(&at->shard->slab, at->window->maps, COLUMNS * sizeof(struct table));
+    at->window->maps = 0;
+}
+
+/* From now on a table finds last records. When the shard is full the scan goes on serving. */
+static void maps_make(const struct at *at)
+{
+    at->window->maps = slab_alloc(&at->shard->slab, COLUMNS * sizeof(struct table));
+    for (int column = 0; at->window->maps && column < COLUMNS; column++) {
+        if (!layout_distinct(at->layout, column))
+            continue;
+        for (uint32_t i = 0; i < at->window->count; i++) {
+            const struct kept *kept = kept_at(at, i);
+            uint64_t id;
+            if (kept->seq & last_bit(column) && kept_id(kept, column, &id) &&
+                !last_note(at, column, id, kept->time_ms, kept->seq & SEQ_BITS)) {
+                maps_free(at);
+                return;
+            }
+        }
+    }
+}
+
+/* --- adding and evicting --- */
+
+static bool ring_reserve(struct at *at)
+{
+    struct window *window = at->window;
+    if (window->head + window->count < window->room)
+        return true;
+    if (window->head >= window->room / 2 && window->head > 0) {
+        char *ring = slab_edit(&at->shard->slab, window->ring, window->room * at->size);
+        memmove(ring, ring + window->head * at->size, window->count * at->size);
+        window->head = 0;
+        return true;
+    }
+    uint32_t room = window->room ? window->room * 2 : 2;
+    slab_ref fresh = slab_alloc(&at->shard->slab, room * at->size);
+    if (!fresh)
+        return false;
+    if (window->count)
+        memcpy(slab_edit(&at->shard->slab, fresh, room * at->size), kept_at(at, 0), window->count * at->size);
+    slab_free(&at->shard->slab, window->ring, window->room * at->size);
+    window->ring = fresh;
+    window->room = room;
+    window->head = 0;
+    return true;
+}
+
+static void evict_first(struct at *at)
+{
+    const struct kept *kept = kept_at(at, 0);
+    for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
+        struct tail *tail = &at->window->tail[i];
+        if (tail->index > 0) {
+            tail->index--;
+            continue;
+        }
+        tail_drop(tail, &at->layout->aggregate[i], kept);
+        if (kept->time_ms > tail->floor_ms)
+            tail->floor_ms = kept->time_ms;
+    }
+    for (int column = 0; column < COLUMNS; column++) {
+        uint64_t id;
+        if (kept->seq & last_bit(column) && kept_id(kept, column, &id))
+            last_forget(at, column, id);
+    }
+    at->window->head++;
+    at->window->count--;
+}
+
+/* A column's distinct counts, when the record at index p arrives. */
+static void distinct_add(struct at *at, int column, uint32_t p)
+{
+    const struct kept *kept = kept_at(at, p);
+    uint64_t id;
+    if (!kept_id(kept, column, &id))
+        return;
+    int64_t last = last_find(at, column, id);
+    if (last > (int64_t)p)
+        return; /* a later record of the id stands already: nothing changes */
+    if (last >= 0) {
+        struct kept *old = kept_edit(at, (uint32_t)last);
+        old->seq &= ~last_bit(column);
+    }
+    kept_edit(at, p)->seq |= last_bit(column);
+    if (!last_note(at, column, id, kept->time_ms, kept->seq & SEQ_BITS))
+        maps_free(at);
+    for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
+        struct tail *tail = &at->window->tail[i];
+        if (at->layout->aggregate[i].fn != WINDOW_DISTINCT || at->layout->aggregate[i].column != column)
+            continue;
+        bool counted = last >= 0 && last >= (int64_t)tail->index;
+        if (!counted && p >= tail->index)
+            tail->distinct++;
+    }
+}
+
+static void tails_add(struct at *at, uint32_t p, const struct kept *kept)
+{
+    for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
+        struct tail *tail = &at->window->tail[i];
+        if (kept->time_ms <= tail->floor_ms)
+            tail->index++; /* late, and already before this window: p stands before the tail */
+        else if (at->layout->aggregate[i].fn == WINDOW_SUM)
+            tail_sum(tail, kept_number(kept, at->layout->aggregate[i].column), 1);
+    }
+    for (int column = 0; column < COLUMNS; column++)
+        if (layout_distinct(at->layout, column))
+            distinct_add(at, column, p);
+}
+
+static slab_ref window_make(struct shard *shard, const struct window_layout *layout)
+{
+    slab_ref ref = slab_alloc(&shard->slab, window_size(layout));
+    if (!ref)
+        return 0;
+    struct window *window = slab_edit(&shard->slab, ref, window_size(layout));
+    window->newest_ms = INT64_MIN;
+    for (uint16_t i = 0; i < layout->aggregate_count; i++)
+        window->tail[i].floor_ms = INT64_MIN;
+    return ref;
+}
+
+static slab_ref *window_slot(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
+{
+    (void)shard;
+    return (slab_ref *)(void *)((char *)cell + cell_window_at(layout, window));
+}
+
+static void record_write(struct kept *kept, const struct record *record, bool key_is_receiver, uint8_t extra_count)
+{
+    invariant(record->seq <= SEQ_BITS);
+    kept->time_ms = record->time_ms;
+    kept->seq = record->seq | (key_is_receiver ? SEQ_RECEIVER : 0);
+    kept->amount = record->amount;
+    kept->sender = record->sender;
+    kept->receiver = record->receiver;
+    memcpy(kept->extra, record->extra, extra_count * sizeof(int64_t));
+}
+
+bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct record *record,
+                bool key_is_receiver)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    slab_ref *slot = window_slot(shard, cell, layout, index);
+    if (!*slot) {
+        slab_ref made = window_make(shard, &layout->window[index]);
+        if (!made)
+            return false;
+        *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = made;
+    }
+    struct at at = {.shard = shard, .layout = &layout->window[index], .size = kept_size(&layout->window[index])};
+    at.window = slab_edit(&shard->slab, *slot, window_size(at.layout));
+    if (record->time_ms > at.window->newest_ms)
+        at.window->newest_ms = record->time_ms;
+    while (at.window->count && kept_at(&at, 0)->time_ms < at.window->newest_ms - at.layout->keep_ms)
+        evict_first(&at);
+    if (!ring_reserve(&at))
+        return false;
+    uint32_t p = at.window->count;
+    if (p && kept_at(&at, p - 1)->time_ms > record->time_ms)
+        p = upper_bound(&at, record->time_ms, record->seq);
+    struct kept *to = shard_edit(shard, kept_at(&at, p), (at.window->count - p + 1) * at.size);
+    memmove((char *)to + at.size, to, (at.window->count - p) * at.size);
+    record_write(to, record, key_is_receiver, at.layout->extra_count);
+    at.window->count++;
+    tails_add(&at, p, to);
+    if (at.window->count == MAP_FROM && !at.window->maps)
+        maps_make(&at);
+    struct cell *edited = shard_edit(shard, cell, sizeof *cell);
+    if (record->time_ms > edited->newest_ms)
+        edited->newest_ms = record->time_ms;
+    return true;
+}
+
+/* --- reading --- */
+
+/* By definition, from scratch: for a floor that fell. */
+static __int128 scan_value(const struct at *at, const struct aggregate_layout *aggregate, int64_t floor_ms)
+{
+    __int128 value = 0;
+    for (uint32_t i = at->window->count; i-- > 0;) {
+        const struct kept *kept = kept_at(at, i);
+        if (kept->time_ms <= floor_ms)
+            break;
+        if (aggregate->fn == WINDOW_COUNT)
+            value++;
+        else if (aggregate->fn == WINDOW_DISTINCT)
+            value += (kept->seq & last_bit(aggregate->column)) != 0;
+        else if (kept_number(kept, aggregate->column) != MISSING_I64)
+            value += kept_number(kept, aggregate->column);
+    }
+    return value;
+}
+
+__int128 window_value(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, uint16_t aggregate,
+                      int64_t floor_ms)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    slab_ref ref = *window_slot(shard, cell, layout, index);
+    if (!ref)
+        return 0;
+    struct at at = {.shard = shard, .layout = &layout->window[index], .size = kept_size(&layout->window[index])};
+    at.window = slab_edit(&shard->slab, ref, window_size(at.layout));
+    const struct aggregate_layout *def = &at.layout->aggregate[aggregate];
+    struct tail *tail = &at.window->tail[aggregate];
+    if (floor_ms < tail->floor_ms)
+        return scan_value(&at, def, floor_ms);
+    while (tail->index < at.window->count && kept_at(&at, tail->index)->time_ms <= floor_ms) {
+        tail_drop(tail, def, kept_at(&at, tail->index));
+        tail->index++;
+    }
+    tail->floor_ms = floor_ms;
+    if (def->fn == WINDOW_COUNT)
+        return at.window->count - tail->index;
+    if (def->fn == WINDOW_DISTINCT)
+        return tail->distinct;
+    return (__int128)tail->sum_high << 64 | tail->sum_low;
+}
+
+void window_walk(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index, int64_t floor_ms,
+                 record_visit_fn visit, void *context)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    slab_ref ref;
+    memcpy(&ref, (const char *)cell + cell_window_at(layout, index), sizeof ref);
+    if (!ref)
+        return;
+    const struct window *window = slab_at(&shard->slab, ref);
+    size_t size = kept_size(&layout->window[index]);
+    const char *ring = slab_at(&shard->slab, window->ring);
+    for (uint32_t i = window->count; i-- > 0;) {
+        const struct kept *kept = (const void *)(ring + (size_t)(window->head + i) * size);
+        if (kept->time_ms <= floor_ms)
+            return;
+        struct record record = {.time_ms = kept->time_ms,
+                                .seq = kept->seq & SEQ_BITS,
+                                .amount = kept->amount,
+                                .sender = kept->sender,
+                                .receiver = kept->receiver};
+        memcpy(record.extra, kept->extra, layout->window[index].extra_count * sizeof(int64_t));
+        if (!visit(context, &record, (kept->seq & SEQ_RECEIVER) != 0))
+            return;
+    }
+}
+
+void window_free(struct shard *shard, slab_ref ref, const struct window_layout *layout)
+{
+    if (!ref)
+        return;
+    struct at at = {.shard = shard, .layout = layout, .size = kept_size(layout)};
+    at.window = slab_edit(&shard->slab, ref, window_size(layout));
+    maps_free(&at);
+    slab_free(&shard->slab, at.window->ring, at.window->room * at.size);
+    slab_free(&shard->slab, ref, window_size(layout));
+}
+
+uint32_t window_records(const struct shard *shard, slab_ref ref)
+{
+    return ref ? ((const struct window *)slab_at(&shard->slab, ref))->count : 0;
+}
+
+size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window_layout *layout)
+{
+    if (!ref)
+        return 0;
+    const struct window *window = slab_at(&shard->slab, ref);
+    return window_size(layout) + window->room * kept_size(layout);
+}
