@@ -9,7 +9,6 @@
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/limit.h"
 #include "rules/lang/load.h"
-#include "rules/lang/suggest.h"
 
 /* The program and the memory behind it. */
 struct compiled {
@@ -43,6 +42,12 @@ struct compiler {
     uint16_t memory_count, list_count, text_count;
     const struct syntax_memory **memory_syntax; /* by program index */
     uint8_t *memory_state;                      /* 0 new, 1 being measured, 2 done */
+};
+
+/* The nearest word so far to a wrong one: candidates are offered one by one. */
+struct suggestion {
+    struct slice wrong, best; /* best is empty while nothing is near enough */
+    int distance;
 };
 
 /* A path that names a memory: sender.wage, sender.wage.amount. */
@@ -91,6 +96,7 @@ bool code_value(enum value_type type, struct slice word, int64_t *number);
 bool type_has_codes(enum value_type type);
 const char *type_says(enum value_type type);
 void code_offer(enum value_type type, struct suggestion *suggestion);
+void suggest_offer(struct suggestion *suggestion, struct slice candidate);
 void report_unknown(struct emitter *em, const struct name *name);
 void report_code(struct compiler *c, enum value_type type, const struct name *name);
 void help_suggestion(struct compiler *c, struct diagnostic *d, const struct suggestion *suggestion);

@@ -1,6 +1,8 @@
 /* Resolves the names of a rule: fields, memories, keys, lets, params, codes; suggests near ones. */
 #include "rules/lang/compile.h"
 
+#include "engine/base/suggest.h"
+
 static const char *const field_words[FIELD_COUNT] = {
 #define FIELD(name, word, type, help) word,
 #include "rules/lang/field.def"
@@ -27,9 +29,20 @@ int name_field(struct slice path)
     return -1;
 }
 
+void suggest_offer(struct suggestion *suggestion, struct slice candidate)
+{
+    if (candidate.size == 0 || suggest_nearest(suggestion->wrong, &candidate, 1) < 0)
+        return;
+    int distance = suggest_distance(suggestion->wrong, candidate);
+    if (suggestion->best.size && distance >= suggestion->distance)
+        return;
+    suggestion->best = candidate;
+    suggestion->distance = distance;
+}
+
 static struct slice cut_word(struct slice *rest)
 {
-    const char *dot = memchr(rest->data, '.', rest->size);
+    const char *dot = rest->size ? memchr(rest->data, '.', rest->size) : NULL;
     size_t size = dot ? (size_t)(dot - rest->data) : rest->size;
     struct slice word = {rest->data, size};
     size_t skip = dot ? size + 1 : size;
