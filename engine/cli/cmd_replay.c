@@ -1,6 +1,6 @@
 /* `muster replay`: a recorded stream, or the engine's own log, through the rules again. */
 #include "connectors/file/reader.h"
-#include "connectors/json/encode.h"
+#include "engine/model/encode.h"
 #include "engine/base/invariant.h"
 #include "engine/cli/progress.h"
 #include "engine/cli/rule_set.h"
