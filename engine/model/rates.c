@@ -155,6 +155,14 @@ static bool rates_read(struct rates *rates, FILE *file, const char *path, struct
     return true;
 }
 
+struct rates *rates_none(currency_code base)
+{
+    struct rates *rates = calloc(1, sizeof *rates);
+    invariant(rates != NULL);
+    rates->base = base;
+    return rates;
+}
+
 struct rates *rates_load(const char *path, currency_code base, struct error *err)
 {
     FILE *file = fopen(path, "r");
@@ -162,9 +170,7 @@ struct rates *rates_load(const char *path, currency_code base, struct error *err
         error_errno(err, ERROR_FATAL, "cannot open %s", path);
         return NULL;
     }
-    struct rates *rates = calloc(1, sizeof *rates);
-    invariant(rates != NULL);
-    rates->base = base;
+    struct rates *rates = rates_none(base);
     bool good = rates_read(rates, file, path, err) && rates_sort(rates, path, err);
     (void)fclose(file);
     if (!good) {
