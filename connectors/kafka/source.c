@@ -297,7 +297,7 @@ static bool source_read_range(void *self, const struct journal_range *range, str
     struct line *line = &source->line[range->partition];
     struct range_reading reading = {0};
     invariant(range->partition < source->table.count);
-    if (!line->assigned || line->expected != range->first) {
+    if (!line->assigned || line->expected != range->first || range->first < 0) {
         line->wanted = true;
         line->expected = range->first;
         if (!assign(source, err))

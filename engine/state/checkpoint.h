@@ -3,7 +3,8 @@
  *
  * Written by the saver's thread while workers go on (slab snapshots). Temporary name, fsync,
  * rename, fsync of the folder; three generations kept; every part checksummed (BLAKE2b), zstd
- * level 1. A file that is not sound is refused with what is wrong, and the one before it tried. */
+ * level 1. A file that is not sound is refused with what is wrong, and the one before it tried; so
+ * is one whose layout differs from the loaded rules': its state is then rebuilt from the log. */
 #ifndef ENGINE_STATE_CHECKPOINT_H
 #define ENGINE_STATE_CHECKPOINT_H
 
@@ -33,7 +34,7 @@ bool checkpoint_publish(struct checkpoint_writer *writer, struct error *err) mus
 void checkpoint_end(struct checkpoint_writer *writer);
 
 /* Loads the newest sound checkpoint with block <= block_max. Unsound ones are reported through
- * `refused` (file name and reason) and skipped. On success *state is new and adopted to `layout`.
+ * `refused` (file name and reason) and skipped. On success *state is new and the caller's.
  * Returns false with err.class ERROR_NONE when there is none. extra is malloc'ed. */
 typedef void (*checkpoint_refused_fn)(void *context, const char *file, const char *reason);
 bool checkpoint_load(const char *dir, uint64_t block_max, const struct state_layout *layout,

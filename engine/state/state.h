@@ -164,9 +164,4 @@ bool memory_get(const struct shard *shard, const struct cell *cell, uint16_t key
  * dedup_horizon_ms. Called at batch ends for a few shards at a time. Returns keys dropped. */
 uint64_t shard_sweep(struct shard *shard, int64_t horizon_ms, int64_t dedup_horizon_ms);
 
-/* --- restart --- */
-/* After slabs were restored: rebuilds what is derived, and remaps clocks, windows and memories by
- * the hashes in `old` to this layout: equal hashes keep their state, others are dropped. */
-bool state_adopt(struct state *state, const struct state_layout *old, struct error *err) must_check;
-
 #endif

@@ -1,7 +1,9 @@
 /* Open-addressing tables of equal-sized entries that live in a slab. */
-#include "engine/state/private.h"
+#include "engine/state/table.h"
 
 #include "engine/base/invariant.h"
+
+#include <string.h>
 
 enum { TABLE_ROOM_LEAST = 8 };
 
@@ -29,8 +31,7 @@ const void *table_find(const struct slab *slab, const struct table *table, size_
     }
 }
 
-/* The home of an entry after growth is told by its tag alone, so the tag keeps the hash's bits that
- * the home is taken from: see table_home. */
+/* An entry's home stands behind its tag, so growing needs no hash of the caller's. */
 static void table_place(char *entries, uint32_t room, size_t entry_size, const char *entry, uint64_t home)
 {
     uint32_t mask = room - 1;
@@ -40,7 +41,6 @@ static void table_place(char *entries, uint32_t room, size_t entry_size, const c
     memcpy(entries + (size_t)at * entry_size, entry, entry_size);
 }
 
-/* Entries keep their full home in the second word, behind the tag. */
 static uint32_t entry_home(const void *entry)
 {
     uint32_t home;

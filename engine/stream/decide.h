@@ -2,7 +2,18 @@
  *
  * State per (typology, subject) and per `once per` (rule, subject, role) lives in the slab of the
  * subject's virtual shard, under slab roots DECIDE_ROOT_*; so everything about one subject is worked
- * by one owner, in sequence order, and shards are independent of each other. */
+ * by one owner, in sequence order, and shards are independent of each other. Scores carry the hashes
+ * of typology names and rule ids, so they survive a restart with changed rules: what a hit of a rule
+ * that is gone gave counts nothing. Scores are few (subjects with hits) and are kept.
+ *
+ * Where RULES.md is silent:
+ * - "newest" (23, 25) is the greatest event time of the live hits that named the subject for the
+ *   typology; a late hit does not lower it, and its own points have decayed by its distance to it.
+ * - Roles are collected from the first hit after a gap of half_life (else 90d) on, so a role given
+ *   before the episode began is no news inside it.
+ * - Two points clauses of one hit on one subject and role both give, inside `once per` too.
+ * - The hits that formed an alert are those whose points have not decayed to nothing.
+ * - At most STORED_MAX hits are kept per typology and subject; the oldest go first. */
 #ifndef ENGINE_STREAM_DECIDE_H
 #define ENGINE_STREAM_DECIDE_H
 
@@ -23,7 +34,7 @@ struct decide_visit {
     uint32_t subject;      /* index into hit->subject */
 };
 
-/* What one shard gives out; merged by the caller in the order (seq, typology name, subject bytes). */
+/* What the shards of one worker give out; the caller merges by (seq, typology name, subject bytes). */
 struct decide_out {
     struct alert_revision *revision;
     uint32_t revision_count, revision_room;
@@ -37,12 +48,5 @@ struct decide_out {
  * (typology, subject) pairs are judged, each once. */
 void decide_shard(const struct decide *decide, struct shard *shard, const struct state *state,
                   const struct decide_visit *visit, uint32_t count, struct decide_out *out);
-
-/* Drops scores and once-records that can no longer matter at horizon_ms. */
-void decide_sweep(const struct decide *decide, struct shard *shard, int64_t horizon_ms);
-
-/* After a restart with another program: maps typology and rule indexes by name. `hash` of the
- * definition is stored beside the state; dropped ones are freed. */
-bool decide_adopt(const struct decide *decide, struct shard *shard, struct error *err) must_check;
 
 #endif

@@ -259,7 +259,6 @@ static void sweep_work(void *context, uint32_t worker, uint32_t workers)
             continue;
         struct shard *shard = state_shard(step->state, index);
         (void)shard_sweep(shard, sweep->horizon_ms, step->dedup_horizon_ms);
-        decide_sweep(step->decide, shard, sweep->horizon_ms);
     }
 }
 
@@ -483,8 +482,6 @@ bool step_restore(struct step *step, struct state *state, struct slice extra, st
     for (uint32_t s = 0; s < SHARD_COUNT; s++) {
         /* bit i of an identity means list i of the program that was loaded then: ask again */
         ident_relist(state_shard(state, s), program_list_lookup, step->program);
-        if (!decide_adopt(step->decide, state_shard(state, s), err))
-            return false;
     }
     return true;
 }

@@ -1,0 +1,400 @@
+/* Decodes one JSON message into an event, or says why not and in which field. */
+#include "engine/model/decode.h"
+
+#include "connectors/json/parse.h"
+#include "engine/base/invariant.h"
+#include "engine/model/zone.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+enum event_field {
+#define EVENT_FIELD(name, parent, key, most) EF_##name,
+#include "connectors/json/event_field.def"
+#undef EVENT_FIELD
+    EF_COUNT
+};
+
+static const struct {
+    const char *key, *path;
+    size_t most;
+} fields[EF_COUNT] = {
+#define EVENT_FIELD(name, parent, key, most) {key, parent[0] ? parent "." key : key, most},
+#include "connectors/json/event_field.def"
+#undef EVENT_FIELD
+};
+
+/* Which fields a walk of one object looks for. */
+struct level {
+    enum event_field first, end;
+};
+static const struct level event_level = {EF_ID, EF_SENDER_ACCOUNT};
+static const struct level sender_level = {EF_SENDER_ACCOUNT, EF_RECEIVER_ACCOUNT};
+static const struct level receiver_level = {EF_RECEIVER_ACCOUNT, EF_PLACE_NAME};
+static const struct level place_level = {EF_PLACE_NAME, EF_COUNT};
+
+struct decoder {
+    struct decode_settings settings;
+    struct json_parser *parser;
+};
+
+/* One message being decoded: the texts of the fields that were there. */
+struct decoding {
+    const struct decoder *decoder;
+    struct arena *arena;
+    struct event *event;
+    const struct level *level;
+    uint64_t seen; /* bit per event_field */
+    struct slice text[EF_COUNT];
+    int64_t amount_minor;
+    enum reject_reason reason;
+    const char *field;
+};
+
+struct decoder *decoder_new(const struct decode_settings *settings)
+{
+    struct decoder *decoder = calloc(1, sizeof *decoder);
+    invariant(decoder != NULL);
+    decoder->settings = *settings;
+    decoder->parser = json_parser_new(settings->message_bytes_max);
+    invariant(decoder->parser != NULL);
+    return decoder;
+}
+
+void decoder_free(struct decoder *decoder)
+{
+    if (!decoder)
+        return;
+    json_parser_free(decoder->parser);
+    free(decoder);
+}
+
+static bool refuse(struct decoding *d, enum reject_reason reason, const char *field)
+{
+    if (d->reason == REJECT_NONE) {
+        d->reason = reason;
+        d->field = field;
+    }
+    return false;
+}
+
+static bool has(const struct decoding *d, enum event_field field)
+{
+    return d->seen >> field & 1;
+}
+
+/* --- walking --- */
+
+static bool take_text(struct decoding *d, enum event_field field, const struct json_value *value)
+{
+    if (value->type == JSON_REAL || value->type == JSON_INTEGER)
+        return refuse(d, field == EF_AMOUNT ? REJECT_MONEY_AS_REAL : REJECT_WRONG_TYPE, fields[field].path);
+    if (value->type != JSON_STRING)
+        return refuse(d, REJECT_WRONG_TYPE, fields[field].path);
+    if (value->string.size == 0)
+        return refuse(d, REJECT_EMPTY_TEXT, fields[field].path);
+    if (memchr(value->string.data, '\0', value->string.size))
+        return refuse(d, REJECT_NUL_CHARACTER, fields[field].path);
+    if (value->string.size > fields[field].most)
+        return refuse(d, REJECT_TOO_LONG, fields[field].path);
+    d->text[field] = arena_copy(d->arena, value->string);
+    return true;
+}
+
+static bool take_minor(struct decoding *d, const struct json_value *value)
+{
+    if (value->type == JSON_REAL)
+        return refuse(d, REJECT_MONEY_AS_REAL, "amount_minor");
+    if (value->type != JSON_INTEGER)
+        return refuse(d, REJECT_WRONG_TYPE, "amount_minor");
+    d->amount_minor = value->integer;
+    return true;
+}
+
+static bool take_cash(struct decoding *d, enum event_field field, const struct json_value *value)
+{
+    if (value->type != JSON_BOOL)
+        return refuse(d, REJECT_WRONG_TYPE, fields[field].path);
+    if (value->integer)
+        d->event->flags |= field == EF_SENDER_CASH ? EVENT_SENDER_CASH : EVENT_RECEIVER_CASH;
+    return true;
+}
+
+static bool walk_member(void *context, struct slice key, const struct json_value *value);
+
+static bool take_object(struct decoding *d, const struct level *level, enum event_field field, const struct json_value *value)
+{
+    if (value->type != JSON_OBJECT)
+        return refuse(d, REJECT_WRONG_TYPE, fields[field].path);
+    const struct level *outer = d->level;
+    d->level = level;
+    bool good = json_walk(value, walk_member, d);
+    d->level = outer;
+    return good;
+}
+
+static bool take_field(struct decoding *d, enum event_field field, const struct json_value *value)
+{
+    if (has(d, field))
+        return refuse(d, REJECT_DUPLICATE_KEY, fields[field].path);
+    d->seen |= (uint64_t)1 << field;
+    switch (field) {
+    case EF_AMOUNT_MINOR:
+        return take_minor(d, value);
+    case EF_SENDER:
+        return take_object(d, &sender_level, field, value);
+    case EF_RECEIVER:
+        return take_object(d, &receiver_level, field, value);
+    case EF_PLACE:
+        return take_object(d, &place_level, field, value);
+    case EF_SENDER_CASH:
+    case EF_RECEIVER_CASH:
+        return take_cash(d, field, value);
+    default:
+        return take_text(d, field, value);
+    }
+}
+
+static bool walk_member(void *context, struct slice key, const struct json_value *value)
+{
+    struct decoding *d = context;
+    for (enum event_field field = d->level->first; field < d->level->end; field++) {
+        const char *name = fields[field].key;
+        if (key.size && key.data[0] == name[0] && slice_equal(key, slice_of(name)))
+            return take_field(d, field, value);
+    }
+    return true; /* a field that Muster does not know is no fault, and no input */
+}
+
+/* --- meaning --- */
+
+static bool need(struct decoding *d, enum event_field field)
+{
+    return has(d, field) || refuse(d, REJECT_MISSING_FIELD, fields[field].path);
+}
+
+static bool decode_mcc(struct decoding *d)
+{
+    struct slice mcc = d->text[EF_MCC];
+    for (size_t i = 0; i < mcc.size; i++) {
+        if (mcc.size != 4 || mcc.data[i] < '0' || mcc.data[i] > '9')
+            return refuse(d, REJECT_BAD_MCC, "mcc");
+        d->event->mcc = (uint16_t)(d->event->mcc * 10 + (mcc.data[i] - '0'));
+    }
+    return true;
+}
+
+static bool decode_purpose(struct decoding *d)
+{
+    struct slice purpose = d->text[EF_PURPOSE];
+    for (size_t i = 0; i < purpose.size; i++) {
+        char c = purpose.data[i];
+        if (purpose.size != EVENT_PURPOSE_MAX || !((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')))
+            return refuse(d, REJECT_BAD_CODE, "purpose");
+        d->event->purpose[i] = c;
+    }
+    return true;
+}
+
+static bool decode_codes(struct decoding *d)
+{
+    struct event *event = d->event;
+    if (has(d, EF_KIND) && !(event->kind = (uint8_t)event_kind_parse(d->text[EF_KIND])))
+        return refuse(d, REJECT_BAD_CODE, "kind");
+    if (has(d, EF_CHANNEL) && !(event->channel = (uint8_t)event_channel_parse(d->text[EF_CHANNEL])))
+        return refuse(d, REJECT_BAD_CODE, "channel");
+    event->status = STATUS_SETTLED;
+    if (has(d, EF_STATUS) && !(event->status = (uint8_t)event_status_parse(d->text[EF_STATUS])))
+        return refuse(d, REJECT_BAD_CODE, "status");
+    return decode_mcc(d) && decode_purpose(d);
+}
+
+static bool decode_country(struct decoding *d, enum event_field field, country_code *out)
+{
+    if (has(d, field) && !(*out = country_parse(d->text[field])))
+        return refuse(d, REJECT_BAD_COUNTRY, fields[field].path);
+    return true;
+}
+
+static bool decode_amount(struct decoding *d)
+{
+    struct event *event = d->event;
+    if (!need(d, EF_CURRENCY))
+        return false;
+    event->currency = currency_parse(d->text[EF_CURRENCY]);
+    if (!event->currency)
+        return refuse(d, REJECT_BAD_CURRENCY, "currency");
+    if (has(d, EF_AMOUNT) && has(d, EF_AMOUNT_MINOR))
+        return refuse(d, REJECT_AMOUNT_TWICE, "amount_minor");
+    if (has(d, EF_AMOUNT_MINOR)) {
+        event->amount_minor = d->amount_minor;
+        return d->amount_minor > 0 || refuse(d, REJECT_BAD_AMOUNT, "amount_minor");
+    }
+    if (!need(d, EF_AMOUNT))
+        return false;
+    switch (money_parse(d->text[EF_AMOUNT], event->currency, &event->amount_minor)) {
+    case MONEY_OK:
+        return true;
+    case MONEY_OVERFLOW:
+        return refuse(d, REJECT_AMOUNT_OVERFLOW, "amount");
+    case MONEY_BAD:
+        break;
+    }
+    return refuse(d, REJECT_BAD_AMOUNT, "amount");
+}
+
+static bool decode_time(struct decoding *d, const struct message *message)
+{
+    struct event *event = d->event;
+    if (!need(d, EF_TIME))
+        return false;
+    if (!time_parse(d->text[EF_TIME], &event->time_ms))
+        return refuse(d, REJECT_BAD_TIME, "time");
+    event->broker_ms = message->broker_ms;
+    if (message->broker_ms != MISSING_I64 && event->time_ms > message->broker_ms + d->decoder->settings.future_ms_max)
+        return refuse(d, REJECT_FUTURE, "time");
+    return true;
+}
+
+static bool decode_ends(struct decoding *d)
+{
+    struct event *event = d->event;
+    bool sender_cash = event->flags & EVENT_SENDER_CASH, receiver_cash = event->flags & EVENT_RECEIVER_CASH;
+    if (sender_cash && receiver_cash)
+        return refuse(d, REJECT_CASH_BOTH, "receiver.cash");
+    if (sender_cash && has(d, EF_SENDER_ACCOUNT))
+        return refuse(d, REJECT_CASH_ACCOUNT, "sender.account");
+    if (receiver_cash && has(d, EF_RECEIVER_ACCOUNT))
+        return refuse(d, REJECT_CASH_ACCOUNT, "receiver.account");
+    if (!has(d, EF_SENDER_ACCOUNT) && !has(d, EF_RECEIVER_ACCOUNT) && !has(d, EF_SENDER_PARTY) && !has(d, EF_RECEIVER_PARTY))
+        return refuse(d, REJECT_NO_SIDES, "sender");
+    if (event->kind == KIND_MISSING)
+        event->kind = receiver_cash ? KIND_CASH_OUT : sender_cash ? KIND_CASH_IN : KIND_TRANSFER;
+    return decode_country(d, EF_SENDER_COUNTRY, &event->sender_country) &&
+           decode_country(d, EF_RECEIVER_COUNTRY, &event->receiver_country) &&
+           decode_country(d, EF_PLACE_COUNTRY, &event->place_country);
+}
+
+static void decode_flow(struct event *event)
+{
+    if (event->kind == KIND_REFUND || event->status == STATUS_REFUNDED)
+        event->flow = FLOW_REFUND;
+    else if (event->kind == KIND_REVERSAL || event->status == STATUS_REVERSED)
+        event->flow = FLOW_REVERSAL;
+    else
+        event->flow = event->status == STATUS_SETTLED ? FLOW_SETTLED : FLOW_NONE;
+}
+
+/* --- hashes --- */
+
+static struct hash128 hash_of(const struct decoder *decoder, const void *data, size_t size)
+{
+    struct hash128 hash;
+    (void)crypto_shorthash_siphashx24((unsigned char *)&hash, data, size, decoder->settings.hash_key);
+    return hash;
+}
+
+/* A word in front keeps kinds and lengths apart: ("ab", "c") never meets ("a", "bc"). */
+static struct hash128 hash_two(const struct decoder *decoder, uint32_t kind, struct slice first, struct slice second)
+{
+    char room[512];
+    uint32_t head[2] = {kind, (uint32_t)first.size};
+    invariant(sizeof head + first.size + second.size <= sizeof room);
+    memcpy(room, head, sizeof head);
+    memcpy(room + sizeof head, first.data, first.size);
+    if (second.size)
+        memcpy(room + sizeof head + first.size, second.data, second.size);
+    return hash_of(decoder, room, sizeof head + first.size + second.size);
+}
+
+enum { HASH_ID = 100, HASH_JOIN = 101 };
+
+static void decode_refs(struct decoding *d)
+{
+    static const uint8_t field[REF_COUNT] = {
+        [REF_SENDER] = EF_SENDER_ACCOUNT,         [REF_RECEIVER] = EF_RECEIVER_ACCOUNT,
+        [REF_SENDER_PARTY] = EF_SENDER_PARTY,     [REF_RECEIVER_PARTY] = EF_RECEIVER_PARTY,
+        [REF_SENDER_DEVICE] = EF_SENDER_DEVICE,   [REF_RECEIVER_DEVICE] = EF_RECEIVER_DEVICE,
+        [REF_SENDER_PHONE] = EF_SENDER_PHONE,     [REF_RECEIVER_PHONE] = EF_RECEIVER_PHONE,
+        [REF_SENDER_ADDRESS] = EF_SENDER_ADDRESS, [REF_RECEIVER_ADDRESS] = EF_RECEIVER_ADDRESS,
+        [REF_TERMINAL] = EF_TERMINAL,             [REF_PLACE] = EF_PLACE_NAME,
+    };
+    struct event *event = d->event;
+    for (int r = 0; r < REF_COUNT; r++) {
+        if (!has(d, (enum event_field)field[r]))
+            continue;
+        event->ref_text[r] = d->text[field[r]];
+        event->ref_hash[r] = hash_two(d->decoder, ref_kind((enum event_ref)r), event->ref_text[r], SLICE(""));
+    }
+}
+
+static void decode_identity(struct decoding *d, const struct message *message)
+{
+    struct event *event = d->event;
+    event->id = d->text[EF_ID];
+    event->narrative = d->text[EF_NARRATIVE];
+    event->end_to_end = d->text[EF_END_TO_END];
+    event->refers_to = d->text[EF_REFERS_TO];
+    event->position = message->position;
+    event->body = arena_copy(d->arena, message->body);
+    event->id_hash = hash_two(d->decoder, HASH_ID, event->source, event->id);
+    event->body_hash = hash_of(d->decoder, message->body.data, message->body.size);
+    if (event->end_to_end.size && event->flow == FLOW_SETTLED) {
+        int64_t money[2] = {event->amount_minor, event->currency};
+        event->join_hash =
+            hash_two(d->decoder, HASH_JOIN, event->end_to_end, (struct slice){(const char *)money, sizeof money});
+    }
+}
+
+static bool decode_source(struct decoding *d, const struct message *message)
+{
+    d->event->source = message->source.size ? message->source : d->text[EF_SOURCE];
+    return d->event->source.size || refuse(d, REJECT_SOURCE_MISSING, "source");
+}
+
+static void decode_base(struct decoding *d)
+{
+    struct event *event = d->event;
+    if (rates_convert(d->decoder->settings.rates, event->currency, event->amount_minor, event->time_ms, &event->amount_base))
+        return;
+    event->amount_base = MISSING_I64;
+    event->flags |= EVENT_NO_RATE;
+}
+
+static bool decode_parse(struct decoding *d, const struct message *message, struct json_value *root)
+{
+    if (message->body.size == 0)
+        return refuse(d, REJECT_EMPTY, "");
+    switch (json_parse(d->decoder->parser, message->body, root)) {
+    case JSON_FINE:
+        return root->type == JSON_OBJECT || refuse(d, REJECT_NOT_OBJECT, "");
+    case JSON_BROKEN:
+        return refuse(d, REJECT_NOT_JSON, "");
+    case JSON_BAD_UTF8:
+        return refuse(d, REJECT_BAD_UTF8, "");
+    case JSON_TOO_DEEP:
+        return refuse(d, REJECT_TOO_DEEP, "");
+    case JSON_TOO_LARGE:
+        return refuse(d, REJECT_TOO_LARGE, "");
+    }
+    return refuse(d, REJECT_NOT_JSON, "");
+}
+
+enum reject_reason decoder_decode(struct decoder *decoder, const struct message *message, struct arena *arena,
+                                  struct event *event, struct slice *field)
+{
+    struct decoding d = {.decoder = decoder, .arena = arena, .event = event, .level = &event_level, .field = ""};
+    struct json_value root;
+    memset(event, 0, sizeof *event);
+    bool good = decode_parse(&d, message, &root) && json_walk(&root, walk_member, &d) && need(&d, EF_ID) &&
+                decode_source(&d, message) && decode_codes(&d) && decode_amount(&d) && decode_time(&d, message) &&
+                decode_ends(&d);
+    if (good) {
+        decode_flow(event);
+        decode_refs(&d);
+        decode_identity(&d, message);
+        decode_base(&d);
+    }
+    *field = slice_of(d.field);
+    return d.reason;
+}

@@ -1,0 +1,35 @@
+/* Tables in a slab: open addressing over equal-sized entries, restart-safe because they hold no pointer.
+ *
+ * A table belongs to the owner of its slab. Entries begin with tag and home (8 bytes); what follows is
+ * the caller's, and so is telling two entries of one tag apart. */
+#ifndef ENGINE_STATE_TABLE_H
+#define ENGINE_STATE_TABLE_H
+
+#include "engine/state/slab.h"
+
+/* Power-of-two room, linear probing, at most three quarters full. The first four bytes of an entry
+ * are its tag: 0 free, 1 removed, else hash; the next four the place it would like best. */
+struct table {
+    slab_ref entries;
+    uint32_t room, count, removed;
+};
+
+enum { TAG_FREE = 0, TAG_REMOVED = 1 };
+
+static inline uint32_t table_tag(uint64_t hash)
+{
+    uint32_t tag = (uint32_t)(hash >> 32);
+    return tag < 2 ? tag + 2 : tag;
+}
+
+/* Finds the entry with this tag for which same says true; NULL when absent. */
+typedef bool (*table_same_fn)(const void *context, const void *entry);
+const void *table_find(const struct slab *slab, const struct table *table, size_t entry_size, uint64_t hash,
+                       table_same_fn same, const void *context);
+/* A free entry to fill in, its tag set, counted; grows the table when due. `table` must lie in
+ * the slab and be edited already. NULL when the slab is full. */
+void *table_add(struct slab *slab, struct table *table, size_t entry_size, uint64_t hash);
+/* Marks an entry (of this table, edited) as removed. */
+void table_remove(struct table *table, void *entry);
+
+#endif

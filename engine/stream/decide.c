@@ -1,0 +1,607 @@
+/* Points, decay, caps, episodes and revisions: RULES 20 to 26 for one subject at a time. */
+#include "engine/stream/decide.h"
+
+#include "engine/base/invariant.h"
+#include "engine/model/zone.h"
+#include "engine/state/table.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+enum { STORED_MAX = 4096, TOUCHED_MAX = 1024, FAMILY_MAX = 64, MILLI = 1000 };
+static const int64_t EPISODE_GAP_MS = 90 * (int64_t)MS_PER_DAY; /* where there is no half-life */
+
+struct decide {
+    const struct program *program;
+    uint64_t *rule_hash;     /* by rule */
+    uint64_t *typology_hash; /* by typology */
+};
+
+/* Points that one hit gave to one subject. */
+struct stored_hit {
+    int64_t time_ms;
+    uint64_t seq;
+    uint64_t rule_hash;
+    int32_t points;
+    uint32_t pad;
+};
+
+/* What is known of one subject for one typology. */
+struct score {
+    uint64_t typology_hash;
+    uint32_t entity;
+    uint32_t roles;            /* since the last gap */
+    int64_t newest_ms;
+    slab_ref stored;           /* struct stored_hit */
+    uint32_t stored_count, stored_room;
+    uint8_t open;              /* inside an episode */
+    uint8_t kind;              /* enum entity_kind */
+    uint16_t pad;
+    /* of the episode */
+    uint8_t alert_id[16];
+    uint32_t revision, hit_total;
+    int64_t first_ms;
+    int64_t told_milli;        /* score of the last revision */
+    uint32_t told_roles;
+    uint32_t told_count;       /* indicators of the last revision: hashes in `told` */
+    slab_ref told;
+    uint32_t told_room;
+    slab_ref first_text;       /* source, then id, of the event that began it */
+    uint32_t first_source_size, first_id_size, pad2;
+};
+
+struct score_entry {
+    uint32_t tag, home;
+    slab_ref score;
+};
+
+struct once_entry {
+    uint32_t tag, home;
+    uint64_t rule_hash;
+    uint32_t entity, role;
+    int64_t last_ms;           /* of the last hit that gave points */
+    uint64_t last_seq;
+};
+
+/* One subject touched by the event at hand. */
+struct touched {
+    struct score *score;
+    uint16_t typology;
+    bool gave;                 /* points were given */
+};
+
+struct deciding {
+    const struct decide *decide;
+    struct slab *slab;
+    const struct state *state;
+    struct decide_out *out;
+    struct touched touched[TOUCHED_MAX];
+    uint32_t touched_count;
+};
+
+static uint64_t name_hash(struct slice name)
+{
+    uint64_t hash[2];
+    crypto_generichash((unsigned char *)hash, sizeof hash, (const unsigned char *)name.data, name.size, NULL, 0);
+    return hash[0];
+}
+
+struct decide *decide_new(const struct program *program)
+{
+    struct decide *decide = calloc(1, sizeof *decide);
+    invariant(decide != NULL);
+    decide->program = program;
+    decide->rule_hash = calloc(program->rule_count + 1u, sizeof *decide->rule_hash);
+    decide->typology_hash = calloc(program->typology_count + 1u, sizeof *decide->typology_hash);
+    invariant(decide->rule_hash && decide->typology_hash);
+    for (uint16_t i = 0; i < program->rule_count; i++)
+        decide->rule_hash[i] = name_hash(program->rule[i].id);
+    for (uint16_t i = 0; i < program->typology_count; i++)
+        decide->typology_hash[i] = name_hash(program->typology[i].name);
+    return decide;
+}
+
+void decide_free(struct decide *decide)
+{
+    if (!decide)
+        return;
+    free(decide->rule_hash);
+    free(decide->typology_hash);
+    free(decide);
+}
+
+/* --- tables --- */
+
+static struct table *table_root(struct slab *slab, int root)
+{
+    if (!slab_root(slab, root)) {
+        slab_ref made = slab_alloc(slab, sizeof(struct table));
+        if (!made)
+            return NULL;
+        slab_root_set(slab, root, made);
+    }
+    return slab_edit(slab, slab_root(slab, root), sizeof(struct table));
+}
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    a = (a ^ b) * 0x9E3779B97F4A7C15u;
+    return a ^ a >> 29;
+}
+
+struct score_want {
+    const struct slab *slab;
+    uint64_t typology_hash;
+    uint32_t entity;
+};
+
+static bool score_same(const void *context, const void *entry)
+{
+    const struct score_want *want = context;
+    const struct score *score = slab_at(want->slab, ((const struct score_entry *)entry)->score);
+    return score->entity == want->entity && score->typology_hash == want->typology_hash;
+}
+
+/* The subject's score, made where there is none; NULL when the shard is full. */
+static struct score *score_get(struct deciding *d, uint16_t typology, const struct hit_subject *subject)
+{
+    struct score_want want = {d->slab, d->decide->typology_hash[typology], subject->entity};
+    uint64_t hash = mix(want.typology_hash, subject->entity);
+    struct table *table = table_root(d->slab, DECIDE_ROOT_SCORES);
+    if (!table)
+        return NULL;
+    const struct score_entry *found = table_find(d->slab, table, sizeof *found, hash, score_same, &want);
+    if (found)
+        return slab_edit(d->slab, found->score, sizeof(struct score));
+    slab_ref ref = slab_alloc(d->slab, sizeof(struct score));
+    struct score_entry *entry = ref ? table_add(d->slab, table, sizeof *entry, hash) : NULL;
+    if (!entry)
+        return NULL;
+    entry->score = ref;
+    struct score *score = slab_edit(d->slab, ref, sizeof *score);
+    score->typology_hash = want.typology_hash;
+    score->entity = subject->entity;
+    score->kind = (uint8_t)subject->kind;
+    score->newest_ms = INT64_MIN;
+    return score;
+}
+
+static bool once_same(const void *context, const void *entry)
+{
+    const struct once_entry *a = context, *b = entry;
+    return a->rule_hash == b->rule_hash && a->entity == b->entity && a->role == b->role;
+}
+
+/* RULES 21: whether points may be given now; notes it when they are. */
+static bool once_allows(struct deciding *d, const struct hit *hit, const struct hit_subject *subject)
+{
+    int64_t once_ms = d->decide->program->rule[hit->rule].once_ms;
+    if (once_ms == 0)
+        return true;
+    struct once_entry want = {.rule_hash = d->decide->rule_hash[hit->rule], .entity = subject->entity, .role = subject->role};
+    uint64_t hash = mix(mix(want.rule_hash, want.entity), want.role);
+    struct table *table = table_root(d->slab, DECIDE_ROOT_ONCE);
+    if (!table)
+        return true;
+    const struct once_entry *found = table_find(d->slab, table, sizeof *found, hash, once_same, &want);
+    if (found && found->last_seq != hit->seq && hit->time_ms - found->last_ms < once_ms)
+        return false; /* a hit older than the last one that gave points gives none, too */
+    struct once_entry *entry;
+    if (found) {
+        size_t offset = (size_t)((const char *)found - d->slab->base);
+        (void)slab_edit(d->slab, (slab_ref)(offset / 16), sizeof *entry + offset % 16);
+        entry = (struct once_entry *)(void *)(d->slab->base + offset);
+    } else {
+        entry = table_add(d->slab, table, sizeof *entry, hash);
+        if (!entry)
+            return true;
+        entry->rule_hash = want.rule_hash;
+        entry->entity = want.entity;
+        entry->role = want.role;
+    }
+    entry->last_ms = hit->time_ms;
+    entry->last_seq = hit->seq;
+    return true;
+}
+
+/* --- decay --- */
+
+/* RULES 23, in thousandths, towards zero. */
+static int64_t decayed_milli(int32_t points, int64_t elapsed_ms, int64_t half_life_ms)
+{
+    if (half_life_ms == 0 || elapsed_ms <= 0)
+        return (int64_t)points * MILLI;
+    int64_t halvings = elapsed_ms / half_life_ms, rest = elapsed_ms % half_life_ms;
+    if (halvings > 62)
+        return 0;
+    __int128 top = (__int128)points * MILLI * (2 * half_life_ms - rest);
+    __int128 bottom = (__int128)2 * half_life_ms * ((int64_t)1 << halvings);
+    return (int64_t)(top / bottom);
+}
+
+/* The rule a hash means; -1 when the rule is gone. */
+static int32_t rule_of(const struct decide *decide, uint64_t hash)
+{
+    for (uint16_t i = 0; i < decide->program->rule_count; i++)
+        if (decide->rule_hash[i] == hash)
+            return i;
+    return -1;
+}
+
+/* --- what a subject's hits come to --- */
+
+struct standing {
+    int64_t score_milli;
+    uint32_t indicator_count;      /* rules with points now, counter-indicators too */
+    struct alert_indicator *indicator; /* by rule id */
+    uint64_t *counting;            /* hashes of the rules that count (RULES 24) */
+    uint32_t counting_count;
+    uint32_t family_count;         /* of those that count */
+    bool including;                /* one of them is of the family asked for */
+};
+
+static void standing_rules(const struct deciding *d, const struct score *score, const struct typology *typology,
+                           int64_t *rule_milli, uint64_t *rule_seq)
+{
+    const struct stored_hit *stored = slab_at(d->slab, score->stored);
+    for (uint32_t i = 0; i < score->stored_count; i++) {
+        int32_t rule = rule_of(d->decide, stored[i].rule_hash);
+        if (rule < 0)
+            continue;
+        rule_milli[rule] += decayed_milli(stored[i].points, score->newest_ms - stored[i].time_ms, typology->half_life_ms);
+        if (stored[i].seq > rule_seq[rule])
+            rule_seq[rule] = stored[i].seq;
+    }
+}
+
+/* Caps on positive points per family, then all negative points, never below 0 (RULES 23). A rule
+ * may give positive and negative points: they are told apart hit by hit. */
+static int64_t standing_score(const struct deciding *d, const struct score *score, const struct typology *typology)
+{
+    const struct stored_hit *stored = slab_at(d->slab, score->stored);
+    int64_t family[FAMILY_MAX] = {0};
+    int64_t against = 0, sum = 0;
+    for (uint32_t i = 0; i < score->stored_count; i++) {
+        int32_t rule = rule_of(d->decide, stored[i].rule_hash);
+        if (rule < 0)
+            continue;
+        int64_t milli = decayed_milli(stored[i].points, score->newest_ms - stored[i].time_ms, typology->half_life_ms);
+        if (milli < 0)
+            against -= milli;
+        else
+            family[d->decide->program->rule[rule].family] += milli;
+    }
+    for (uint16_t f = 0; f < d->decide->program->family_count && f < FAMILY_MAX; f++) {
+        int64_t cap = (int64_t)typology->family_cap * MILLI;
+        sum += cap && family[f] > cap ? cap : family[f];
+    }
+    return sum > against ? sum - against : 0;
+}
+
+static void standing_take(const struct deciding *d, const struct score *score, const struct typology *typology,
+                          struct standing *standing)
+{
+    const struct program *program = d->decide->program;
+    struct arena *arena = d->out->arena;
+    int64_t *rule_milli = ARENA_ARRAY(arena, int64_t, program->rule_count + 1u);
+    uint64_t *rule_seq = ARENA_ARRAY(arena, uint64_t, program->rule_count + 1u);
+    bool family[FAMILY_MAX] = {false};
+    *standing = (struct standing){.score_milli = standing_score(d, score, typology)};
+    standing->indicator = ARENA_ARRAY(arena, struct alert_indicator, program->rule_count + 1u);
+    standing->counting = ARENA_ARRAY(arena, uint64_t, program->rule_count + 1u);
+    standing_rules(d, score, typology, rule_milli, rule_seq);
+    for (uint16_t r = 0; r < program->rule_count; r++) {
+        const struct rule *rule = &program->rule[r];
+        if (rule_milli[r] == 0)
+            continue;
+        standing->indicator[standing->indicator_count++] = (struct alert_indicator){.rule_id = rule->id,
+                                                                                     .rule_version = rule->version,
+                                                                                     .family = program->family[rule->family].name,
+                                                                                     .points_milli = rule_milli[r],
+                                                                                     .last_seq = rule_seq[r]};
+        if (rule_milli[r] < MILLI)
+            continue;
+        standing->counting[standing->counting_count++] = d->decide->rule_hash[r];
+        standing->including |= rule->family == (uint16_t)typology->including_family;
+        if (!family[rule->family])
+            standing->family_count++;
+        family[rule->family] = true;
+    }
+    if (typology->including_family < 0)
+        standing->including = true;
+}
+
+static bool standing_alerts(const struct standing *standing, const struct typology *typology)
+{
+    if (standing->score_milli < (int64_t)typology->alert_points * MILLI)
+        return false;
+    return typology->urgent || (standing->counting_count >= typology->indicators_least &&
+                                standing->family_count >= typology->families_least && standing->including);
+}
+
+/* --- storing hits --- */
+
+/* What has decayed to nothing can go; when that frees nothing, the oldest does. */
+static void stored_trim(struct deciding *d, struct score *score, const struct typology *typology)
+{
+    struct stored_hit *stored = slab_edit(d->slab, score->stored, score->stored_room * sizeof *stored);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < score->stored_count; i++)
+        if (decayed_milli(stored[i].points, score->newest_ms - stored[i].time_ms, typology->half_life_ms) != 0)
+            stored[kept++] = stored[i];
+    score->stored_count = kept;
+    if (kept < STORED_MAX)
+        return;
+    memmove(stored, stored + 1, (kept - 1) * sizeof *stored);
+    score->stored_count--;
+}
+
+static void stored_add(struct deciding *d, struct score *score, const struct typology *typology, const struct stored_hit *hit)
+{
+    if (score->stored_count == score->stored_room || score->stored_count == STORED_MAX) {
+        if (score->stored_count)
+            stored_trim(d, score, typology);
+    }
+    if (score->stored_count == score->stored_room) {
+        uint32_t room = score->stored_room ? score->stored_room * 2 : 4;
+        slab_ref fresh = slab_alloc(d->slab, room * sizeof *hit);
+        if (!fresh)
+            return;
+        if (score->stored_count)
+            memcpy(slab_edit(d->slab, fresh, room * sizeof *hit), slab_at(d->slab, score->stored),
+                   score->stored_count * sizeof *hit);
+        slab_free(d->slab, score->stored, score->stored_room * sizeof *hit);
+        score->stored = fresh;
+        score->stored_room = room;
+    }
+    struct stored_hit *stored = slab_edit(d->slab, score->stored, score->stored_room * sizeof *stored);
+    stored[score->stored_count++] = *hit;
+}
+
+/* --- writing out --- */
+
+static void *out_room(void *items, uint32_t count, uint32_t *room, size_t size)
+{
+    if (count < *room)
+        return items;
+    *room = *room ? *room * 2 : 16;
+    items = realloc(items, *room * size);
+    invariant(items != NULL);
+    return items;
+}
+
+static void score_forget_episode(struct deciding *d, struct score *score)
+{
+    slab_free(d->slab, score->told, score->told_room * sizeof(uint64_t));
+    slab_free(d->slab, score->first_text, (size_t)score->first_source_size + score->first_id_size);
+    score->told = 0;
+    score->told_room = score->told_count = 0;
+    score->first_text = 0;
+    score->first_source_size = score->first_id_size = 0;
+    score->open = 0;
+    score->revision = score->hit_total = 0;
+    score->told_roles = 0;
+    score->told_milli = 0;
+}
+
+static void id_part(crypto_generichash_state *state, struct slice part)
+{
+    uint64_t size = part.size;
+    crypto_generichash_update(state, (const unsigned char *)&size, sizeof size);
+    crypto_generichash_update(state, (const unsigned char *)part.data, part.size);
+}
+
+static void episode_begin(struct deciding *d, struct score *score, const struct typology *typology, const struct hit *hit)
+{
+    crypto_generichash_state state;
+    unsigned char kind = score->kind;
+    score->open = 1;
+    score->first_ms = hit->time_ms;
+    crypto_generichash_init(&state, NULL, 0, sizeof score->alert_id);
+    crypto_generichash_update(&state, &kind, 1);
+    id_part(&state, ident_text(d->state, score->entity));
+    id_part(&state, typology->name);
+    id_part(&state, hit->source);
+    id_part(&state, hit->id);
+    crypto_generichash_final(&state, score->alert_id, sizeof score->alert_id);
+    score->first_text = slab_alloc(d->slab, hit->source.size + hit->id.size);
+    if (!score->first_text)
+        return;
+    score->first_source_size = (uint32_t)hit->source.size;
+    score->first_id_size = (uint32_t)hit->id.size;
+    char *text = slab_edit(d->slab, score->first_text, hit->source.size + hit->id.size);
+    memcpy(text, hit->source.data, hit->source.size);
+    memcpy(text + hit->source.size, hit->id.data, hit->id.size);
+}
+
+static bool told_has(const struct deciding *d, const struct score *score, uint64_t rule_hash)
+{
+    const uint64_t *told = slab_at(d->slab, score->told);
+    for (uint32_t i = 0; i < score->told_count; i++)
+        if (told[i] == rule_hash)
+            return true;
+    return false;
+}
+
+/* Adds what counts now to what the alert has told: an indicator is new once per episode. */
+static void told_add(struct deciding *d, struct score *score, const struct standing *standing)
+{
+    for (uint32_t i = 0; i < standing->counting_count; i++) {
+        if (told_has(d, score, standing->counting[i]))
+            continue;
+        if (score->told_count == score->told_room) {
+            uint32_t room = score->told_room ? score->told_room * 2 : 4;
+            slab_ref fresh = slab_alloc(d->slab, room * sizeof(uint64_t));
+            if (!fresh)
+                return;
+            if (score->told_count)
+                memcpy(slab_edit(d->slab, fresh, room * sizeof(uint64_t)), slab_at(d->slab, score->told),
+                       score->told_count * sizeof(uint64_t));
+            slab_free(d->slab, score->told, score->told_room * sizeof(uint64_t));
+            score->told = fresh;
+            score->told_room = room;
+        }
+        uint64_t *told = slab_edit(d->slab, score->told, score->told_room * sizeof *told);
+        told[score->told_count++] = standing->counting[i];
+    }
+}
+
+static void revision_hits(struct deciding *d, const struct score *score, struct alert_revision *revision)
+{
+    struct arena *arena = d->out->arena;
+    const struct stored_hit *stored = slab_at(d->slab, score->stored);
+    uint64_t *seq = ARENA_ARRAY(arena, uint64_t, score->stored_count + 1);
+    uint16_t *rule = ARENA_ARRAY(arena, uint16_t, score->stored_count + 1);
+    for (uint32_t i = 0; i < score->stored_count; i++) {
+        int32_t index = rule_of(d->decide, stored[i].rule_hash);
+        if (index < 0)
+            continue;
+        seq[revision->hit_count] = stored[i].seq;
+        rule[revision->hit_count++] = (uint16_t)index;
+    }
+    revision->hit_seq = seq;
+    revision->hit_rule = rule;
+}
+
+static void revision_write(struct deciding *d, struct score *score, uint16_t typology_index, const struct standing *standing,
+                           const struct hit *hit, enum revision_reason reason)
+{
+    const struct typology *typology = &d->decide->program->typology[typology_index];
+    struct decide_out *out = d->out;
+    const char *first = slab_at(d->slab, score->first_text);
+    out->revision = out_room(out->revision, out->revision_count, &out->revision_room, sizeof *out->revision);
+    struct alert_revision *revision = &out->revision[out->revision_count++];
+    *revision = (struct alert_revision){.revision = ++score->revision,
+                                        .seq = hit->seq,
+                                        .time_ms = hit->time_ms,
+                                        .typology = typology->name,
+                                        .typology_title = typology->title,
+                                        .offence = typology->offence,
+                                        .subject_kind = (enum entity_kind)score->kind,
+                                        .subject = arena_copy(out->arena, ident_text(d->state, score->entity)),
+                                        .first_source = arena_copy(out->arena, (struct slice){first, score->first_source_size}),
+                                        .first_id = arena_copy(out->arena, (struct slice){first + score->first_source_size,
+                                                                                          score->first_id_size}),
+                                        .first_time_ms = score->first_ms,
+                                        .score_milli = standing->score_milli,
+                                        .roles = score->roles,
+                                        .urgent = typology->urgent,
+                                        .victim = score->roles >> ROLE_POSSIBLE_VICTIM & 1,
+                                        .reason = (uint8_t)reason,
+                                        .indicator_count = standing->indicator_count,
+                                        .indicator = standing->indicator,
+                                        .hit_total = score->hit_total};
+    memcpy(revision->id, score->alert_id, sizeof revision->id);
+    if (reason == REVISION_FIRST)
+        revision_hits(d, score, revision);
+    score->told_milli = standing->score_milli;
+    score->told_roles = score->roles;
+    told_add(d, score, standing);
+}
+
+/* --- one event --- */
+
+static struct touched *touch(struct deciding *d, struct score *score, uint16_t typology)
+{
+    for (uint32_t i = 0; i < d->touched_count; i++)
+        if (d->touched[i].score == score)
+            return &d->touched[i];
+    if (d->touched_count == TOUCHED_MAX)
+        return NULL;
+    d->touched[d->touched_count] = (struct touched){.score = score, .typology = typology};
+    return &d->touched[d->touched_count++];
+}
+
+/* RULES 25: a hit that comes half_life (else 90d) or more after the last one ends the episode. */
+static void episode_check(struct deciding *d, struct score *score, const struct typology *typology, const struct hit *hit)
+{
+    int64_t gap_ms = typology->half_life_ms ? typology->half_life_ms : EPISODE_GAP_MS;
+    if (score->newest_ms != INT64_MIN && hit->time_ms - score->newest_ms >= gap_ms) {
+        score_forget_episode(d, score);
+        score->roles = 0;
+    }
+    if (hit->time_ms > score->newest_ms)
+        score->newest_ms = hit->time_ms;
+}
+
+static void apply_visit(struct deciding *d, const struct decide_visit *visit)
+{
+    const struct hit *hit = visit->hit;
+    struct hit_subject *subject = &visit->hit->subject[visit->subject];
+    const struct typology *typology = &d->decide->program->typology[hit->typology];
+    struct score *score = score_get(d, hit->typology, subject);
+    struct touched *touched = score ? touch(d, score, hit->typology) : NULL;
+    if (!touched)
+        return;
+    episode_check(d, score, typology, hit);
+    score->roles |= 1u << subject->role;
+    if (subject->points == 0 || !once_allows(d, hit, subject))
+        return;
+    subject->given = 1;
+    touched->gave = true;
+    struct stored_hit stored = {.time_ms = hit->time_ms,
+                                .seq = hit->seq,
+                                .rule_hash = d->decide->rule_hash[hit->rule],
+                                .points = subject->points};
+    stored_add(d, score, typology, &stored);
+    score->hit_total++;
+    if (!score->open)
+        return;
+    struct decide_out *out = d->out;
+    out->alert_hit = out_room(out->alert_hit, out->alert_hit_count, &out->alert_hit_room, sizeof *out->alert_hit);
+    struct alert_hit *alert_hit = &out->alert_hit[out->alert_hit_count++];
+    *alert_hit = (struct alert_hit){.seq = hit->seq, .rule = hit->rule};
+    memcpy(alert_hit->alert_id, score->alert_id, sizeof alert_hit->alert_id);
+}
+
+static void judge_open(struct deciding *d, const struct touched *touched, const struct standing *standing, const struct hit *hit)
+{
+    struct score *score = touched->score;
+    bool indicator = false;
+    for (uint32_t i = 0; i < standing->counting_count; i++)
+        indicator |= !told_has(d, score, standing->counting[i]);
+    if (touched->gave && indicator)
+        revision_write(d, score, touched->typology, standing, hit, REVISION_INDICATOR);
+    else if (score->roles & ~score->told_roles)
+        revision_write(d, score, touched->typology, standing, hit, REVISION_ROLE);
+    else if (touched->gave && (__int128)standing->score_milli * 5 >= (__int128)score->told_milli * 6 &&
+             standing->score_milli > score->told_milli)
+        revision_write(d, score, touched->typology, standing, hit, REVISION_SCORE);
+}
+
+/* Judged once per event, after all its points (RULES 20, 24). */
+static void judge_subject(struct deciding *d, const struct touched *touched, const struct hit *hit)
+{
+    const struct typology *typology = &d->decide->program->typology[touched->typology];
+    struct standing standing;
+    if (!touched->gave && (!touched->score->open || !(touched->score->roles & ~touched->score->told_roles)))
+        return;
+    standing_take(d, touched->score, typology, &standing);
+    if (touched->score->open) {
+        judge_open(d, touched, &standing, hit);
+        return;
+    }
+    if (!standing_alerts(&standing, typology))
+        return;
+    episode_begin(d, touched->score, typology, hit);
+    revision_write(d, touched->score, touched->typology, &standing, hit, REVISION_FIRST);
+}
+
+void decide_shard(const struct decide *decide, struct shard *shard, const struct state *state, const struct decide_visit *visit,
+                  uint32_t count, struct decide_out *out)
+{
+    struct deciding *d = arena_alloc(out->arena, sizeof *d);
+    d->decide = decide;
+    d->slab = shard_slab(shard);
+    d->state = state;
+    d->out = out;
+    for (uint32_t from = 0; from < count;) {
+        uint32_t to = from;
+        d->touched_count = 0;
+        while (to < count && visit[to].hit->seq == visit[from].hit->seq)
+            apply_visit(d, &visit[to++]);
+        for (uint32_t i = 0; i < d->touched_count; i++)
+            judge_subject(d, &d->touched[i], visit[from].hit);
+        from = to;
+    }
+}

@@ -1,0 +1,376 @@
+/* Threads, queues and the order in which the pipeline starts and ends. */
+#include "engine/stream/pipeline_private.h"
+
+#include "engine/base/invariant.h"
+
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { IDLE_WAIT_MS = 20, SOURCE_RETRY_MS = 100 };
+
+/* --- shared by the stages --- */
+
+uint64_t pipeline_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int64_t pipeline_now_ms(void)
+{
+    return (int64_t)(pipeline_now_ns() / 1000000);
+}
+
+void pipeline_sleep_ms(uint32_t ms)
+{
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    nanosleep(&time, NULL);
+}
+
+void pipeline_notice(struct pipeline *pipeline, enum notice_level level, const char *event, const char *format, ...)
+{
+    char text[ERROR_TEXT_MAX + 128];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (pipeline->world->notice)
+        pipeline->world->notice(pipeline->world->context, level, event, text);
+}
+
+void pipeline_fail(struct pipeline *pipeline, const struct error *err)
+{
+    pthread_mutex_lock(&pipeline->failure_lock);
+    if (!atomic_load(&pipeline->failed))
+        pipeline->failure = *err;
+    atomic_store(&pipeline->failed, true);
+    pthread_mutex_unlock(&pipeline->failure_lock);
+}
+
+bool pipeline_stopping(struct pipeline *pipeline)
+{
+    if (atomic_load(&pipeline->stopping))
+        return true;
+    if (!pipeline->world->stop(pipeline->world->context))
+        return false;
+    atomic_store(&pipeline->stop_by_ms, pipeline_now_ms() + pipeline->settings->stop_wait_ms);
+    atomic_store(&pipeline->stopping, true);
+    atomic_store(&pipeline->figures->phase, PIPELINE_DRAINING);
+    return true;
+}
+
+static bool over(const struct pipeline *pipeline)
+{
+    return atomic_load(&pipeline->failed);
+}
+
+/* A stage is through with the block; the last one gives it back to the pool. */
+static void release(struct pipeline *pipeline, struct block *block)
+{
+    if (atomic_fetch_sub(&block->holders, 1) != 1)
+        return;
+    block_clear(block);
+    atomic_fetch_sub(&pipeline->figures->blocks_in_flight, 1);
+    queue_put(pipeline->idle, block);
+}
+
+/* --- the stages --- */
+
+static void note_source(struct pipeline *pipeline, const struct error *err)
+{
+    int64_t since_ms = atomic_load(&pipeline->figures->source_away_since_ms);
+    if (err && !since_ms) {
+        atomic_store(&pipeline->figures->source_away_since_ms, pipeline_now_ms());
+        pipeline_notice(pipeline, NOTICE_WARNING, "source_away", "%s", err->text);
+    } else if (!err && since_ms) {
+        atomic_store(&pipeline->figures->source_away_since_ms, 0);
+        pipeline_notice(pipeline, NOTICE_INFO, "source_back", "events arrive again after %lld ms",
+                        (long long)(pipeline_now_ms() - since_ms));
+    }
+}
+
+/* Reads one block; false when nothing came. */
+static bool stage_read(struct pipeline *pipeline, struct block *block)
+{
+    struct source *source = pipeline->world->source;
+    struct error err = {0};
+    if (!source->poll(source->self, pipeline->settings->batch_wait_ms, &block->bodies, block->message, block->room,
+                      &block->message_count, &err)) {
+        if (err.class != ERROR_RETRY) {
+            pipeline_fail(pipeline, &err);
+            return false;
+        }
+        note_source(pipeline, &err);
+        pipeline_sleep_ms(SOURCE_RETRY_MS);
+    }
+    if (block->message_count == 0)
+        return false;
+    note_source(pipeline, NULL);
+    atomic_fetch_add(&pipeline->figures->blocks_in_flight, 1);
+    atomic_fetch_add(&pipeline->figures->messages, block->message_count);
+    return true;
+}
+
+static void count_results(struct pipeline *pipeline, const struct block *block)
+{
+    struct pipeline_figures *figures = pipeline->figures;
+    const struct output *output = &block->output;
+    uint64_t decode_ns, order_ns, step_ns[PHASE_COUNT], shadow = 0;
+    for (int i = 0; i < OUTCOME_COUNT; i++)
+        atomic_fetch_add_explicit(&figures->outcome[i], output->outcome[i], memory_order_relaxed);
+    atomic_fetch_add(&figures->outcome[OUTCOME_REJECTED], block->rejection_count);
+    for (uint32_t i = 0; i < block->rejection_count; i++)
+        atomic_fetch_add_explicit(&figures->rejected[block->rejection[i].reason], 1, memory_order_relaxed);
+    for (uint32_t i = 0; i < output->rejection_count; i++)
+        atomic_fetch_add_explicit(&figures->rejected[output->rejection[i].reason], 1, memory_order_relaxed);
+    for (uint32_t i = 0; i < output->hit_count; i++)
+        shadow += output->hit[i].shadow;
+    atomic_fetch_add(&figures->late, output->late);
+    atomic_fetch_add(&figures->hits, output->hit_count - shadow);
+    atomic_fetch_add(&figures->shadow_hits, shadow);
+    atomic_fetch_add(&figures->revisions, output->revision_count);
+    atomic_fetch_add(&figures->blocks, 1);
+    atomic_store(&figures->seq, pipeline->seq);
+    intake_phase_ns(pipeline->intake, &decode_ns, &order_ns);
+    step_phase_ns(pipeline->step, step_ns);
+    atomic_fetch_add(&figures->decode_ns, decode_ns);
+    atomic_fetch_add(&figures->order_ns, order_ns);
+    for (int i = 0; i < PHASE_COUNT; i++)
+        atomic_fetch_add(&figures->step_ns[i], step_ns[i]);
+}
+
+static void stage_work(struct pipeline *pipeline, struct block *block)
+{
+    intake_sequence(pipeline->intake, block, pipeline->order, pipeline->seq + 1, pipeline->position);
+    step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
+    block->journal.block = ++pipeline->block;
+    pipeline->seq = block->journal.last_seq;
+    atomic_store(&block->holders, pipeline->log ? 2 : 1);
+    count_results(pipeline, block);
+}
+
+static bool stage_log(struct pipeline *pipeline, struct block *block)
+{
+    struct error err = {0};
+    if ((block && !record_block(pipeline, block, 0, &err)) || !record_sync(pipeline, &err)) {
+        pipeline_fail(pipeline, &err);
+        return false;
+    }
+    if (block)
+        release(pipeline, block);
+    return true;
+}
+
+static bool stage_sink(struct pipeline *pipeline, bool more)
+{
+    if (commit_ready(pipeline, more) && !commit_write(pipeline, release))
+        return false;
+    return pipeline->commit.count > 0 || commit_idle(pipeline);
+}
+
+/* --- threads --- */
+
+static void *source_thread(void *argument)
+{
+    struct pipeline *pipeline = argument;
+    struct block *block = NULL;
+    while (!over(pipeline) && !pipeline_stopping(pipeline)) {
+        if (!block)
+            block = queue_take(pipeline->idle, IDLE_WAIT_MS);
+        if (!block || !stage_read(pipeline, block))
+            continue;
+        queue_put(pipeline->to_work, block);
+        block = NULL;
+    }
+    if (block)
+        queue_put(pipeline->idle, block);
+    queue_close(pipeline->to_work);
+    return NULL;
+}
+
+static void *log_thread(void *argument)
+{
+    struct pipeline *pipeline = argument;
+    while (!over(pipeline) && !queue_drained(pipeline->to_log))
+        if (!stage_log(pipeline, queue_take(pipeline->to_log, IDLE_WAIT_MS)))
+            break;
+    return NULL;
+}
+
+static void *sink_thread(void *argument)
+{
+    struct pipeline *pipeline = argument;
+    while (!over(pipeline) && !(queue_drained(pipeline->to_sink) && pipeline->commit.count == 0)) {
+        struct block *block = queue_take(pipeline->to_sink, IDLE_WAIT_MS);
+        if (block)
+            commit_add(pipeline, block);
+        if (!stage_sink(pipeline, queue_count(pipeline->to_sink) > 0))
+            break;
+    }
+    return NULL;
+}
+
+/* The caller's thread: works until the source has ended. */
+static void work_loop(struct pipeline *pipeline)
+{
+    while (!over(pipeline) && !queue_drained(pipeline->to_work)) {
+        struct block *block = queue_take(pipeline->to_work, IDLE_WAIT_MS);
+        if (block) {
+            stage_work(pipeline, block);
+            if (pipeline->log)
+                queue_put(pipeline->to_log, block);
+            queue_put(pipeline->to_sink, block);
+        }
+        saver_tick(pipeline);
+    }
+    queue_close(pipeline->to_log);
+    queue_close(pipeline->to_sink);
+}
+
+/* A thread that cannot be started ends the pipeline; those started see it. */
+static void start_thread(struct pipeline *pipeline, void *(*run)(void *), pthread_t *thread, bool *started)
+{
+    *started = pthread_create(thread, NULL, run, pipeline) == 0;
+    if (*started)
+        return;
+    struct error err;
+    error_set(&err, ERROR_FATAL, "no thread could be started");
+    pipeline_fail(pipeline, &err);
+}
+
+static void run_threads(struct pipeline *pipeline)
+{
+    void *(*const run[])(void *) = {sink_thread, log_thread, source_thread};
+    pthread_t thread[3];
+    bool started[3];
+    for (int i = 0; i < 3; i++)
+        start_thread(pipeline, run[i], &thread[i], &started[i]);
+    work_loop(pipeline);
+    for (int i = 0; i < 3; i++)
+        if (started[i])
+            pthread_join(thread[i], NULL);
+}
+
+/* --- everything in turn, on one thread --- */
+
+static bool run_block(struct pipeline *pipeline, struct block *block)
+{
+    stage_work(pipeline, block);
+    commit_add(pipeline, block);
+    return !pipeline->log || stage_log(pipeline, block);
+}
+
+static void run_alone(struct pipeline *pipeline)
+{
+    while (!over(pipeline) && !pipeline_stopping(pipeline)) {
+        struct block *block = queue_take(pipeline->idle, 0);
+        invariant(block);
+        bool read = stage_read(pipeline, block);
+        if (!read)
+            queue_put(pipeline->idle, block);
+        if (over(pipeline) || (read && !run_block(pipeline, block)) || !stage_sink(pipeline, false))
+            return;
+        if (!saver_due(pipeline))
+            continue;
+        if (pipeline->commit.count && !commit_write(pipeline, release))
+            return;
+        saver_finish(pipeline);
+    }
+    if (!over(pipeline) && pipeline->commit.count)
+        (void)commit_write(pipeline, release); /* a failure is noted in the pipeline */
+}
+
+/* --- beginning and end --- */
+
+static bool make_step(struct pipeline *pipeline, struct error *err)
+{
+    struct step_settings settings = pipeline->settings->step;
+    unsigned char hash_key[16];
+    settings.partition_max = pipeline->partitions->count;
+    randombytes_buf(hash_key, sizeof hash_key); /* never reaches a result; a checkpoint brings its own */
+    pipeline->crew = crew_new(pipeline->settings->threads, err);
+    if (pipeline->crew)
+        pipeline->step = step_new(pipeline->world->program, &settings, pipeline->crew, hash_key, err);
+    return pipeline->step != NULL;
+}
+
+static void make_pool(struct pipeline *pipeline)
+{
+    uint32_t partitions = pipeline->partitions->count;
+    pipeline->pool_count = pipeline->settings->queue_blocks_max < 3 ? 3 : pipeline->settings->queue_blocks_max;
+    pipeline->pool = calloc(pipeline->pool_count, sizeof *pipeline->pool);
+    pipeline->position = calloc(partitions + 1, sizeof *pipeline->position);
+    invariant(pipeline->pool && pipeline->position);
+    struct queue **const queue[] = {&pipeline->idle, &pipeline->to_work, &pipeline->to_log, &pipeline->to_sink};
+    for (int i = 0; i < 4; i++)
+        *queue[i] = queue_new(pipeline->pool_count);
+    for (uint32_t i = 0; i < pipeline->pool_count; i++) {
+        pipeline->pool[i] = block_new(pipeline->settings->batch_max, pipeline->settings->threads, partitions);
+        queue_put(pipeline->idle, pipeline->pool[i]);
+    }
+    pipeline->order = order_new(partitions);
+    commit_init(pipeline);
+}
+
+static void dismantle(struct pipeline *pipeline)
+{
+    for (uint32_t i = 0; i < pipeline->pool_count; i++)
+        block_free(pipeline->pool[i]);
+    free(pipeline->pool);
+    free(pipeline->position);
+    queue_free(pipeline->idle);
+    queue_free(pipeline->to_work);
+    queue_free(pipeline->to_log);
+    queue_free(pipeline->to_sink);
+    order_free(pipeline->order);
+    commit_fini(pipeline);
+    if (pipeline->log)
+        log_writer_close(pipeline->log);
+    intake_free(pipeline->intake);
+    step_free(pipeline->step);
+    if (pipeline->crew)
+        crew_free(pipeline->crew);
+    pthread_mutex_destroy(&pipeline->failure_lock);
+}
+
+static void live(struct pipeline *pipeline)
+{
+    atomic_store(&pipeline->figures->phase, PIPELINE_LIVE);
+    pipeline_notice(pipeline, NOTICE_INFO, "live", "%u partitions, %u threads, from block %llu", pipeline->partitions->count,
+                    pipeline->settings->threads, (unsigned long long)pipeline->block + 1);
+    pipeline->saver.last_ms = pipeline_now_ms();
+    if (pipeline->settings->threads == 1)
+        run_alone(pipeline);
+    else
+        run_threads(pipeline);
+    if (over(pipeline))
+        saver_abandon(pipeline);
+    else
+        saver_finish(pipeline);
+}
+
+bool pipeline_run(const struct pipeline_settings *settings, const struct pipeline_world *world,
+                  struct pipeline_figures *figures, struct error *err)
+{
+    struct pipeline pipeline = {
+        .settings = settings,
+        .world = world,
+        .figures = figures,
+        .partitions = world->source->partitions,
+    };
+    pthread_mutex_init(&pipeline.failure_lock, NULL);
+    make_pool(&pipeline);
+    bool ready = make_step(&pipeline, err) && recover(&pipeline, err);
+    if (ready)
+        live(&pipeline);
+    if (over(&pipeline))
+        *err = pipeline.failure;
+    bool ok = err->class == ERROR_NONE; /* not ready without an error: told to stop before it was */
+    dismantle(&pipeline);
+    atomic_store(&figures->phase, PIPELINE_ENDED);
+    return ok;
+}

@@ -1,0 +1,76 @@
+/* The pipeline: the run loop that takes events from a source to a sink until told to stop.
+ *
+ *   source thread ─► work (caller's thread and its crew) ─┬─► log thread
+ *                                                         └─► sink thread      saver thread
+ *
+ * Intake blocks come from a fixed pool of queue_blocks_max; a block goes back when log and sink have
+ * let it go, so whatever is slow holds up the source and memory stays bounded. With one thread,
+ * reading, work, log, sink and saving run in turn on the caller's.
+ *
+ * Promises: an event is in exactly one committed block; positions, results and journal move together;
+ * checkpoint <= sink <= processed. Starting again is pipeline_run again (engine/stream/recover.c).
+ * The pipeline knows neither Kafka nor SQL. */
+#ifndef ENGINE_STREAM_PIPELINE_H
+#define ENGINE_STREAM_PIPELINE_H
+
+#include "engine/model/seam.h"
+#include "engine/state/log.h"
+#include "engine/stream/step.h"
+
+#include <stdatomic.h>
+
+struct pipeline_settings {
+    uint32_t threads;             /* workers of the crew; 1: everything on the caller's thread */
+    uint32_t batch_max;           /* messages per block: 16,384 */
+    uint32_t batch_wait_ms;       /* 5 */
+    uint32_t queue_blocks_max;    /* blocks in flight: 8 */
+    uint32_t sink_wait_ms;        /* longest time without a commit while blocks wait: 250 */
+    uint32_t stop_wait_ms;        /* when told to stop while the sink is away: 10,000 */
+    uint32_t lease_wait_ms;       /* one attempt at the lease: 1,000 */
+    const char *checkpoint_dir;   /* NULL: no checkpoints */
+    int64_t checkpoint_every_ms;  /* 60,000 */
+    const struct log_settings *log; /* NULL: no log */
+    struct step_settings step;    /* partition_max is set by the pipeline */
+    struct decode_settings decode; /* hash_key is set by the pipeline */
+};
+
+/* What happened, for operators; no personal data. */
+enum notice_level { NOTICE_INFO, NOTICE_WARNING, NOTICE_ERROR };
+
+struct pipeline_world {
+    struct source *source;
+    struct sink *sink;
+    const struct program *program;
+    void *context;
+    /* True once the pipeline shall drain and end. Called often, from one thread at a time. */
+    bool (*stop)(void *context);
+    /* Any thread. `event` is a fixed word such as "sink_away". */
+    void (*notice)(void *context, enum notice_level level, const char *event, const char *text);
+};
+
+/* Where the pipeline stands; each figure has one writer and may be read from any thread. */
+enum pipeline_phase { PIPELINE_WAITING_LEASE, PIPELINE_RECOVERING, PIPELINE_LIVE, PIPELINE_DRAINING, PIPELINE_ENDED };
+struct pipeline_figures {
+    atomic_uint phase;                      /* enum pipeline_phase */
+    atomic_uint_least64_t messages;         /* taken from the source */
+    atomic_uint_least64_t outcome[OUTCOME_COUNT];
+    atomic_uint_least64_t late, hits, revisions, shadow_hits;
+    atomic_uint_least64_t rejected[REJECT_COUNT];
+    atomic_uint_least64_t blocks, block_committed, blocks_in_flight;
+    atomic_uint_least64_t commits, commit_ns;
+    atomic_uint_least64_t seq;              /* last sequence number worked */
+    atomic_uint_least64_t decode_ns, order_ns, step_ns[PHASE_COUNT], log_ns;
+    atomic_uint_least64_t log_records, log_synced_block;
+    atomic_uint_least64_t checkpoint_block, checkpoint_pause_ns, checkpoint_write_ns, checkpoints;
+    atomic_int_least64_t sink_away_since_ms;   /* monotonic; 0: it answers */
+    atomic_int_least64_t source_away_since_ms; /* monotonic; 0: it answers */
+    atomic_uint_least64_t recovered_events;
+};
+
+/* Runs until stop() says so. True: drained, everything is committed. False: err says why it ended,
+ * ERROR_FENCED when another engine has the lease. Blocks that were not committed will be read again.
+ * The caller keeps (and closes) source and sink. */
+bool pipeline_run(const struct pipeline_settings *settings, const struct pipeline_world *world,
+                  struct pipeline_figures *figures, struct error *err) must_check;
+
+#endif

@@ -1,0 +1,112 @@
+/* What the files of the pipeline share. Included by engine/stream/{pipeline,recover,record,commit,saver}.c only. */
+#ifndef ENGINE_STREAM_PIPELINE_PRIVATE_H
+#define ENGINE_STREAM_PIPELINE_PRIVATE_H
+
+#include "engine/state/checkpoint.h"
+#include "engine/stream/intake.h"
+#include "engine/stream/pipeline.h"
+#include "engine/stream/queue.h"
+
+#include <pthread.h>
+
+/* Blocks that wait for one transaction. */
+struct commit {
+    struct block **block;
+    struct commit_block *row;
+    uint32_t count, room;
+    bool due;                /* one of them has output */
+    int64_t oldest_ms;       /* when the first of them came */
+    int64_t renewed_ms;      /* last sign of life to the lease */
+};
+
+/* One checkpoint on its way; saver_state moves only forward until the work thread takes it back. */
+enum saver_state { SAVER_IDLE, SAVER_WRITING, SAVER_DONE };
+struct saver {
+    struct checkpoint_writer *writer;
+    uint64_t block;
+    pthread_t thread;
+    bool has_thread;
+    atomic_uint state;                  /* enum saver_state */
+    bool published;                     /* read after SAVER_DONE */
+    int64_t last_ms;                    /* when the last one began */
+    uint64_t kept[CHECKPOINT_KEEP];     /* blocks of the newest checkpoints known, oldest first */
+    uint32_t kept_count;
+};
+
+struct pipeline {
+    const struct pipeline_settings *settings;
+    const struct pipeline_world *world;
+    struct pipeline_figures *figures;
+    const struct partition_table *partitions;
+
+    /* the work thread's */
+    struct crew *crew;
+    struct step *step;
+    struct intake *intake;
+    struct order *order;
+    int64_t *position;   /* per partition: next offset; -1: the log's beginning */
+    uint64_t seq;        /* last one given out */
+    uint64_t block;      /* last one numbered */
+    struct saver saver;
+
+    struct log_writer *log; /* the log thread's, once it runs; NULL: none */
+    struct commit commit;   /* the sink thread's, once it runs */
+
+    struct queue *idle, *to_work, *to_log, *to_sink;
+    struct block **pool;
+    uint32_t pool_count;
+
+    /* how far the stages are: written by one thread each */
+    atomic_uint_least64_t committed_block, logged_block, synced_block;
+    atomic_uint_least64_t sync_wanted;  /* the saver's: log, be synced up to this block */
+    atomic_uint_least64_t prune_wanted; /* the work thread's: sink, forget journal rows up to this block */
+    atomic_bool stopping;               /* drain */
+    atomic_int_least64_t stop_by_ms;    /* monotonic: when waiting for the sink ends; 0: never */
+    atomic_bool failed;                 /* give up: `failure` says why */
+    pthread_mutex_t failure_lock;
+    struct error failure;
+};
+
+int64_t pipeline_now_ms(void); /* monotonic: for waits, never for decisions about events */
+uint64_t pipeline_now_ns(void);
+void pipeline_notice(struct pipeline *pipeline, enum notice_level level, const char *event, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The first failure wins; everybody stops. */
+void pipeline_fail(struct pipeline *pipeline, const struct error *err);
+/* Asks stop() and remembers; only from the thread that reads the source. */
+bool pipeline_stopping(struct pipeline *pipeline);
+void pipeline_sleep_ms(uint32_t ms);
+
+/* recover.c: from the lease to the first live block. False with err.class ERROR_NONE: told to stop. */
+bool recover(struct pipeline *pipeline, struct error *err) must_check;
+
+/* recover.c: the table's topics and numbers as bytes, in its order, for the checkpoint. */
+struct slice partition_table_bytes(const struct partition_table *table, struct arena *arena);
+
+/* record.c, the log thread: adds a block's accepted events with seq > after to the log. */
+bool record_block(struct pipeline *pipeline, const struct block *block, uint64_t after, struct error *err) must_check;
+/* Syncs the log where the saver asked for it. */
+bool record_sync(struct pipeline *pipeline, struct error *err) must_check;
+
+/* commit.c, the sink thread. */
+void commit_init(struct pipeline *pipeline);
+void commit_fini(struct pipeline *pipeline);
+void commit_add(struct pipeline *pipeline, struct block *block);
+/* Is it time to write what waits? `more`: further blocks wait in the queue. */
+bool commit_ready(const struct pipeline *pipeline, bool more);
+/* Writes all that waits; waits for a sink that is away. False: the pipeline has failed or must stop. */
+bool commit_write(struct pipeline *pipeline, void (*release)(struct pipeline *pipeline, struct block *block));
+/* Between commits: the lease, and what may be pruned. */
+bool commit_idle(struct pipeline *pipeline);
+
+/* saver.c, the work thread at batch boundaries. */
+void saver_loaded(struct pipeline *pipeline, uint64_t block);
+void saver_tick(struct pipeline *pipeline);
+/* With one thread: is it time to commit everything and call saver_finish? */
+bool saver_due(const struct pipeline *pipeline);
+/* The last checkpoint, when everything is committed: on the caller's thread. */
+void saver_finish(struct pipeline *pipeline);
+/* Gives up on the one under way. */
+void saver_abandon(struct pipeline *pipeline);
+
+#endif

@@ -1,0 +1,360 @@
+/* From the lease to the first live block: checkpoint, then log, then the journal's ranges again. */
+#include "engine/stream/pipeline_private.h"
+
+#include "engine/base/invariant.h"
+#include "engine/stream/log_feed.h"
+
+#include <stdlib.h>
+
+/* The journal's rows behind the checkpoint, copied. */
+struct journal_rows {
+    struct arena arena;
+    struct journal_block *row;
+    uint32_t count, room;
+};
+
+/* What recovery knows while it goes on. */
+struct recovery {
+    struct pipeline *pipeline;
+    struct sink_start start;
+    struct block *block;        /* the one block it works with */
+    uint64_t *seq;              /* of the records in it */
+    uint64_t log_last;          /* last record in the log when recovery began */
+    struct journal_rows rows;
+};
+
+/* --- what a checkpoint says about partitions --- */
+
+struct slice partition_table_bytes(const struct partition_table *table, struct arena *arena)
+{
+    size_t size = table->count * (TOPIC_NAME_MAX + sizeof(int32_t));
+    char *bytes = arena_alloc(arena, size + 1), *at = bytes;
+    for (uint32_t i = 0; i < table->count; i++) {
+        memcpy(at, table->partition[i].topic, TOPIC_NAME_MAX);
+        memcpy(at + TOPIC_NAME_MAX, &table->partition[i].number, sizeof(int32_t));
+        at += TOPIC_NAME_MAX + sizeof(int32_t);
+    }
+    return (struct slice){bytes, size};
+}
+
+/* The step's own words out of a checkpoint; false when it was made with other partitions. */
+static bool checkpoint_words(const struct pipeline *pipeline, const struct checkpoint_head *head, struct slice *words)
+{
+    struct arena arena;
+    uint64_t table_size = 0;
+    const char *extra = head->extra;
+    if (head->extra_size < sizeof table_size)
+        return false;
+    memcpy(&table_size, extra, sizeof table_size);
+    if (table_size > head->extra_size - sizeof table_size)
+        return false;
+    arena_init(&arena);
+    bool same = slice_equal((struct slice){extra + sizeof table_size, table_size},
+                            partition_table_bytes(pipeline->partitions, &arena));
+    arena_fini(&arena);
+    *words = (struct slice){extra + sizeof table_size + table_size, head->extra_size - sizeof table_size - table_size};
+    return same;
+}
+
+static void checkpoint_refused(void *context, const char *file, const char *reason)
+{
+    pipeline_notice(context, NOTICE_WARNING, "checkpoint_refused", "%s: %s", file, reason);
+}
+
+/* Loads the newest sound checkpoint that PostgreSQL is not behind. Without one, state stays fresh. */
+static bool load_checkpoint(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    struct checkpoint_head head = {0};
+    struct state *state = NULL;
+    struct slice words;
+    if (!pipeline->settings->checkpoint_dir || recovery->start.block == 0)
+        return true;
+    if (!checkpoint_load(pipeline->settings->checkpoint_dir, recovery->start.block, step_layout(pipeline->step), &state,
+                         &head, checkpoint_refused, pipeline, err))
+        return err->class == ERROR_NONE;
+    bool usable = checkpoint_words(pipeline, &head, &words);
+    bool ok = true;
+    if (usable) {
+        ok = step_restore(pipeline->step, state, words, err);
+        pipeline->block = head.block;
+        pipeline->seq = head.seq;
+        saver_loaded(pipeline, head.block);
+        pipeline_notice(pipeline, NOTICE_INFO, "checkpoint_loaded", "block %llu, sequence number %llu%s",
+                        (unsigned long long)head.block, (unsigned long long)head.seq,
+                        memcmp(head.program_hash, pipeline->world->program->hash, sizeof head.program_hash)
+                            ? "; the rules have changed since" : "");
+    } else {
+        state_free(state);
+        pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_refused",
+                        "it was made with other topics or partitions; state is built from the log again");
+    }
+    free((void *)(uintptr_t)head.extra);
+    return ok;
+}
+
+/* --- the journal --- */
+
+static bool keep_row(void *context, const struct journal_block *block)
+{
+    struct journal_rows *rows = context;
+    if (rows->count == rows->room) {
+        rows->room = rows->room ? rows->room * 2 : 256;
+        rows->row = realloc(rows->row, rows->room * sizeof *rows->row);
+        invariant(rows->row);
+    }
+    struct journal_range *range = ARENA_ARRAY(&rows->arena, struct journal_range, block->range_count + 1);
+    if (block->range_count)
+        memcpy(range, block->range, block->range_count * sizeof *range);
+    rows->row[rows->count] = *block;
+    rows->row[rows->count++].range = range;
+    return true;
+}
+
+/* The rows must follow each other without a hole, from `block` and `seq` on. */
+static bool rows_follow(const struct journal_rows *rows, uint64_t block, uint64_t seq, struct error *err)
+{
+    for (uint32_t i = 0; i < rows->count; i++) {
+        const struct journal_block *row = &rows->row[i];
+        if (row->block != block + 1 || row->first_seq != seq + 1 || row->last_seq + 1 < row->first_seq)
+            return error_set(err, ERROR_FATAL,
+                             "the journal goes from block %llu (sequence number %llu) to block %llu (%llu): "
+                             "it does not reach back to a usable checkpoint",
+                             (unsigned long long)block, (unsigned long long)seq, (unsigned long long)row->block,
+                             (unsigned long long)row->first_seq);
+        block = row->block;
+        seq = row->last_seq;
+    }
+    return true;
+}
+
+/* --- keeping alive, being told to stop --- */
+
+/* Called between batches: renews the lease, asks whether to stop. */
+static bool recovery_goes_on(struct recovery *recovery)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    return commit_idle(pipeline) && !pipeline_stopping(pipeline);
+}
+
+/* --- from the log --- */
+
+/* Runs the records that the log has up to log_last; what they gave out is in the sink already. */
+static bool apply_log(struct recovery *recovery, struct log_feed *feed, uint64_t *first, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    struct block *block = recovery->block;
+    for (;;) {
+        if (!log_feed_read(feed, block, recovery->seq, pipeline->settings->batch_max, recovery->log_last, err))
+            return false;
+        if (block->message_count == 0)
+            return true;
+        if (!*first)
+            *first = recovery->seq[0];
+        if (!log_feed_decode(pipeline->intake, block, recovery->seq, err))
+            return false;
+        step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
+        atomic_fetch_add(&pipeline->figures->recovered_events, block->event_count);
+        block_clear(block);
+        if (!recovery_goes_on(recovery))
+            return false;
+    }
+}
+
+/* Applies what the log has behind the checkpoint. */
+static bool recover_from_log(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    uint64_t first = 0;
+    if (!pipeline->log || recovery->log_last <= pipeline->seq)
+        return true;
+    bool fresh = pipeline->seq == 0;
+    struct log_feed *feed = log_feed_open(pipeline->settings->log, pipeline->seq + 1, pipeline->partitions, err);
+    if (!feed)
+        return error_context(err, "log");
+    bool ok = apply_log(recovery, feed, &first, err);
+    log_feed_close(feed);
+    if (!ok)
+        return false;
+    if (fresh && first > 1)
+        return error_set(err, ERROR_FATAL,
+                         "no usable checkpoint, and the log begins at sequence number %llu: state cannot be rebuilt",
+                         (unsigned long long)first);
+    pipeline->seq = recovery->log_last;
+    return true;
+}
+
+/* --- from the source --- */
+
+static bool read_row(struct recovery *recovery, const struct journal_block *row, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    struct source *source = pipeline->world->source;
+    struct block *block = recovery->block;
+    for (uint32_t r = 0; r < row->range_count; r++) {
+        struct message *messages = NULL;
+        uint32_t count = 0;
+        while (!source->read_range(source->self, &row->range[r], &block->bodies, &messages, &count, err)) {
+            if (err->class != ERROR_RETRY)
+                return false;
+            pipeline_notice(pipeline, NOTICE_WARNING, "source_away", "%s", err->text);
+            *err = (struct error){0};
+            if (!recovery_goes_on(recovery))
+                return false;
+        }
+        block_reserve(block, block->message_count + count);
+        if (count)
+            memcpy(block->message + block->message_count, messages, count * sizeof *messages);
+        block->message_count += count;
+        pipeline->position[row->range[r].partition] = row->range[r].first;
+    }
+    return true;
+}
+
+/* Takes one journal block again; fills the log where it ends earlier. */
+static bool recover_row(struct recovery *recovery, const struct journal_block *row, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    struct block *block = recovery->block;
+    if (!read_row(recovery, row, err))
+        return false;
+    intake_sequence(pipeline->intake, block, pipeline->order, row->first_seq, pipeline->position);
+    if (block->journal.last_seq != row->last_seq)
+        return error_set(err, ERROR_FATAL,
+                         "block %llu gave sequence numbers %llu to %llu, read again it gives %llu: the source has changed",
+                         (unsigned long long)row->block, (unsigned long long)row->first_seq,
+                         (unsigned long long)row->last_seq, (unsigned long long)block->journal.last_seq);
+    uint32_t applied = 0;
+    while (applied < block->event_count && block->event[applied].seq <= pipeline->seq)
+        applied++; /* the log had these */
+    step_run(pipeline->step, block->event + applied, block->event_count - applied, &block->results, &block->output);
+    atomic_fetch_add(&pipeline->figures->recovered_events, block->event_count - applied);
+    bool ok = !pipeline->log || record_block(pipeline, block, recovery->log_last, err);
+    block_clear(block);
+    return ok && recovery_goes_on(recovery);
+}
+
+static bool recover_from_source(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    for (uint32_t i = 0; i < recovery->rows.count; i++) {
+        const struct journal_block *row = &recovery->rows.row[i];
+        bool in_log = pipeline->log && row->last_seq <= recovery->log_last;
+        bool empty = row->last_seq < row->first_seq;
+        if (!in_log && !empty && !recover_row(recovery, row, err))
+            return err->class && error_context(err, "recovering block %llu", (unsigned long long)row->block);
+        if (row->last_seq > pipeline->seq)
+            pipeline->seq = row->last_seq;
+    }
+    return true;
+}
+
+/* --- all of it --- */
+
+static bool win_lease(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    struct sink *sink = pipeline->world->sink;
+    bool told = false;
+    atomic_store(&pipeline->figures->phase, PIPELINE_WAITING_LEASE);
+    while (!pipeline_stopping(pipeline)) {
+        *err = (struct error){0};
+        if (sink->start(sink->self, pipeline->partitions, pipeline->settings->lease_wait_ms, &recovery->start, err))
+            return true;
+        if (err->class != ERROR_RETRY)
+            return false;
+        if (!told)
+            pipeline_notice(pipeline, NOTICE_INFO, "lease_waiting", "%s", err->text);
+        told = true;
+        pipeline_sleep_ms(100);
+    }
+    *err = (struct error){0};
+    return false;
+}
+
+static bool open_log(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    if (!pipeline->settings->log)
+        return true;
+    pipeline->log = log_writer_open(pipeline->settings->log, err);
+    if (!pipeline->log || !log_writer_cut(pipeline->log, recovery->start.seq, err))
+        return error_context(err, "log");
+    recovery->log_last = log_writer_last_seq(pipeline->log);
+    return true;
+}
+
+static bool open_intake(struct pipeline *pipeline, struct error *err)
+{
+    struct intake_settings settings = {
+        .program = pipeline->world->program,
+        .decode = pipeline->settings->decode,
+        .crew = pipeline->crew,
+        .inline_below = pipeline->settings->step.inline_below,
+    };
+    memcpy(settings.decode.hash_key, state_hash_key(step_state(pipeline->step)), sizeof settings.decode.hash_key);
+    pipeline->intake = intake_new(&settings, err);
+    return pipeline->intake != NULL;
+}
+
+static bool rebuild(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    struct sink *sink = pipeline->world->sink;
+    atomic_store(&pipeline->figures->phase, PIPELINE_RECOVERING);
+    if (!open_log(recovery, err) || !load_checkpoint(recovery, err) || !open_intake(pipeline, err))
+        return false;
+    if (!sink->journal(sink->self, pipeline->block, keep_row, &recovery->rows, err))
+        return false;
+    /* Without a checkpoint a complete log may stand for journal rows long pruned. */
+    bool log_alone = pipeline->seq == 0 && recovery->log_last > 0 && recovery->rows.count &&
+                     recovery->rows.row[0].block > 1 && recovery->rows.row[0].first_seq <= recovery->log_last + 1;
+    const struct journal_block *row = recovery->rows.row;
+    if (!(log_alone ? rows_follow(&recovery->rows, row->block - 1, row->first_seq - 1, err)
+                    : rows_follow(&recovery->rows, pipeline->block, pipeline->seq, err)))
+        return false;
+    if (!recovery->rows.count && pipeline->block < recovery->start.block && recovery->log_last < recovery->start.seq)
+        return error_set(err, ERROR_FATAL, "the sink is at block %llu, but neither a checkpoint nor its journal says how it got there",
+                         (unsigned long long)recovery->start.block);
+    uint64_t applied = pipeline->seq;
+    if (!recover_from_log(recovery, err) || !recover_from_source(recovery, err))
+        return false;
+    if (pipeline->seq < recovery->start.seq)
+        pipeline->seq = recovery->start.seq;
+    pipeline->block = recovery->start.block;
+    if (pipeline->seq != applied)
+        pipeline_notice(pipeline, NOTICE_INFO, "recovered", "%llu events again, up to block %llu",
+                        (unsigned long long)atomic_load(&pipeline->figures->recovered_events),
+                        (unsigned long long)pipeline->block);
+    return true;
+}
+
+static bool go_live(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    struct source *source = pipeline->world->source;
+    memcpy(pipeline->position, recovery->start.next, pipeline->partitions->count * sizeof *pipeline->position);
+    atomic_store(&pipeline->committed_block, pipeline->block);
+    atomic_store(&pipeline->logged_block, pipeline->block);
+    atomic_store(&pipeline->figures->block_committed, pipeline->block);
+    atomic_store(&pipeline->figures->seq, pipeline->seq);
+    return source->seek(source->self, pipeline->position, err);
+}
+
+bool recover(struct pipeline *pipeline, struct error *err)
+{
+    struct recovery recovery = {.pipeline = pipeline};
+    uint32_t partitions = pipeline->partitions->count;
+    recovery.start.next = calloc(partitions + 1, sizeof *recovery.start.next);
+    recovery.seq = calloc(pipeline->settings->batch_max, sizeof *recovery.seq);
+    recovery.block = block_new(pipeline->settings->batch_max, pipeline->settings->threads, partitions);
+    invariant(recovery.start.next && recovery.seq);
+    arena_init(&recovery.rows.arena);
+    bool ok = win_lease(&recovery, err) && rebuild(&recovery, err) && go_live(&recovery, err);
+    arena_fini(&recovery.rows.arena);
+    free(recovery.rows.row);
+    block_free(recovery.block);
+    free(recovery.seq);
+    free(recovery.start.next);
+    return ok;
+}

@@ -1,0 +1,49 @@
+/* Replay: a recorded stream through the step function again, as fast as the machine goes.
+ *
+ * From files each file is one partition, and the order is canonical: by event time over the whole
+ * files, as if one intake block held them all. From the engine's own log the order is the log's.
+ * Results come out in the world's order, the same for any number of threads and any batch size. */
+#ifndef ENGINE_STREAM_REPLAY_H
+#define ENGINE_STREAM_REPLAY_H
+
+#include "engine/state/log.h"
+#include "engine/stream/intake.h"
+#include "engine/stream/step.h"
+
+/* One recorded file. `read` gives up to max of its lines (bodies in arena, position.offset the line
+ * number, position.partition left to replay); *count 0 is the end. Called by the caller's thread. */
+struct replay_input {
+    void *self;
+    bool (*read)(void *self, struct arena *arena, struct message *messages, uint32_t max, uint32_t *count,
+                 struct error *err);
+};
+
+struct replay_settings {
+    uint32_t threads;
+    uint32_t batch_max;
+    const struct program *program;
+    struct step_settings step;     /* partition_max is set by replay */
+    struct decode_settings decode; /* hash_key is set by replay */
+    void *context;
+    /* Called after every batch, in order, on the caller's thread. `decoded` are decode's rejections:
+     * they come when their lines were read, which may be some batches early. False ends the replay. */
+    bool (*results)(void *context, const struct output *output, const struct rejection *decoded, uint32_t decoded_count,
+                    struct error *err);
+    /* Asked between batches; NULL: never stop. */
+    bool (*stop)(void *context);
+};
+
+struct replay_summary {
+    uint64_t messages, outcome[OUTCOME_COUNT], late, hits, shadow_hits, revisions, silenced;
+    uint64_t last_seq;
+    uint64_t wall_ns, read_ns, decode_ns, order_ns, step_ns[PHASE_COUNT], results_ns;
+    bool stopped;
+};
+
+bool replay_files(const struct replay_settings *settings, const struct replay_input *inputs, uint32_t input_count,
+                  struct replay_summary *summary, struct error *err) must_check;
+
+bool replay_log(const struct replay_settings *settings, const struct log_settings *log, struct replay_summary *summary,
+                struct error *err) must_check;
+
+#endif

@@ -1,0 +1,752 @@
+/* The pipeline under crashes: source, sink, log, checkpoints and step are models in memory that
+ * lose what a kill -9 loses, so that hundreds of crashes take seconds.
+ *
+ * The model step gives a hit wherever a running hash over all accepted events says so: one event
+ * twice, missing or out of place, and every later hit differs. At the end the sink's hits must be
+ * those of one plain pass over the log, and every message must have had exactly one outcome. */
+#include "engine/state/checkpoint.h"
+#include "engine/stream/pipeline.h"
+#include "rules/lang/load.h"
+#include "rules/lang/text.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PARTITIONS = 4, PER_PARTITION = 1500, MESSAGES = PARTITIONS * PER_PARTITION, IDS = MESSAGES, JOURNAL_MAX = 1 << 16 };
+
+struct chance {
+    uint64_t state;
+};
+
+static uint32_t chance_below(struct chance *chance, uint32_t bound)
+{
+    chance->state = chance->state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(chance->state >> 33) % bound;
+}
+
+/* --- the model step: its whole state is a hash and which ids were seen --- */
+
+struct state {
+    unsigned char key[16];
+    uint64_t hash, last_seq;
+    unsigned char seen[IDS];
+};
+
+struct step {
+    struct state *state;
+};
+
+struct step *step_new(const struct program *program, const struct step_settings *settings, struct crew *crew,
+                      const unsigned char hash_key[16], struct error *err)
+{
+    (void)program, (void)settings, (void)crew, (void)err;
+    struct step *step = calloc(1, sizeof *step);
+    step->state = calloc(1, sizeof *step->state);
+    memcpy(step->state->key, hash_key, 16);
+    return step;
+}
+
+void state_free(struct state *state)
+{
+    free(state);
+}
+
+void step_free(struct step *step)
+{
+    if (step)
+        free(step->state);
+    free(step);
+}
+
+const unsigned char *state_hash_key(const struct state *state)
+{
+    return state->key;
+}
+
+struct state *step_state(struct step *step)
+{
+    return step->state;
+}
+
+const struct state_layout *step_layout(const struct step *step)
+{
+    (void)step;
+    return NULL;
+}
+
+void step_save_extra(const struct step *step, struct arena *arena, struct slice *extra)
+{
+    (void)step;
+    *extra = arena_copy(arena, SLICE("words"));
+}
+
+bool step_restore(struct step *step, struct state *state, struct slice extra, struct error *err)
+{
+    if (!slice_equal(extra, SLICE("words")))
+        return error_set(err, ERROR_FATAL, "the extra words were mixed up");
+    free(step->state);
+    step->state = state;
+    return true;
+}
+
+void step_phase_ns(struct step *step, uint64_t ns[PHASE_COUNT])
+{
+    (void)step;
+    memset(ns, 0, PHASE_COUNT * sizeof *ns);
+}
+
+void step_match_texts(const struct program *program, struct text_scratch *scratch, struct event *event)
+{
+    (void)program, (void)scratch, (void)event;
+}
+
+static bool hash_event(struct state *state, uint64_t id, uint64_t seq)
+{
+    state->hash = (state->hash ^ id ^ seq << 32) * 0x9E3779B97F4A7C15u;
+    state->hash ^= state->hash >> 29;
+    return state->hash % 11 == 0;
+}
+
+void step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out)
+{
+    *out = (struct output){0};
+    struct hit *hit = ARENA_ARRAY(arena, struct hit, count + 1);
+    out->hit = hit;
+    for (uint32_t i = 0; i < count; i++) {
+        struct event *event = &events[i];
+        uint64_t id = event->id_hash.lo;
+        if (event->seq <= step->state->last_seq)
+            abort(); /* worked twice */
+        step->state->last_seq = event->seq;
+        event->outcome = step->state->seen[id] ? OUTCOME_REPEATED : OUTCOME_SCORED;
+        step->state->seen[id] = 1;
+        out->outcome[event->outcome]++;
+        if (event->outcome == OUTCOME_SCORED && hash_event(step->state, id, event->seq))
+            hit[out->hit_count++] = (struct hit){.seq = event->seq, .time_ms = (int64_t)step->state->hash};
+    }
+}
+
+/* --- the model decoder: "ID TIME", or anything else --- */
+
+struct decoder {
+    int unused;
+};
+
+struct decoder *decoder_new(const struct decode_settings *settings)
+{
+    (void)settings;
+    return calloc(1, sizeof(struct decoder));
+}
+
+void decoder_free(struct decoder *decoder)
+{
+    free(decoder);
+}
+
+enum reject_reason decoder_decode(struct decoder *decoder, const struct message *message, struct arena *arena,
+                                  struct event *event, struct slice *field)
+{
+    (void)decoder;
+    char text[64] = {0};
+    unsigned long long id;
+    long long time_ms;
+    *event = (struct event){.position = message->position, .broker_ms = message->broker_ms, .source = message->source};
+    *field = (struct slice){0};
+    memcpy(text, message->body.data, message->body.size < 63 ? message->body.size : 63);
+    if (sscanf(text, "%llu %lld", &id, &time_ms) != 2)
+        return REJECT_NOT_JSON;
+    event->id_hash.lo = id;
+    event->time_ms = time_ms;
+    event->body = arena_copy(arena, message->body);
+    return REJECT_NONE;
+}
+
+struct text_scratch *text_scratch_new(void)
+{
+    return calloc(1, 1);
+}
+
+void text_scratch_free(struct text_scratch *scratch)
+{
+    free(scratch);
+}
+
+/* --- the world: everything that outlives a crash --- */
+
+struct kept_record {
+    uint64_t seq, id;
+    uint32_t partition;
+    int64_t offset;
+    char body[40];
+};
+
+struct kept_checkpoint {
+    struct checkpoint_head head;
+    char extra[4096];
+    struct state state;
+    bool broken;
+};
+
+struct kept_row {
+    struct journal_block block;
+    struct journal_range range[PARTITIONS];
+};
+
+struct world {
+    pthread_mutex_t lock;
+    struct chance chance;
+    atomic_bool dead;            /* the process was killed: nothing reaches the world any more */
+    uint32_t calls_left;         /* until it dies; 0: it lives */
+
+    char body[PARTITIONS][PER_PARTITION][40];
+    struct partition partition[PARTITIONS];
+    struct partition_table table;
+    int64_t read[PARTITIONS];    /* the source's place */
+
+    struct kept_row *row;        /* the sink */
+    uint64_t row_first, row_last; /* journal blocks kept */
+    uint64_t sink_seq;
+    int64_t next[PARTITIONS];
+    uint64_t hit[MESSAGES + 1];  /* hash by seq, 0: none */
+    uint32_t hit_count, rejections, outcome_messages;
+    bool fence_next;
+    uint32_t wrong;              /* things the sink must never see */
+
+    struct kept_record *record;  /* the log */
+    uint32_t record_count, record_synced;
+    struct kept_checkpoint *checkpoint[CHECKPOINT_KEEP];
+    uint32_t checkpoint_count, checkpoints_written, checkpoints_loaded;
+};
+
+/* Is this the call at which the process dies? */
+static bool world_dead(struct world *world)
+{
+    if (!atomic_load(&world->dead) && world->calls_left && --world->calls_left == 0)
+        atomic_store(&world->dead, true);
+    return atomic_load(&world->dead);
+}
+
+static bool killed(struct error *err)
+{
+    return error_set(err, ERROR_FATAL, "killed");
+}
+
+/* --- source --- */
+
+static bool model_seek(void *self, const int64_t *next, struct error *err)
+{
+    struct world *world = self;
+    (void)err;
+    for (int p = 0; p < PARTITIONS; p++)
+        world->read[p] = next[p] < 0 ? 0 : next[p];
+    return true;
+}
+
+static struct message message_at(const struct world *world, uint32_t p, int64_t offset, struct arena *arena)
+{
+    return (struct message){
+        .body = arena_copy(arena, slice_of(world->body[p][offset])),
+        .source = slice_of(world->partition[p].source),
+        .position = {.partition = p, .offset = offset},
+        .broker_ms = offset,
+    };
+}
+
+static bool model_poll(void *self, uint32_t wait_ms, struct arena *arena, struct message *messages, uint32_t max,
+                       uint32_t *count, struct error *err)
+{
+    struct world *world = self;
+    (void)wait_ms;
+    *count = 0;
+    pthread_mutex_lock(&world->lock);
+    bool trouble = chance_below(&world->chance, 40) == 0;
+    for (int p = 0; !trouble && p < PARTITIONS; p++)
+        for (uint32_t n = chance_below(&world->chance, 60); n > 0 && *count < max && world->read[p] < PER_PARTITION; n--) {
+            if (world->read[p] % 97 != 13) /* offsets may have holes */
+                messages[(*count)++] = message_at(world, (uint32_t)p, world->read[p], arena);
+            world->read[p]++;
+        }
+    pthread_mutex_unlock(&world->lock);
+    return !trouble || error_set(err, ERROR_RETRY, "the broker is away");
+}
+
+static bool model_read_range(void *self, const struct journal_range *range, struct arena *arena,
+                             struct message **messages, uint32_t *count, struct error *err)
+{
+    struct world *world = self;
+    pthread_mutex_lock(&world->lock);
+    bool trouble = chance_below(&world->chance, 20) == 0;
+    pthread_mutex_unlock(&world->lock);
+    *count = 0;
+    if (trouble)
+        return error_set(err, ERROR_RETRY, "the broker is away");
+    *messages = ARENA_ARRAY(arena, struct message, range->next - range->first);
+    for (int64_t at = range->first; at < range->next; at++)
+        if (at % 97 != 13)
+            (*messages)[(*count)++] = message_at(world, range->partition, at, arena);
+    return true;
+}
+
+static void model_close(void *self)
+{
+    (void)self;
+}
+
+/* --- sink --- */
+
+static bool model_start(void *self, const struct partition_table *partitions, uint32_t wait_ms, struct sink_start *start,
+                        struct error *err)
+{
+    struct world *world = self;
+    (void)partitions, (void)wait_ms;
+    if (chance_below(&world->chance, 3) == 0)
+        return error_set(err, ERROR_RETRY, "another engine holds the lease");
+    start->block = world->row_last;
+    start->seq = world->sink_seq;
+    memcpy(start->next, world->next, sizeof world->next);
+    return true;
+}
+
+static bool model_journal(void *self, uint64_t after, bool (*visit)(void *context, const struct journal_block *block),
+                          void *context, struct error *err)
+{
+    struct world *world = self;
+    (void)err;
+    for (uint64_t b = after + 1 > world->row_first ? after + 1 : world->row_first; b <= world->row_last; b++)
+        if (!visit(context, &world->row[b].block))
+            break;
+    return true;
+}
+
+static void take_hits(struct world *world, const struct output *output)
+{
+    for (uint32_t i = 0; i < output->hit_count; i++) {
+        uint64_t seq = output->hit[i].seq;
+        if (seq > MESSAGES || world->hit[seq]) {
+            world->wrong++;
+            continue;
+        }
+        world->hit[seq] = (uint64_t)output->hit[i].time_ms;
+        world->hit_count++;
+    }
+}
+
+static void take_block(struct world *world, const struct commit_block *block)
+{
+    const struct journal_block *journal = &block->journal;
+    if (journal->block != world->row_last + 1 || journal->first_seq != world->sink_seq + 1 ||
+        journal->block >= JOURNAL_MAX) {
+        world->wrong++;
+        return;
+    }
+    struct kept_row *row = &world->row[journal->block];
+    row->block = *journal;
+    row->block.range = row->range;
+    for (uint32_t i = 0; i < journal->range_count; i++) {
+        const struct journal_range *range = &journal->range[i];
+        int64_t *next = &world->next[range->partition];
+        if (*next >= 0 ? *next != range->first : range->first > 13)
+            world->wrong++;
+        *next = range->next;
+        row->range[i] = *range;
+    }
+    world->row_last = journal->block;
+    world->sink_seq = journal->last_seq;
+    world->rejections += block->rejection_count;
+    for (int i = 0; i < OUTCOME_COUNT; i++)
+        world->outcome_messages += (uint32_t)block->output->outcome[i];
+    take_hits(world, block->output);
+}
+
+static bool model_commit(void *self, const struct commit_block *blocks, uint32_t count, struct error *err)
+{
+    struct world *world = self;
+    bool ok = true;
+    pthread_mutex_lock(&world->lock);
+    if (world_dead(world))
+        ok = killed(err);
+    else if (world->fence_next)
+        ok = error_set(err, ERROR_FENCED, "fenced");
+    else if (chance_below(&world->chance, 12) == 0)
+        ok = error_set(err, ERROR_RETRY, "the sink is away");
+    for (uint32_t i = 0; ok && i < count; i++)
+        take_block(world, &blocks[i]);
+    if (ok && world_dead(world)) /* written, but nobody hears of it */
+        ok = killed(err);
+    pthread_mutex_unlock(&world->lock);
+    return ok;
+}
+
+static bool model_prune(void *self, uint64_t block, struct error *err)
+{
+    struct world *world = self;
+    (void)err;
+    pthread_mutex_lock(&world->lock);
+    if (!atomic_load(&world->dead) && block + 1 > world->row_first)
+        world->row_first = block + 1;
+    pthread_mutex_unlock(&world->lock);
+    return true;
+}
+
+static bool model_renew(void *self, struct error *err)
+{
+    (void)self, (void)err;
+    return true;
+}
+
+/* --- the log; its settings' dir points at the world --- */
+
+struct log_writer {
+    struct world *world;
+};
+
+struct log_reader {
+    struct world *world;
+    uint32_t at;
+};
+
+static struct world *world_of(const char *dir)
+{
+    return (struct world *)(uintptr_t)dir;
+}
+
+struct log_writer *log_writer_open(const struct log_settings *settings, struct error *err)
+{
+    (void)err;
+    struct log_writer *log = calloc(1, sizeof *log);
+    log->world = world_of(settings->dir);
+    return log;
+}
+
+uint64_t log_writer_last_seq(const struct log_writer *log)
+{
+    const struct world *world = log->world;
+    return world->record_count ? world->record[world->record_count - 1].seq : 0;
+}
+
+bool log_writer_cut(struct log_writer *log, uint64_t last_seq, struct error *err)
+{
+    struct world *world = log->world;
+    (void)err;
+    while (world->record_count && world->record[world->record_count - 1].seq > last_seq)
+        world->record_count--;
+    if (world->record_synced > world->record_count)
+        world->record_synced = world->record_count;
+    return true;
+}
+
+bool log_writer_add(struct log_writer *log, const struct log_record *record, int64_t day_ms, struct error *err)
+{
+    struct world *world = log->world;
+    (void)day_ms;
+    pthread_mutex_lock(&world->lock);
+    bool dead = world_dead(world);
+    if (!dead && record->seq <= log_writer_last_seq(log))
+        world->wrong++;
+    if (!dead) {
+        struct kept_record *kept = &world->record[world->record_count++];
+        *kept = (struct kept_record){.seq = record->seq, .partition = (uint32_t)record->partition, .offset = record->offset};
+        memcpy(kept->body, record->body.data, record->body.size);
+        kept->id = strtoull(kept->body, NULL, 10);
+    }
+    pthread_mutex_unlock(&world->lock);
+    return !dead || killed(err);
+}
+
+bool log_writer_flush(struct log_writer *log, bool sync, struct error *err)
+{
+    struct world *world = log->world;
+    pthread_mutex_lock(&world->lock);
+    bool dead = world_dead(world);
+    if (!dead && sync)
+        world->record_synced = world->record_count;
+    pthread_mutex_unlock(&world->lock);
+    return !dead || killed(err);
+}
+
+void log_writer_close(struct log_writer *log)
+{
+    free(log);
+}
+
+struct log_reader *log_reader_open(const struct log_settings *settings, uint64_t from_seq, struct error *err)
+{
+    (void)err;
+    struct log_reader *log = calloc(1, sizeof *log);
+    log->world = world_of(settings->dir);
+    while (log->at < log->world->record_count && log->world->record[log->at].seq < from_seq)
+        log->at++;
+    return log;
+}
+
+int log_reader_next(struct log_reader *log, struct log_record *record, struct error *err)
+{
+    (void)err;
+    if (log->at == log->world->record_count)
+        return 0;
+    const struct kept_record *kept = &log->world->record[log->at++];
+    *record = (struct log_record){
+        .kind = LOG_EVENT,
+        .seq = kept->seq,
+        .broker_ms = kept->offset,
+        .source = SLICE("bank"),
+        .topic = SLICE("topic"),
+        .partition = (int32_t)kept->partition,
+        .offset = kept->offset,
+        .body = slice_of(kept->body),
+    };
+    return 1;
+}
+
+void log_reader_close(struct log_reader *log)
+{
+    free(log);
+}
+
+/* --- checkpoints; the folder's name points at the world --- */
+
+struct checkpoint_writer {
+    struct kept_checkpoint *kept;
+    struct world *world;
+    bool published;
+};
+
+struct checkpoint_writer *checkpoint_begin(struct state *state, const struct state_layout *layout,
+                                           const struct checkpoint_head *head, struct error *err)
+{
+    (void)layout, (void)err;
+    struct checkpoint_writer *writer = calloc(1, sizeof *writer);
+    writer->kept = calloc(1, sizeof *writer->kept);
+    writer->kept->head = *head;
+    memcpy(writer->kept->extra, head->extra, head->extra_size);
+    writer->kept->state = *state;
+    return writer;
+}
+
+bool checkpoint_write(struct checkpoint_writer *writer, const char *dir, struct error *err)
+{
+    (void)err;
+    writer->world = world_of(dir);
+    return true;
+}
+
+bool checkpoint_publish(struct checkpoint_writer *writer, struct error *err)
+{
+    struct world *world = writer->world;
+    pthread_mutex_lock(&world->lock);
+    bool dead = world_dead(world);
+    if (!dead) {
+        if (writer->kept->head.block > world->row_last)
+            world->wrong++; /* a checkpoint must not be ahead of the sink */
+        if (world->record_synced && world->record[world->record_synced - 1].seq > writer->kept->head.seq + MESSAGES)
+            world->wrong++;
+        if (world->checkpoint_count == CHECKPOINT_KEEP) {
+            free(world->checkpoint[0]);
+            memmove(world->checkpoint, world->checkpoint + 1, (CHECKPOINT_KEEP - 1) * sizeof *world->checkpoint);
+            world->checkpoint_count--;
+        }
+        writer->kept->broken = chance_below(&world->chance, 6) == 0;
+        world->checkpoint[world->checkpoint_count++] = writer->kept;
+        world->checkpoints_written++;
+        writer->published = true;
+    }
+    pthread_mutex_unlock(&world->lock);
+    return !dead || killed(err);
+}
+
+void checkpoint_end(struct checkpoint_writer *writer)
+{
+    if (!writer->published)
+        free(writer->kept);
+    free(writer);
+}
+
+bool checkpoint_load(const char *dir, uint64_t block_max, const struct state_layout *layout, struct state **state,
+                     struct checkpoint_head *head, checkpoint_refused_fn refused, void *context, struct error *err)
+{
+    struct world *world = world_of(dir);
+    (void)layout, (void)err;
+    for (uint32_t i = world->checkpoint_count; i-- > 0;) {
+        const struct kept_checkpoint *kept = world->checkpoint[i];
+        if (kept->head.block > block_max)
+            continue;
+        if (kept->broken && i > 0) { /* the oldest is always sound, or nothing could be recovered */
+            refused(context, "checkpoint", "flipped bits");
+            continue;
+        }
+        *head = kept->head;
+        char *extra = malloc(kept->head.extra_size);
+        memcpy(extra, kept->extra, kept->head.extra_size);
+        head->extra = extra;
+        *state = malloc(sizeof **state);
+        **state = kept->state;
+        world->checkpoints_loaded++;
+        return true;
+    }
+    return false;
+}
+
+/* --- rounds --- */
+
+static void make_messages(struct world *world)
+{
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        world->partition[p] = (struct partition){.topic = "topic", .number = (int32_t)p, .source = "bank"};
+        world->next[p] = -1;
+        for (uint32_t i = 0; i < PER_PARTITION; i++) {
+            uint32_t id = p * PER_PARTITION + i;
+            if (chance_below(&world->chance, 20) == 0)
+                id = chance_below(&world->chance, IDS); /* a repeat, sooner or later */
+            if (chance_below(&world->chance, 30) == 0)
+                snprintf(world->body[p][i], 40, "nonsense");
+            else
+                snprintf(world->body[p][i], 40, "%u %u", id, i * 10 + chance_below(&world->chance, 500));
+        }
+    }
+    world->table = (struct partition_table){PARTITIONS, world->partition};
+}
+
+static struct world *world_new(uint64_t seed)
+{
+    struct world *world = calloc(1, sizeof *world);
+    pthread_mutex_init(&world->lock, NULL);
+    world->chance.state = seed;
+    world->row = calloc(JOURNAL_MAX, sizeof *world->row);
+    world->record = calloc(MESSAGES + 1, sizeof *world->record);
+    world->row_first = 1;
+    make_messages(world);
+    return world;
+}
+
+static void world_free(struct world *world)
+{
+    for (uint32_t i = 0; i < world->checkpoint_count; i++)
+        free(world->checkpoint[i]);
+    pthread_mutex_destroy(&world->lock);
+    free(world->row);
+    free(world->record);
+    free(world);
+}
+
+static bool all_committed(struct world *world)
+{
+    for (int p = 0; p < PARTITIONS; p++)
+        if (world->next[p] < PER_PARTITION)
+            return false;
+    return true;
+}
+
+static bool model_stop(void *context)
+{
+    struct world *world = context;
+    pthread_mutex_lock(&world->lock);
+    bool stop = all_committed(world) || world->fence_next;
+    if (world->fence_next && world->row_last)
+        stop = false; /* shall run into the fence */
+    pthread_mutex_unlock(&world->lock);
+    return stop;
+}
+
+/* What a crash leaves of the log: all that was synced, and some of the rest. */
+static void lose_memory(struct world *world)
+{
+    uint32_t unsynced = world->record_count - world->record_synced;
+    world->record_count = world->record_synced + chance_below(&world->chance, unsynced + 1);
+    atomic_store(&world->dead, false);
+}
+
+static bool run_once(struct world *world, uint32_t threads, struct error *err)
+{
+    struct program program = {0};
+    const struct log_settings log = {.dir = (const char *)world};
+    const struct pipeline_settings settings = {
+        .threads = threads,
+        .batch_max = 1 + chance_below(&world->chance, 300),
+        .batch_wait_ms = 0,
+        .queue_blocks_max = 3 + chance_below(&world->chance, 6),
+        .sink_wait_ms = chance_below(&world->chance, 8),
+        .stop_wait_ms = 2000,
+        .lease_wait_ms = 1,
+        .checkpoint_dir = (const char *)world,
+        .checkpoint_every_ms = chance_below(&world->chance, 8),
+        .log = &log,
+    };
+    struct source source = {.self = world, .partitions = &world->table, .seek = model_seek, .poll = model_poll,
+                            .read_range = model_read_range, .close = model_close};
+    struct sink sink = {.self = world, .start = model_start, .journal = model_journal, .commit = model_commit,
+                        .prune = model_prune, .renew = model_renew, .close = model_close};
+    const struct pipeline_world around = {.source = &source, .sink = &sink, .program = &program, .context = world,
+                                          .stop = model_stop};
+    struct pipeline_figures *figures = calloc(1, sizeof *figures);
+    bool ok = pipeline_run(&settings, &around, figures, err);
+    free(figures);
+    return ok;
+}
+
+/* One plain pass over the log must give what the sink holds. */
+static bool agrees(const struct world *world, const char **what)
+{
+    struct state *state = calloc(1, sizeof *state);
+    uint32_t hits = 0, wrong = 0;
+    for (uint32_t i = 0; i < world->record_count; i++)
+        if (hash_event(state, world->record[i].id, world->record[i].seq)) {
+            hits++;
+            wrong += world->hit[world->record[i].seq] != state->hash;
+        }
+    free(state);
+    uint32_t holes = 0;
+    for (int i = 0; i < PER_PARTITION; i++)
+        holes += i % 97 == 13;
+    *what = world->wrong ? "the sink saw what it must never see"
+            : wrong || hits != world->hit_count ? "hits differ from a replay of the log"
+            : world->outcome_messages + world->rejections != MESSAGES - PARTITIONS * holes ? "an event has no outcome, or two"
+                                                                                            : NULL;
+    return !*what;
+}
+
+static bool story(uint64_t seed, uint32_t threads, uint32_t *crashes, uint32_t *loads, const char **what)
+{
+    struct world *world = world_new(seed);
+    bool ok = true;
+    *what = NULL;
+    for (uint32_t round = 0; ok && round < 60; round++) {
+        struct error err = {0};
+        bool last = round == 59;
+        world->calls_left = last ? 0 : 1 + chance_below(&world->chance, 900);
+        world->fence_next = !last && chance_below(&world->chance, 15) == 0;
+        bool drained = run_once(world, threads, &err);
+        bool expected = drained || err.class == ERROR_FENCED || slice_equal(slice_of(err.text), SLICE("killed")) ||
+                        strstr(err.text, ": killed");
+        if (!expected)
+            printf("round %u: %s\n", round, err.text);
+        ok = expected;
+        *crashes += !drained;
+        lose_memory(world);
+        if (drained && all_committed(world) && !world->fence_next)
+            break;
+    }
+    if (!ok)
+        *what = "the pipeline ended for another reason than the crash";
+    ok = ok && agrees(world, what);
+    *loads += world->checkpoints_loaded;
+    world_free(world);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    uint32_t passed = 0, failed = 0, crashes = 0, loads = 0;
+    uint32_t stories = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 30;
+    for (uint32_t i = 0; i < stories; i++) {
+        const char *what;
+        bool ok = story(1000 + i, 1 + i % 3, &crashes, &loads, &what);
+        passed += ok;
+        failed += !ok;
+        if (!ok)
+            printf("story %u: %s\n", i, what);
+    }
+    printf("%u crashes, %u checkpoints loaded\n", crashes, loads);
+    printf("%u passed, %u failed\n", passed, failed);
+    return failed ? 1 : 0;
+}
