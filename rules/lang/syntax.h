@@ -3,7 +3,8 @@
  * Made by parser.c, read by check.c, compile.c and the test runner. All nodes live in the arena of
  * struct syntax; lists are chains by `next`, in the order of the files (sorted by name) and of the
  * text. Names are slices into the sources, which live as long as the tree. A part that could not be
- * read is left out (its error stands in the diagnostics), so every node here is complete. */
+ * read is NULL and its owner marked `broken` (its error stands in the diagnostics); in a tree without
+ * errors every node is complete. */
 #ifndef RULES_LANG_SYNTAX_H
 #define RULES_LANG_SYNTAX_H
 
@@ -87,13 +88,15 @@ struct syntax_pattern {
     struct syntax_pattern *next;
     struct span span;           /* with slashes or quotes */
     struct span body_span;
-    struct text_entry { struct slice body; bool regex, caseless, never; } entry;
+    bool regex, caseless, never;
+    struct slice body;
 };
 struct syntax_text {
     struct syntax_text *next;
     struct name name;
     struct syntax_pattern *pattern;
     uint32_t pattern_count;
+    bool broken;
 };
 
 struct syntax_keep {
@@ -108,6 +111,7 @@ struct syntax_memory {
     struct syntax_keep *keep;
     int64_t for_ms;
     struct span for_span;
+    bool broken;
 };
 
 struct syntax_typology {
@@ -117,7 +121,7 @@ struct syntax_typology {
     struct name including;      /* empty: none */
     bool urgent;
     int64_t half_life_ms, cap;  /* 0: none */
-    struct span span;
+    bool broken;
 };
 
 struct syntax_param {
@@ -182,6 +186,7 @@ struct syntax_rule {
     int64_t once_ms;            /* 0: none */
     struct syntax_say *say;
     struct syntax_except *except;
+    bool broken;
 };
 
 /* --- test blocks --- */
@@ -238,6 +243,7 @@ struct syntax_test {
     struct test_given *given;
     struct test_step *step;
     struct test_expect *expect;
+    bool broken;
 };
 
 struct syntax {

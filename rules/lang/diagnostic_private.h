@@ -1,0 +1,23 @@
+/* What diagnostic.c and diagnostic_show.c share. */
+#ifndef RULES_LANG_DIAGNOSTIC_PRIVATE_H
+#define RULES_LANG_DIAGNOSTIC_PRIVATE_H
+
+#include "rules/lang/diagnostic.h"
+
+struct diagnostic_file {
+    struct slice name, text;
+    uint32_t shown, more;
+};
+
+struct diagnostics {
+    struct arena arena;
+    struct slice dir;
+    struct diagnostic_file *file;
+    uint16_t file_count;
+    struct diagnostic **item;
+    uint32_t count, room;
+    uint32_t errors, warnings;
+    bool sorted;
+};
+
+#endif

@@ -1,0 +1,31 @@
+/* The bounds of the language: rule files come from outside, so everything they can make grow ends here. */
+#ifndef RULES_LANG_LIMIT_H
+#define RULES_LANG_LIMIT_H
+
+enum {
+    LIMIT_FILES = 1000,             /* *.rules files of one rule set */
+    LIMIT_FILE_BYTES = 1024 * 1024, /* of one file */
+    LIMIT_SET_BYTES = 16 * 1024 * 1024,
+    LIMIT_DEPTH = 60,               /* nesting of one expression */
+    LIMIT_LETS = 16,                /* of one rule: HIT_LET_MAX */
+    LIMIT_PARAMS = 32,              /* of one rule */
+    LIMIT_POINTS = 16,              /* `points` entries of one rule */
+    LIMIT_SAY_PARTS = 32,
+    LIMIT_EXCEPTS = 16,
+    LIMIT_TEXTS = 64,               /* bits of event.text_true */
+    LIMIT_LISTS = 64,               /* bits of an identity's lists */
+    LIMIT_PATTERNS = 500,           /* of one text */
+    LIMIT_PATTERN_BYTES = 1000,
+    LIMIT_MEMORIES = 64,
+    LIMIT_STREAMS = 384,            /* with the memories: the bits of engine/stream's masks, 8 words */
+    LIMIT_RULES = 1000,
+    LIMIT_DAYS = 400,               /* the widest span */
+    LIMIT_EXACT_DAYS = 30,          /* above: whole calendar days */
+    LIMIT_POINT_VALUE = 1000,
+    LIMIT_TEST_EVENTS = 100000,     /* times of one `every` */
+    LIMIT_DIAGNOSTICS = 50,         /* shown per file; the rest is counted */
+    LIMIT_WORD = 128,               /* bytes of one name */
+    LIMIT_STRING = 2000,
+};
+
+#endif

@@ -1,0 +1,68 @@
+/* What the files of the parser share: the token cursor, and how errors of syntax are said.
+ *
+ * Recursive descent by hand. A function that fails has reported it and returns NULL or false;
+ * the block that called it skips to its next clause. Every loop consumes a token per round. */
+#ifndef RULES_LANG_PARSER_H
+#define RULES_LANG_PARSER_H
+
+#include "rules/lang/lexer.h"
+#include "rules/lang/limit.h"
+
+struct parser {
+    struct syntax *syntax;
+    struct arena *arena;
+    struct diagnostics *diagnostics;
+    const struct token *token;
+    uint32_t at, count;
+    uint32_t depth, nodes; /* of the expression being read */
+    uint32_t ruleset_count;
+};
+
+static inline const struct token *now(const struct parser *p)
+{
+    return &p->token[p->at];
+}
+
+static inline const struct token *ahead(const struct parser *p, uint32_t n)
+{
+    return &p->token[p->at + n < p->count ? p->at + n : p->count - 1];
+}
+
+static inline void advance(struct parser *p)
+{
+    if (p->at + 1 < p->count)
+        p->at++;
+}
+
+bool at_word(const struct parser *p, const char *word);
+bool word_is(const struct token *token, const char *word);
+bool word_in(struct slice word, const char *const *table); /* table ends with NULL */
+bool take(struct parser *p, enum token_kind kind);         /* consumes it if it is there */
+bool take_word(struct parser *p, const char *word);
+struct span span_to(const struct parser *p, struct span from); /* to the last token consumed */
+
+/* "expected WHAT", at the current token; returns false. */
+bool expected(struct parser *p, const char *what);
+bool not_yet(struct parser *p, const char *what);
+bool need(struct parser *p, enum token_kind kind);
+bool need_word(struct parser *p, const char *word);
+bool need_name(struct parser *p, const char *what, struct name *out);
+bool need_string(struct parser *p, const char *what, struct name *out);
+bool need_duration(struct parser *p, int64_t *ms, struct span *span);
+bool need_integer(struct parser *p, int64_t low, int64_t high, const char *what, int64_t *out);
+bool clause_once(struct parser *p, uint32_t *seen, uint32_t bit);
+
+/* parser_expression.c */
+struct syntax_expr *parse_expression(struct parser *p);
+struct syntax_expr *parse_literal(struct parser *p); /* with an optional minus */
+bool parse_source(struct parser *p, struct syntax_source *source);
+bool at_flow(const struct parser *p);
+
+/* parser_rule.c, parser_test.c: the current token is the block's first word */
+void parse_rule(struct parser *p);
+void parse_test(struct parser *p);
+
+/* Skips to the next of the words (table ends with NULL) or a closing brace of this block. */
+void skip_to(struct parser *p, const char *const *clauses);
+
+#endif
