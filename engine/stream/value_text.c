@@ -91,7 +91,8 @@ struct slice value_text(const struct program *program, const struct state *state
 {
     char text[MONEY_TEXT_MAX];
     char time[TIME_TEXT_MAX];
-    static const char *const weekdays[] = {"MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"};
+    static const char *const weekdays[] = {"monday", "tuesday",  "wednesday", "thursday",
+                                             "friday", "saturday", "sunday"};
     if (!value.known)
         return SLICE("unknown");
     switch (type) {
