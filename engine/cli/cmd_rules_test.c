@@ -1,7 +1,7 @@
 /* `muster rules test`: runs the test blocks of a rule set and says what passed. */
 #include "engine/cli/command.h"
 
-#include "connectors/json/json_writer.h"
+#include "engine/base/json_writer.h"
 #include "engine/stream/rule_test.h"
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/load.h"

@@ -155,14 +155,6 @@ static bool rates_read(struct rates *rates, FILE *file, const char *path, struct
     return true;
 }
 
-struct rates *rates_none(currency_code base)
-{
-    struct rates *rates = calloc(1, sizeof *rates);
-    invariant(rates != NULL);
-    rates->base = base;
-    return rates;
-}
-
 struct rates *rates_load(const char *path, currency_code base, struct error *err)
 {
     FILE *file = fopen(path, "r");
@@ -170,13 +162,23 @@ struct rates *rates_load(const char *path, currency_code base, struct error *err
         error_errno(err, ERROR_FATAL, "cannot open %s", path);
         return NULL;
     }
-    struct rates *rates = rates_none(base);
+    struct rates *rates = calloc(1, sizeof *rates);
+    invariant(rates != NULL);
+    rates->base = base;
     bool good = rates_read(rates, file, path, err) && rates_sort(rates, path, err);
     (void)fclose(file);
     if (!good) {
         rates_free(rates);
         return NULL;
     }
+    return rates;
+}
+
+struct rates *rates_none(currency_code base)
+{
+    struct rates *rates = calloc(1, sizeof *rates);
+    invariant(rates != NULL);
+    rates->base = base;
     return rates;
 }
 
