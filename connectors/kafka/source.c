@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 enum {
-    RUN_MAX = 256,        /* messages taken from one partition before the next has its turn */
+    RUN_MAX = 256,          /* messages taken from one partition before the next has its turn */
+    SHOW_EVERY_MS = 5000,
     STARVED_WAIT_MS = 1000, /* a partition that owes messages is waited for at most so long */
     CLOSE_MS = 5000,
 };
@@ -39,6 +40,8 @@ struct kafka_source {
     uint32_t turn;            /* the partition to begin with, so that none is favoured */
     int64_t ahead_ms;
     uint32_t recovery_wait_ms;
+    bool shows;               /* positions, to the consumer group */
+    int64_t shown_ms;
     struct error trouble;     /* told by librdkafka since the last poll */
 };
 
@@ -236,12 +239,32 @@ static void wait_for_message(struct kafka_source *source, int64_t until_ms)
         return;
 }
 
+/* Tells the group how far reading is, for people who watch the lag; never read back, never waited for. */
+static void show_positions(struct kafka_source *source)
+{
+    int64_t now = monotonic_ms();
+    if (!source->shows || now - source->shown_ms < SHOW_EVERY_MS)
+        return;
+    source->shown_ms = now;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)source->table.count);
+    for (uint32_t i = 0; i < source->table.count; i++) {
+        const struct partition *partition = &source->table.partition[i];
+        if (source->line[i].expected >= 0)
+            rd_kafka_topic_partition_list_add(list, partition->topic, partition->number)->offset =
+                source->line[i].expected;
+    }
+    if (list->cnt > 0)
+        (void)rd_kafka_commit(source->client, list, 1);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
 static bool source_poll(void *self, uint32_t wait_ms, struct arena *arena, struct message *messages, uint32_t max,
                         uint32_t *count, struct error *err)
 {
     struct kafka_source *source = self;
     int64_t until_ms = monotonic_ms() + wait_ms;
     *count = 0;
+    show_positions(source);
     for (;;) {
         serve_events(source);
         uint32_t got = collect(source, arena, messages + *count, max - *count);
@@ -418,7 +441,7 @@ static rd_kafka_t *open_client(struct kafka_source *source, const struct kafka_s
     snprintf(queue_kb, sizeof queue_kb, "%zu", partition_bytes / 1024 < 1024 ? 1024 : partition_bytes / 1024);
     snprintf(message_bytes, sizeof message_bytes, "%zu", fetch_message < 1048576 ? 1048576 : fetch_message);
     const struct kafka_property fixed[] = {
-        {"group.id", "muster"}, /* assign() asks for one; it is never joined */
+        {"group.id", settings->group ? settings->group : "muster"}, /* assign() asks for one; never joined */
         {"enable.auto.commit", "false"},
         {"enable.auto.offset.store", "false"},
         {"enable.partition.eof", "true"},
@@ -472,6 +495,7 @@ struct source *kafka_source_open(const struct kafka_source_settings *settings, s
         .ended = source_ended,
         .close = source_close,
     };
+    source->shows = settings->group != NULL;
     source->ahead_ms = settings->ahead_ms ? settings->ahead_ms : 60000;
     source->recovery_wait_ms = settings->recovery_wait_ms ? settings->recovery_wait_ms : 30000;
     source->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -97,6 +97,7 @@ struct alert_revision {
     uint32_t hit_total;      /* hits with points in this episode so far */
     const uint64_t *hit_seq; /* NULL, or for revision 1: the hits that formed it, as (seq, rule) pairs */
     const uint16_t *hit_rule;
+    const struct slice *hit_rule_id;
     uint32_t hit_count;
 };
 
@@ -107,6 +108,7 @@ const char *revision_reason_word(enum revision_reason reason);
 struct alert_hit {
     uint8_t alert_id[16];
     uint64_t seq;
+    struct slice rule_id;
     uint16_t rule;
 };
 

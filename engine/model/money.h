@@ -25,6 +25,8 @@ struct rates;
  * of at most 9 fraction digits; a header line; '#' comments; dates rising per currency not required.
  * Each wrong line is an error with its number. */
 struct rates *rates_load(const char *path, currency_code base, struct error *err) must_check;
+/* rates_none knows no rate: only amounts in `base` itself convert. Never NULL. */
+struct rates *rates_none(currency_code base);
 void rates_free(struct rates *rates);
 currency_code rates_base(const struct rates *rates);
 /* The last rate on or before the UTC date of time_ms; false when there is none or on overflow. */

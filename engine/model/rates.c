@@ -174,6 +174,14 @@ struct rates *rates_load(const char *path, currency_code base, struct error *err
     return rates;
 }
 
+struct rates *rates_none(currency_code base)
+{
+    struct rates *rates = calloc(1, sizeof *rates);
+    invariant(rates != NULL);
+    rates->base = base;
+    return rates;
+}
+
 void rates_free(struct rates *rates)
 {
     if (!rates)

@@ -452,15 +452,18 @@ static void revision_hits(struct deciding *d, const struct score *score, struct 
     const struct stored_hit *stored = slab_at(d->slab, score->stored);
     uint64_t *seq = ARENA_ARRAY(arena, uint64_t, score->stored_count + 1);
     uint16_t *rule = ARENA_ARRAY(arena, uint16_t, score->stored_count + 1);
+    struct slice *rule_id = ARENA_ARRAY(arena, struct slice, score->stored_count + 1);
     for (uint32_t i = 0; i < score->stored_count; i++) {
         int32_t index = rule_of(d->decide, stored[i].rule_hash);
         if (index < 0)
             continue;
         seq[revision->hit_count] = stored[i].seq;
+        rule_id[revision->hit_count] = d->decide->program->rule[index].id;
         rule[revision->hit_count++] = (uint16_t)index;
     }
     revision->hit_seq = seq;
     revision->hit_rule = rule;
+    revision->hit_rule_id = rule_id;
 }
 
 static void revision_write(struct deciding *d, struct score *score, uint16_t typology_index, const struct standing *standing,
@@ -550,7 +553,7 @@ static void apply_visit(struct deciding *d, const struct decide_visit *visit)
     struct decide_out *out = d->out;
     out->alert_hit = out_room(out->alert_hit, out->alert_hit_count, &out->alert_hit_room, sizeof *out->alert_hit);
     struct alert_hit *alert_hit = &out->alert_hit[out->alert_hit_count++];
-    *alert_hit = (struct alert_hit){.seq = hit->seq, .rule = hit->rule};
+    *alert_hit = (struct alert_hit){.seq = hit->seq, .rule_id = hit->rule_id, .rule = hit->rule};
     memcpy(alert_hit->alert_id, score->alert_id, sizeof alert_hit->alert_id);
 }
 

@@ -8,7 +8,7 @@ static const char *const test_clauses[] = {"start", "given", "after", "every", "
 static const char *const test_field_words[] = {
     "channel", "kind", "purpose", "narrative", "mcc", "place", "place_country", "terminal", "status", "id", "end_to_end",
     "sender_country", "receiver_country", "sender_device", "receiver_device", "sender_phone", "receiver_phone",
-    "sender_address", "receiver_address", "sender_party", "receiver_party", NULL};
+    "sender_address", "receiver_address", "sender_party", "receiver_party", "refers_to", "late", NULL};
 
 static bool parse_end(struct parser *p, struct test_end *end)
 {

@@ -82,6 +82,7 @@ static struct source *open_source(const struct cluster *cluster, struct error *e
     return kafka_source_open(&(struct kafka_source_settings){.brokers = cluster->address,
                                                              .topic = topics,
                                                              .topic_count = 2,
+                                                             .group = "muster-test",
                                                              .recovery_wait_ms = 3000},
                              err);
 }

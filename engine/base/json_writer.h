@@ -2,8 +2,8 @@
  *
  * Members come out in the order of the calls. Control characters, quotes, and invalid UTF-8 (as
  * U+FFFD) are escaped. The buffer is the caller's to keep; memory is taken as needed. */
-#ifndef CONNECTORS_JSON_JSON_WRITER_H
-#define CONNECTORS_JSON_JSON_WRITER_H
+#ifndef ENGINE_BASE_JSON_WRITER_H
+#define ENGINE_BASE_JSON_WRITER_H
 
 #include "engine/base/slice.h"
 

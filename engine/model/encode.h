@@ -1,10 +1,10 @@
 /* Hits, alert revisions and rejections as NDJSON lines: what `replay` writes, what tests compare.
  *
  * The same output gives the same bytes. Names are those of PostgreSQL's columns. */
-#ifndef CONNECTORS_JSON_ENCODE_H
-#define CONNECTORS_JSON_ENCODE_H
+#ifndef ENGINE_MODEL_ENCODE_H
+#define ENGINE_MODEL_ENCODE_H
 
-#include "connectors/json/json_writer.h"
+#include "engine/base/json_writer.h"
 #include "engine/model/hit.h"
 
 /* One line each, appended to the writer. */

@@ -1,5 +1,5 @@
 /* JSON text, member by member. */
-#include "connectors/json/json_writer.h"
+#include "engine/base/json_writer.h"
 
 #include "engine/base/invariant.h"
 

@@ -1,5 +1,5 @@
 /* Results as NDJSON. */
-#include "connectors/json/encode.h"
+#include "engine/model/encode.h"
 
 #include "engine/model/zone.h"
 

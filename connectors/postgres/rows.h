@@ -1,0 +1,28 @@
+/* The rows of a commit: built as binary COPY, staged, inserted where new, compared where not.
+ *
+ * Used by sink.c inside its transaction. Staging tables are temporary, made once per connection. */
+#ifndef CONNECTORS_POSTGRES_ROWS_H
+#define CONNECTORS_POSTGRES_ROWS_H
+
+#include "connectors/postgres/copy.h"
+#include "connectors/postgres/session.h"
+#include "engine/base/json_writer.h"
+#include "engine/model/seam.h"
+
+struct rows {
+    struct copy copy;
+    struct json_writer json, other;
+    int32_t months[64]; /* whose partitions are known to exist: years * 12 + month */
+    uint32_t month_count;
+};
+
+void rows_fini(struct rows *rows);
+bool rows_stage(struct session *session, struct error *err) must_check;
+
+/* Hits, revisions, rejections, journal and positions of these blocks, in that order. `stored` has the
+ * positions as PostgreSQL should have them now (-1: none). */
+bool rows_write(struct rows *rows, struct session *session, const struct partition_table *partitions, const int64_t *stored,
+                int64_t epoch, const unsigned char rule_set[32], const struct commit_block *blocks, uint32_t count,
+                struct error *err) must_check;
+
+#endif

@@ -1,0 +1,38 @@
+/* A session is one connection to PostgreSQL with short time-outs and classified errors.
+ *
+ * Belongs to one thread. Errors carry SQLSTATE and the server's first line; class ERROR_RETRY when
+ * trying again may help (the connection, a restart, a lock), else ERROR_FATAL. */
+#ifndef CONNECTORS_POSTGRES_SESSION_H
+#define CONNECTORS_POSTGRES_SESSION_H
+
+#include "engine/base/error.h"
+#include "engine/base/slice.h"
+
+#include <libpq-fe.h>
+
+struct session {
+    PGconn *connection;
+};
+
+bool session_open(struct session *session, const char *dsn, const char *name, struct error *err) must_check;
+void session_close(struct session *session);
+bool session_alive(const struct session *session);
+
+/* Runs statements without results. */
+bool session_run(struct session *session, const char *sql, struct error *err) must_check;
+/* Rows (the caller PQclears them), or NULL. */
+PGresult *session_query(struct session *session, const char *sql, struct error *err) must_check;
+/* With text parameters. */
+PGresult *session_ask(struct session *session, const char *sql, int count, const char *const *values, struct error *err) must_check;
+/* Rows a statement touched, or -1. */
+int session_touch(struct session *session, const char *sql, struct error *err) must_check;
+/* Sends all of `data` as a binary COPY of the statement. */
+bool session_copy(struct session *session, const char *sql, struct slice data, struct error *err) must_check;
+
+/* Fills err from a failed result. */
+bool session_fault(struct session *session, const PGresult *result, struct error *err);
+
+int session_int(const PGresult *rows, int row, int column);
+int64_t session_int64(const PGresult *rows, int row, int column);
+
+#endif

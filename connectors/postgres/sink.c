@@ -1,0 +1,315 @@
+/* Commits results, positions and journal to PostgreSQL in one transaction under a lease. */
+#include "connectors/postgres/sink.h"
+
+#include "connectors/postgres/copy.h"
+#include "connectors/postgres/rows.h"
+#include "connectors/postgres/session.h"
+#include "engine/base/invariant.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { RETRY_PAUSE_US = 100000, SQL_MAX = 1024 };
+
+struct pg_sink {
+    struct sink seam;
+    struct pg_sink_settings settings;
+    struct session session;
+    const struct partition_table *partitions;
+    int64_t epoch;             /* 0: no lease */
+    int64_t *stored;           /* by partition: next offset in PostgreSQL, -1 none */
+    bool unsure;               /* a commit's outcome may be unknown: look before writing */
+    struct rows rows;
+};
+
+/* --- the lease --- */
+
+static bool lease_lock(struct pg_sink *sink, const char *mode, struct error *err)
+{
+    char sql[SQL_MAX];
+    (void)snprintf(sql, sizeof sql, "select epoch from muster.lease where id = 1 and epoch = %lld for %s", (long long)sink->epoch, mode);
+    PGresult *rows = session_query(&sink->session, sql, err);
+    if (!rows)
+        return false;
+    bool ours = PQntuples(rows) == 1;
+    PQclear(rows);
+    return ours || error_set(err, ERROR_FENCED, "another engine has taken the lease");
+}
+
+/* One try; *won tells. */
+static bool lease_try(struct pg_sink *sink, bool *won, struct error *err)
+{
+    char lease[32];
+    (void)snprintf(lease, sizeof lease, "%u", sink->settings.lease_ms);
+    const char *values[] = {sink->settings.holder, lease};
+    PGresult *rows = session_ask(&sink->session,
+                                 "update muster.lease set epoch = epoch + 1, holder = $1, "
+                                 "expires_at = clock_timestamp() + $2::int * interval '1 millisecond' "
+                                 "where id = 1 and (holder = '' or expires_at < clock_timestamp()) returning epoch",
+                                 2, values, err);
+    if (!rows)
+        return false;
+    *won = PQntuples(rows) == 1;
+    if (*won)
+        sink->epoch = session_int64(rows, 0, 0);
+    PQclear(rows);
+    return true;
+}
+
+static bool lease_take(struct pg_sink *sink, uint32_t wait_ms, struct error *err)
+{
+    bool won = false;
+    for (uint64_t waited_us = 0; !won; waited_us += RETRY_PAUSE_US) {
+        if (!lease_try(sink, &won, err))
+            return false;
+        if (!won && waited_us >= (uint64_t)wait_ms * 1000)
+            return error_set(err, ERROR_RETRY, "another engine holds the lease");
+        if (!won)
+            (void)usleep(RETRY_PAUSE_US);
+    }
+    return true;
+}
+
+static bool pg_renew(void *self, struct error *err)
+{
+    struct pg_sink *sink = self;
+    char sql[SQL_MAX];
+    if (!session_alive(&sink->session))
+        return error_set(err, ERROR_RETRY, "PostgreSQL is away");
+    (void)snprintf(sql, sizeof sql,
+                   "update muster.lease set expires_at = clock_timestamp() + %u * interval '1 millisecond' where id = 1 and epoch = %lld",
+                   sink->settings.lease_ms, (long long)sink->epoch);
+    int touched = session_touch(&sink->session, sql, err);
+    if (touched == 0)
+        return error_set(err, ERROR_FENCED, "another engine has taken the lease");
+    return touched == 1;
+}
+
+/* --- connecting --- */
+
+static bool sink_connect(struct pg_sink *sink, struct error *err)
+{
+    if (session_alive(&sink->session))
+        return true;
+    session_close(&sink->session);
+    return session_open(&sink->session, sink->settings.dsn, "muster engine", err) &&
+           session_run(&sink->session, "set synchronous_commit = on", err) && rows_stage(&sink->session, err);
+}
+
+static bool rule_set_note(struct pg_sink *sink, struct error *err)
+{
+    char hash[80] = "\\x", name[256], *description;
+    for (int i = 0; i < 32; i++)
+        (void)snprintf(hash + 2 + i * 2, 3, "%02x", sink->settings.rule_set_hash[i]);
+    (void)snprintf(name, sizeof name, "%.*s", (int)sink->settings.rule_set_name.size, sink->settings.rule_set_name.data);
+    description = strndup(sink->settings.rule_set_description.size ? sink->settings.rule_set_description.data : "{}",
+                          sink->settings.rule_set_description.size ? sink->settings.rule_set_description.size : 2);
+    invariant(description != NULL);
+    const char *values[] = {hash, name, description};
+    PGresult *result = session_ask(&sink->session,
+                                   "insert into muster.rule_set (hash, name, description) values ($1::bytea, $2, $3::jsonb) "
+                                   "on conflict do nothing",
+                                   3, values, err);
+    free(description);
+    PQclear(result);
+    return result != NULL;
+}
+
+static int partition_find(const struct partition_table *partitions, const char *topic, int number)
+{
+    for (uint32_t i = 0; i < partitions->count; i++)
+        if (partitions->partition[i].number == number && strcmp(partitions->partition[i].topic, topic) == 0)
+            return (int)i;
+    return -1;
+}
+
+static bool positions_read(struct pg_sink *sink, int64_t *next, struct error *err)
+{
+    PGresult *rows = session_query(&sink->session, "select topic, partition, next_offset from muster.position", err);
+    if (!rows)
+        return false;
+    for (uint32_t i = 0; i < sink->partitions->count; i++)
+        next[i] = -1;
+    for (int i = 0; i < PQntuples(rows); i++) {
+        int at = partition_find(sink->partitions, PQgetvalue(rows, i, 0), session_int(rows, i, 1));
+        if (at >= 0)
+            next[at] = session_int64(rows, i, 2);
+    }
+    memcpy(sink->stored, next, sink->partitions->count * sizeof *next);
+    PQclear(rows);
+    return true;
+}
+
+static bool pg_start(void *self, const struct partition_table *partitions, uint32_t wait_ms, struct sink_start *start, struct error *err)
+{
+    struct pg_sink *sink = self;
+    sink->partitions = partitions;
+    free(sink->stored);
+    sink->stored = calloc(partitions->count + 1u, sizeof *sink->stored);
+    invariant(sink->stored != NULL);
+    sink->unsure = false;
+    if (!sink_connect(sink, err) || !lease_take(sink, wait_ms, err) || !rule_set_note(sink, err) ||
+        !positions_read(sink, start->next, err))
+        return false;
+    PGresult *rows = session_query(&sink->session, "select block, last_seq from muster.journal order by block desc limit 1", err);
+    if (!rows)
+        return false;
+    start->block = PQntuples(rows) ? (uint64_t)session_int64(rows, 0, 0) : 0;
+    start->seq = PQntuples(rows) ? (uint64_t)session_int64(rows, 0, 1) : 0;
+    PQclear(rows);
+    return true;
+}
+
+/* --- the journal --- */
+
+/* Ranges of one row, unnested by the query: rows [from, to) share a block. */
+static bool journal_visit(struct pg_sink *sink, const PGresult *rows, int from, int to,
+                          bool (*visit)(void *, const struct journal_block *), void *context, bool *more, struct error *err)
+{
+    struct journal_range *range = calloc((size_t)(to - from) + 1, sizeof *range);
+    struct journal_block block = {.block = (uint64_t)session_int64(rows, from, 0),
+                                  .first_seq = (uint64_t)session_int64(rows, from, 1),
+                                  .last_seq = (uint64_t)session_int64(rows, from, 2),
+                                  .range = range};
+    invariant(range != NULL);
+    for (int i = from; i < to; i++) {
+        if (PQgetisnull(rows, i, 3))
+            continue; /* a block without messages has no ranges */
+        int at = partition_find(sink->partitions, PQgetvalue(rows, i, 3), session_int(rows, i, 4));
+        if (at < 0) {
+            free(range);
+            return error_set(err, ERROR_FATAL, "the journal names partition %s of %s, which Kafka does not have", PQgetvalue(rows, i, 4),
+                             PQgetvalue(rows, i, 3));
+        }
+        range[block.range_count++] =
+            (struct journal_range){(uint32_t)at, session_int64(rows, i, 5), session_int64(rows, i, 6)};
+    }
+    *more = visit(context, &block);
+    free(range);
+    return true;
+}
+
+static bool pg_journal(void *self, uint64_t after, bool (*visit)(void *, const struct journal_block *), void *context, struct error *err)
+{
+    struct pg_sink *sink = self;
+    char number[32];
+    (void)snprintf(number, sizeof number, "%llu", (unsigned long long)after);
+    const char *values[] = {number};
+    PGresult *rows = session_ask(&sink->session,
+                                 "select j.block, j.first_seq, j.last_seq, r->>0, r->>1, r->>2, r->>3 from muster.journal j "
+                                 "left join lateral jsonb_array_elements(j.ranges) with ordinality x(r, n) on true "
+                                 "where j.block > $1::bigint order by j.block, n",
+                                 1, values, err);
+    bool good = rows != NULL, more = true;
+    for (int from = 0; good && more && from < PQntuples(rows);) {
+        int to = from + 1;
+        while (to < PQntuples(rows) && strcmp(PQgetvalue(rows, to, 0), PQgetvalue(rows, from, 0)) == 0)
+            to++;
+        good = journal_visit(sink, rows, from, to, visit, context, &more, err);
+        from = to;
+    }
+    PQclear(rows);
+    return good;
+}
+
+static bool pg_prune(void *self, uint64_t block, struct error *err)
+{
+    struct pg_sink *sink = self;
+    char sql[SQL_MAX];
+    (void)snprintf(sql, sizeof sql,
+                   "delete from muster.journal where block <= %llu and block < (select max(block) from muster.journal)",
+                   (unsigned long long)block);
+    return session_alive(&sink->session) ? session_run(&sink->session, sql, err) : error_set(err, ERROR_RETRY, "PostgreSQL is away");
+}
+
+/* --- committing --- */
+
+/* After a connection was lost: did the journal get the blocks? Locking the lease row for update
+ * waits for a backend that may still be committing. */
+static bool resolve(struct pg_sink *sink, uint64_t last_block, bool *landed, struct error *err)
+{
+    if (!session_run(&sink->session, "begin", err) || !lease_lock(sink, "update", err)) {
+        struct error ignored;
+        (void)!session_run(&sink->session, "rollback", &ignored);
+        return false;
+    }
+    PGresult *rows = session_query(&sink->session, "select coalesce(max(block), 0) from muster.journal", err);
+    if (!rows)
+        return false;
+    *landed = (uint64_t)session_int64(rows, 0, 0) >= last_block;
+    PQclear(rows);
+    return session_run(&sink->session, "commit", err);
+}
+
+static void stored_move(struct pg_sink *sink, const struct commit_block *blocks, uint32_t count)
+{
+    for (uint32_t b = 0; b < count; b++)
+        for (uint32_t r = 0; r < blocks[b].journal.range_count; r++)
+            sink->stored[blocks[b].journal.range[r].partition] = blocks[b].journal.range[r].next;
+}
+
+static bool write_all(struct pg_sink *sink, const struct commit_block *blocks, uint32_t count, struct error *err)
+{
+    return session_run(&sink->session, "begin", err) && lease_lock(sink, "share", err) &&
+           rows_write(&sink->rows, &sink->session, sink->partitions, sink->stored, sink->epoch, sink->settings.rule_set_hash, blocks,
+                      count, err);
+}
+
+static bool pg_commit(void *self, const struct commit_block *blocks, uint32_t count, struct error *err)
+{
+    struct pg_sink *sink = self;
+    struct error ignored;
+    bool landed = false;
+    if (count == 0)
+        return true;
+    if (!session_alive(&sink->session))
+        sink->unsure = true;
+    if (!sink_connect(sink, err))
+        return false;
+    if (sink->unsure && !resolve(sink, blocks[count - 1].journal.block, &landed, err))
+        return false;
+    sink->unsure = false;
+    if (!landed && !write_all(sink, blocks, count, err)) {
+        if (session_alive(&sink->session))
+            (void)!session_run(&sink->session, "rollback", &ignored);
+        return false;
+    }
+    if (!landed && !session_run(&sink->session, "commit", err)) {
+        sink->unsure = true;
+        err->class = session_alive(&sink->session) ? err->class : ERROR_RETRY;
+        return false;
+    }
+    stored_move(sink, blocks, count);
+    return true;
+}
+
+static void pg_close(void *self)
+{
+    struct pg_sink *sink = self;
+    char sql[SQL_MAX];
+    struct error ignored;
+    if (sink->epoch && session_alive(&sink->session)) {
+        (void)snprintf(sql, sizeof sql, "update muster.lease set holder = '' where id = 1 and epoch = %lld", (long long)sink->epoch);
+        (void)!session_run(&sink->session, sql, &ignored);
+    }
+    session_close(&sink->session);
+    rows_fini(&sink->rows);
+    free(sink->stored);
+    free(sink);
+}
+
+struct sink *pg_sink_open(const struct pg_sink_settings *settings)
+{
+    struct pg_sink *sink = calloc(1, sizeof *sink);
+    invariant(sink != NULL);
+    sink->settings = *settings;
+    sink->seam = (struct sink){.self = sink,
+                               .start = pg_start,
+                               .journal = pg_journal,
+                               .commit = pg_commit,
+                               .prune = pg_prune,
+                               .renew = pg_renew,
+                               .close = pg_close};
+    return &sink->seam;
+}
