@@ -2,6 +2,9 @@
 #   make [VARIANT=release|debug|asan|tsan|fuzz] [CC=gcc|clang-14]
 
 VARIANT ?= release
+V       ?= 0
+Q       := $(if $(filter 1,$(V)),,@)
+say      = $(if $(filter 1,$(V)),,@printf '  %-4s %s\n' $(1) $(patsubst build/%,%,$(2)))
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CXX     := $(if $(findstring clang,$(CC)),clang++-14,g++)
 OUT     := build/$(VARIANT)
@@ -20,7 +23,8 @@ VFLAGS  := $(flags_$(VARIANT))
 
 CFLAGS   := -std=c17 $(WARN) $(CWARN) $(VFLAGS) -pthread
 CXXFLAGS := -std=c++17 -fno-exceptions -fno-rtti $(WARN) $(VFLAGS) -pthread -I/usr/include/postgresql
-LDFLAGS  := $(VFLAGS) -pthread $(if $(filter release debug,$(VARIANT)),-pie -Wl,-z,relro,-z,now)
+pie     := -pie -Wl,-z,relro,-z,now
+LDFLAGS  := $(VFLAGS) -pthread $(if $(filter release debug,$(VARIANT)),$(pie))
 LDLIBS   := -lsimdjson -lpcre2-8 -lpq -lrdkafka -lmicrohttpd -lsodium -lzstd -lz -lyaml -ljansson -lsmartcols -lm
 ifeq ($(VARIANT),release)
 CPPFLAGS += -DMUSTER_JEMALLOC
@@ -37,19 +41,23 @@ LIB_OBJ := $(patsubst %.c,$(OUT)/%.o,$(filter-out $(MAIN_C),$(SRC_C))) $(patsubs
 all: $(OUT)/muster
 
 $(OUT)/muster: $(OUT)/engine/cli/main.o $(OUT)/libmuster.a
-	$(CXX) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
 	@if [ $(VARIANT) = release ]; then ln -sf release/muster build/muster; fi
 
 $(OUT)/libmuster.a: $(LIB_OBJ)
-	rm -f $@; ar rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)rm -f $@; ar rcs $@ $^
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(OUT)/%.o: %.cc
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c -o $@ $<
+	$(call say,CXX,$@)
+	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c -o $@ $<
 
 # Unit tests: one Criterion program per file of tests/unit (tests/unit/AREA/NAME.c -> build/VARIANT/tests/unit/AREA/NAME);
 # plain programs (threads, models) are tests/simulation/*.c, ending with the line "N passed, N failed".
@@ -57,14 +65,21 @@ UNIT     := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*/*.c))
 SIMULATE := $(patsubst %.c,$(OUT)/%,$(wildcard tests/simulation/*.c))
 
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libmuster.a
-	$(CXX) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
 
 $(OUT)/tests/simulation/%: $(OUT)/tests/simulation/%.o $(OUT)/libmuster.a
-	$(CXX) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
 
 .PHONY: clean
 clean:
 	rm -rf build
+
+# The migrations are read by the assembler when migrate.c is compiled.
+$(OUT)/connectors/postgres/migrate.o: $(wildcard connectors/postgres/migrations/*.sql)
+
+-include tests/*.mk docker/*.mk bench/*.mk
 
 .SECONDARY:
 -include $(shell find build/$(VARIANT) -name '*.d' 2>/dev/null)
