@@ -249,6 +249,20 @@ bool list_add_text(struct list *list, struct slice text)
     return true;
 }
 
+struct list *list_copy(const struct list *list)
+{
+    struct list *copy = list_new(list->name, list->type);
+    for (uint32_t i = 0; i < list->count; i++) {
+        list_grow(copy);
+        if (type_is_entity(list->type))
+            copy->text[i] = arena_copy(&copy->arena, list->text[i]);
+        else
+            copy->range[i] = list->range[i];
+        copy->count++;
+    }
+    return copy;
+}
+
 /* --- CSV --- */
 
 struct csv {

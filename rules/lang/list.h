@@ -15,6 +15,8 @@ struct list;
 struct list *list_load(struct slice name, enum value_type of, const char *path, char message[256], uint32_t *line);
 /* An empty list of that type, for tests to fill. */
 struct list *list_new(struct slice name, enum value_type of);
+/* list_copy gives a list of its own with the same entries, for tests to add to. */
+struct list *list_copy(const struct list *list);
 bool list_add_text(struct list *list, struct slice text);
 void list_free(struct list *list);
 struct slice list_name(const struct list *list);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 enum {
-    PATTERN_COUNT_MAX = 256,
+    PATTERN_COUNT_MAX = 500,
     PATTERN_BYTES_MAX = 1024,
     SUBJECT_BYTES_MAX = 4096,
     MATCH_LIMIT = 10000,

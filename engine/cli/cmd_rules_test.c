@@ -1,0 +1,163 @@
+/* `muster rules test`: runs the test blocks of a rule set and says what passed. */
+#include "engine/cli/command.h"
+
+#include "engine/base/json_writer.h"
+#include "engine/stream/rule_test.h"
+#include "rules/lang/diagnostic.h"
+#include "rules/lang/load.h"
+
+#include <errno.h>
+
+/* --- as text --- */
+
+/* Prints the lines of a failure behind an indent. */
+static void print_indented(FILE *out, struct slice lines)
+{
+    while (lines.size) {
+        const char *end = memchr(lines.data, '\n', lines.size);
+        size_t size = end ? (size_t)(end - lines.data) : lines.size;
+        (void)fprintf(out, "      %.*s\n", (int)size, lines.data);
+        size += end != NULL;
+        lines = (struct slice){lines.data + size, lines.size - size};
+    }
+}
+
+static void print_text(const char *dir, const struct rule_test_report *report)
+{
+    for (uint32_t i = 0; i < report->count; i++) {
+        const struct rule_test_case *test = &report->test[i];
+        if (test->failure.size == 0)
+            continue;
+        printf("FAIL  %.*s\n      %s/%.*s:%u\n", (int)test->title.size, test->title.data, dir, (int)test->file.size,
+               test->file.data, test->line);
+        print_indented(stdout, test->failure);
+    }
+    printf("%u passed, %u failed\n", report->count - report->failed, report->failed);
+}
+
+/* --- as JSON --- */
+
+static void print_json(const char *dir, const struct rule_test_report *report)
+{
+    struct json_writer json;
+    json_writer_init(&json);
+    json_open_object(&json, NULL);
+    json_text(&json, "rules", slice_of(dir));
+    json_number(&json, "passed", report->count - report->failed);
+    json_number(&json, "failed", report->failed);
+    json_open_array(&json, "tests");
+    for (uint32_t i = 0; i < report->count; i++) {
+        const struct rule_test_case *test = &report->test[i];
+        json_open_object(&json, NULL);
+        json_text(&json, "title", test->title);
+        json_text(&json, "file", test->file);
+        json_number(&json, "line", test->line);
+        json_bool(&json, "passed", test->failure.size == 0);
+        if (test->failure.size)
+            json_text(&json, "failure", test->failure);
+        json_close_object(&json);
+    }
+    json_close_array(&json);
+    json_close_object(&json);
+    json_line(&json);
+    (void)fwrite(json.text, 1, json.size, stdout);
+    json_writer_fini(&json);
+}
+
+/* --- as JUnit --- */
+
+/* XML 1.0 allows no control characters but tab and line ends, not even escaped. */
+static void print_xml(FILE *out, struct slice text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        const char *escape = c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : c == '"' ? "&quot;" : NULL;
+        if (escape)
+            (void)fputs(escape, out);
+        else
+            (void)fputc(c < 0x20 && c != '\t' && c != '\n' ? '?' : c, out);
+    }
+}
+
+static bool write_junit(const char *path, const char *dir, const struct rule_test_report *report)
+{
+    FILE *out = fopen(path, "we");
+    if (!out)
+        return false;
+    (void)fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite name=\"", out);
+    print_xml(out, slice_of(dir));
+    (void)fprintf(out, "\" tests=\"%u\" failures=\"%u\">\n", report->count, report->failed);
+    for (uint32_t i = 0; i < report->count; i++) {
+        const struct rule_test_case *test = &report->test[i];
+        (void)fputs("<testcase name=\"", out);
+        print_xml(out, test->title);
+        (void)fputs("\" classname=\"", out);
+        print_xml(out, test->file);
+        (void)fprintf(out, "\" line=\"%u\">", test->line);
+        if (test->failure.size) {
+            (void)fputs("<failure>", out);
+            print_xml(out, test->failure);
+            (void)fputs("</failure>", out);
+        }
+        (void)fputs("</testcase>\n", out);
+    }
+    (void)fputs("</testsuite>\n</testsuites>\n", out);
+    bool written = !ferror(out);
+    return fclose(out) == 0 && written;
+}
+
+/* --- the command --- */
+
+static int rules_report(const struct command_line *line, const char *dir, const struct rule_test_report *report)
+{
+    const char *junit = command_option(line, "junit");
+    if (command_option(line, "json"))
+        print_json(dir, report);
+    else
+        print_text(dir, report);
+    if (junit && !write_junit(junit, dir, report))
+        return command_fail(line, EXIT_WORLD, "cannot write %s: %s", junit, strerror(errno));
+    if (report->count == 0)
+        return command_fail(line, EXIT_FINDING, "%s holds no test", dir);
+    return report->failed ? EXIT_FINDING : EXIT_FINE;
+}
+
+static int rules_run(const struct command_line *line, const char *dir, const struct program *program, struct arena *arena)
+{
+    static const struct decode_seam seam = {decoder_new, decoder_free, decoder_decode};
+    struct error err = {0};
+    struct rule_test_report report;
+    struct diagnostics *again = diagnostics_new(); /* nothing that program_load did not say already */
+    struct syntax *syntax = syntax_load(dir, again, &err);
+    bool worked = syntax && rule_tests_run(program, syntax, &seam, arena, &report, &err);
+    int code = worked ? rules_report(line, dir, &report) : command_fail(line, EXIT_WORLD, "%s", err.text);
+    syntax_free(syntax);
+    diagnostics_free(again);
+    return code;
+}
+
+int cmd_rules_test(const struct command_line *line)
+{
+    struct error err = {0};
+    struct arena arena;
+    if (line->word_count != 1)
+        return command_fail(line, EXIT_USAGE, "name one folder of rules");
+    const char *dir = line->word[0];
+    struct diagnostics *diagnostics = diagnostics_new();
+    diagnostics_dir(diagnostics, dir);
+    struct program *program = program_load(dir, &(struct load_options){.for_tests = true}, diagnostics, &err);
+    int code;
+    if (program) {
+        arena_init(&arena);
+        code = rules_run(line, dir, program, &arena);
+        arena_fini(&arena);
+        program_free(program);
+    } else if (err.class != ERROR_NONE) {
+        code = command_fail(line, EXIT_WORLD, "%s", err.text);
+    } else {
+        diagnostics_text(diagnostics, stderr);
+        code = EXIT_FINDING;
+    }
+    diagnostics_free(diagnostics);
+    return code;
+}

@@ -1,0 +1,42 @@
+/* What the files of the rule-test runner share. Included by engine/stream/rule_test*.c only. */
+#ifndef ENGINE_STREAM_RULE_TEST_PRIVATE_H
+#define ENGINE_STREAM_RULE_TEST_PRIVATE_H
+
+#include "engine/stream/rule_test.h"
+#include "engine/stream/step.h"
+#include "rules/lang/text.h"
+
+/* One test being run. */
+struct trial {
+    const struct syntax *syntax;
+    const struct syntax_test *test;
+    const struct decode_seam *seam;
+    struct decoder *decoder;
+    struct text_scratch *scratch;
+    struct crew *crew;
+    struct program program;   /* the rules that run and the lists as given, over the rule set's own */
+    struct event *event;
+    uint32_t event_count;
+    struct arena *arena;      /* texts of this test, and of the report */
+    struct slice failure;     /* lines so far */
+    struct error *err;
+};
+
+/* Adds a line to the failure. */
+void trial_says(struct trial *trial, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* 1-based line of a place in the sources. */
+uint32_t trial_line(const struct syntax *syntax, struct span span);
+
+/* rule_test_event.c: the test's steps as decoded events in arena; false when one was refused (then the
+ * failure says so). */
+bool trial_events(struct trial *trial);
+
+/* Runs the events through a fresh step with the program; out lives in arena. `steps` is kept open for
+ * the caller to look texts up and must be freed. NULL: err. */
+struct step *trial_run(struct trial *trial, const struct program *program, struct output *out);
+
+/* rule_test_expect.c: judges the expectations on what the run gave out. */
+bool trial_judge(struct trial *trial, const struct output *out);
+
+#endif

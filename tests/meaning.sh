@@ -1,0 +1,23 @@
+#!/bin/sh
+# Runs the tests written in the rule language itself: the numbered meaning, then every pack.
+# Usage: tests/meaning.sh [MUSTER]; ends with the line "N passed, N failed".
+muster=${1:-build/muster}
+passed=0
+failed=0
+for dir in tests/data/meaning rules/packs/*/; do
+    out=$("$muster" rules test "${dir%/}")
+    code=$?
+    printf '%s\n' "$out"
+    last=$(printf '%s\n' "$out" | tail -n 1)
+    p=$(printf '%s\n' "$last" | sed -n 's/^\([0-9]*\) passed, [0-9]* failed$/\1/p')
+    f=$(printf '%s\n' "$last" | sed -n 's/^[0-9]* passed, \([0-9]*\) failed$/\1/p')
+    if [ -z "$p" ] || { [ "$code" -ne 0 ] && [ "$f" = 0 ]; }; then
+        printf '%s: exit code %s and no result\n' "$dir" "$code"
+        f=1
+        p=0
+    fi
+    passed=$((passed + p))
+    failed=$((failed + f))
+done
+printf '%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]
