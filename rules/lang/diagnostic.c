@@ -61,7 +61,7 @@ uint16_t diagnostics_file_count(const struct diagnostics *d)
     return d->file_count;
 }
 
-static struct slice format_slice(struct arena *arena, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static struct slice format_slice(struct arena *arena, const char *format, va_list args)
 {
     char text[1024];
     int n = vsnprintf(text, sizeof text, format, args);

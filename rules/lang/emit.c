@@ -202,7 +202,7 @@ static struct typed emit_memory(struct emitter *em, const struct name *name, con
             help_suggestion(c, d, &s);
             return poison;
         }
-        type = memory->keep_type[kept];
+        type = (uint8_t)memory->keep_type[kept];
     }
     static const struct {
         const char *base;

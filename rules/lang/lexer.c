@@ -306,6 +306,38 @@ static int64_t unit_ms(int unit)
     }
 }
 
+/* What stands glued to the digits: a percent sign or a unit of time; other letters are an error. */
+static bool lex_unit(struct lexer *lx, size_t from, int64_t value, size_t decimals, bool point)
+{
+    int next = peek(lx, 0);
+    if (next == '%') {
+        for (size_t i = decimals; i < 4; i++)
+            value = value > INT64_MAX / 10 ? INT64_MAX : value * 10;
+        lx->at++;
+        if (decimals > 4 || value > (int64_t)1000000 * 1000000) {
+            bad_number(lx, from, "percentages have at most four decimals and are at most 100_000_000%");
+            return true;
+        }
+        push(lx, TOKEN_PERCENT, from)->value = value;
+        return true;
+    }
+    int64_t unit = unit_ms(next);
+    if (unit && !is_letter(peek(lx, 1)) && !is_digit(peek(lx, 1))) {
+        lx->at++;
+        if (point || value > (int64_t)10000 * MS_PER_DAY / unit) {
+            bad_number(lx, from, "lengths of time are whole: 30s, 6m, 12h, 35d");
+            return true;
+        }
+        push(lx, TOKEN_DURATION, from)->value = value * unit;
+        return true;
+    }
+    if (is_letter(next)) {
+        bad_number(lx, from, "write a space before a word; lengths of time are 30s, 6m, 12h, 35d");
+        return true;
+    }
+    return false;
+}
+
 /* digits with `_` and at most one point; a percentage or length of time when its sign is glued on. */
 static void lex_number(struct lexer *lx)
 {
@@ -334,32 +366,8 @@ static void lex_number(struct lexer *lx)
             decimals += point;
         }
     }
-    int next = peek(lx, 0);
-    if (next == '%') {
-        for (size_t i = decimals; i < 4; i++)
-            value = value > INT64_MAX / 10 ? INT64_MAX : value * 10;
-        lx->at++;
-        if (decimals > 4 || value > (int64_t)1000000 * 1000000) {
-            bad_number(lx, from, "percentages have at most four decimals and are at most 100_000_000%");
-            return;
-        }
-        push(lx, TOKEN_PERCENT, from)->value = value;
+    if (lex_unit(lx, from, value, decimals, point))
         return;
-    }
-    int64_t unit = unit_ms(next);
-    if (unit && !is_letter(peek(lx, 1)) && !is_digit(peek(lx, 1))) {
-        lx->at++;
-        if (point || value > (int64_t)10000 * MS_PER_DAY / unit) {
-            bad_number(lx, from, "lengths of time are whole: 30s, 6m, 12h, 35d");
-            return;
-        }
-        push(lx, TOKEN_DURATION, from)->value = value * unit;
-        return;
-    }
-    if (is_letter(next)) {
-        bad_number(lx, from, "write a space before a word; lengths of time are 30s, 6m, 12h, 35d");
-        return;
-    }
     struct token *token = push(lx, TOKEN_NUMBER, from);
     token->text = (struct slice){digits, size};
     token->value = value;

@@ -74,15 +74,25 @@ struct syntax *syntax_load(const char *dir, struct diagnostics *diagnostics, str
     return syntax;
 }
 
-struct program *program_load(const char *dir, const struct load_options *options, struct diagnostics *diagnostics, struct error *err)
+static struct program *compile_tree(struct syntax *syntax, const char *dir, const struct load_options *options,
+                                    struct diagnostics *diagnostics, struct error *err)
 {
     static const struct load_options plain = {0};
-    struct syntax *syntax = syntax_load(dir, diagnostics, err);
-    if (!syntax)
-        return NULL;
     struct program *program = compile(syntax, dir, options ? options : &plain, diagnostics, err);
     syntax_free(syntax);
     return program;
+}
+
+struct program *program_load(const char *dir, const struct load_options *options, struct diagnostics *diagnostics, struct error *err)
+{
+    struct syntax *syntax = syntax_load(dir, diagnostics, err);
+    return syntax ? compile_tree(syntax, dir, options, diagnostics, err) : NULL;
+}
+
+struct program *program_parse(const struct source_file *file, uint16_t count, const char *list_dir, const struct load_options *options,
+                              struct diagnostics *diagnostics, struct error *err)
+{
+    return compile_tree(syntax_parse(file, count, diagnostics), list_dir, options, diagnostics, err);
 }
 
 void program_free(struct program *program)

@@ -7,6 +7,7 @@
 
 #include "engine/base/error.h"
 #include "rules/lang/program.h"
+#include "rules/lang/syntax.h"
 
 struct diagnostics; /* rules/lang/diagnostic.h */
 
@@ -19,6 +20,10 @@ struct load_options {
  * to diagnostics. The program is freed by program_free. */
 struct program *program_load(const char *dir, const struct load_options *options,
                              struct diagnostics *diagnostics, struct error *err) must_check;
+/* The same from sources in memory (sorted by name); lists are looked for in list_dir, "" for here. */
+struct program *program_parse(const struct source_file *file, uint16_t count, const char *list_dir,
+                              const struct load_options *options, struct diagnostics *diagnostics,
+                              struct error *err) must_check;
 void program_free(struct program *program);
 
 /* Which lists hold the text (bit i = program.list[i]), for ident_intern. */

@@ -187,10 +187,9 @@ void code_offer(enum value_type type, struct suggestion *s)
     if (type == TYPE_WEEKDAY)
         for (int i = 1; i <= 7; i++)
             suggest_offer(s, slice_of(weekday_words[i]));
-    static const char *const seen[] = {"USD", "EUR", "KES", "UGX", "TZS", "GBP", "CHF", "AED", "ZAR", "NGN"};
     if (type == TYPE_CURRENCY)
-        for (size_t i = 0; i < sizeof seen / sizeof *seen; i++)
-            suggest_offer(s, slice_of(seen[i]));
+        for (currency_code code = 1; currency_name(code)[0] != '?'; code++)
+            suggest_offer(s, slice_of(currency_name(code)));
 }
 
 void help_suggestion(struct compiler *c, struct diagnostic *d, const struct suggestion *s)

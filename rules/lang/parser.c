@@ -142,8 +142,7 @@ bool clause_once(struct parser *p, uint32_t *seen, uint32_t bit)
     return true;
 }
 
-/* Another block begins here, whatever is still open: a missing brace must not swallow the file. */
-static bool at_block(const struct parser *p)
+bool at_block(const struct parser *p)
 {
     if (at_word(p, "rule"))
         return ahead(p, 1)->kind == TOKEN_WORD && ahead(p, 2)->kind == TOKEN_STRING;

@@ -62,6 +62,9 @@ bool at_flow(const struct parser *p);
 void parse_rule(struct parser *p);
 void parse_test(struct parser *p);
 
+/* Another block begins here, whatever is still open: a missing brace must not swallow the file. */
+bool at_block(const struct parser *p);
+
 /* Skips to the next of the words (table ends with NULL) or a closing brace of this block. */
 void skip_to(struct parser *p, const char *const *clauses);
 

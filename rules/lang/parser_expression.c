@@ -1,6 +1,7 @@
 /* Reads expressions: or, and, not, comparisons, sums, products, default, primaries. */
 #include "rules/lang/parser.h"
 
+#include "engine/base/suggest.h"
 #include "engine/model/money.h"
 
 static struct syntax_expr *parse_or(struct parser *p);
@@ -50,7 +51,11 @@ static struct syntax_expr *parse_money(struct parser *p, const struct token *num
         return NULL;
     expr->currency = currency_parse(unit->text);
     if (expr->currency == 0) {
-        diagnostic_add(p->diagnostics, DIAG_CODE_UNKNOWN, unit->span, "there is no currency `%.*s`", 3, unit->text.data);
+        struct diagnostic *d =
+            diagnostic_add(p->diagnostics, DIAG_CODE_UNKNOWN, unit->span, "there is no currency `%.*s`", 3, unit->text.data);
+        for (currency_code code = 1; currency_name(code)[0] != '?'; code++)
+            if (suggest_distance(unit->text, slice_of(currency_name(code))) == 2 && !d->help.size)
+                diagnostic_help(p->diagnostics, d, "did you mean `%s`?", currency_name(code));
         return NULL;
     }
     bool zero = number->whole && number->value == 0;
@@ -185,6 +190,8 @@ static struct syntax_expr *parse_aggregate(struct parser *p, enum aggregate_fn f
         aggregate->over = parse_constant(p, EXPR_DURATION);
     else if (now(p)->kind == TOKEN_WORD)
         aggregate->over = parse_path(p);
+    else if (now(p)->kind == TOKEN_NUMBER && ahead(p, 1)->kind == TOKEN_WORD)
+        (void)parse_number(p); /* "12 hours": says how it is written */
     else
         expected(p, "a window such as `24h`");
     if (!aggregate->over)
@@ -227,7 +234,9 @@ static struct syntax_expr *parse_word(struct parser *p)
         return parse_age(p);
     if (word_in(token->text, later) && ahead(p, 1)->kind == TOKEN_WORD && !word_in(ahead(p, 1)->text, ends) &&
         !word_is(ahead(p, 1), "in")) {
-        not_yet(p, "this");
+        char word[LIMIT_WORD + 4];
+        snprintf(word, sizeof word, "`%.*s`", (int)token->text.size, token->text.data);
+        not_yet(p, word);
         return NULL;
     }
     if (word_in(token->text, ends)) {

@@ -330,17 +330,14 @@ void parse_rule(struct parser *p)
     if (!need_name(p, "the id of the rule, for example COLL-01", &rule->id) ||
         !need_string(p, "the title of the rule in quotes", &rule->title) || !need(p, TOKEN_OPEN))
         return;
-    while (now(p)->kind != TOKEN_CLOSE && now(p)->kind != TOKEN_END) {
+    while (now(p)->kind != TOKEN_CLOSE && now(p)->kind != TOKEN_END && !at_block(p)) {
         uint32_t at = p->at;
         if (parse_clause(p, rule, &seen))
             continue;
         rule->broken = true;
         if (p->at == at)
             advance(p);
-        uint32_t stop = p->at;
         skip_to(p, rule_clauses);
-        if (p->at == stop && now(p)->kind == TOKEN_WORD && !word_in(now(p)->text, rule_clauses))
-            break; /* another block begins: this one lacks its brace */
     }
     if (!need(p, TOKEN_CLOSE))
         rule->broken = true;

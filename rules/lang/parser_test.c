@@ -218,17 +218,14 @@ void parse_test(struct parser *p)
     }
     if (!need(p, TOKEN_OPEN))
         return;
-    while (now(p)->kind != TOKEN_CLOSE && now(p)->kind != TOKEN_END) {
+    while (now(p)->kind != TOKEN_CLOSE && now(p)->kind != TOKEN_END && !at_block(p)) {
         uint32_t at = p->at;
         if (parse_test_clause(p, test, &seen))
             continue;
         test->broken = true;
         if (p->at == at)
             advance(p);
-        uint32_t stop = p->at;
         skip_to(p, test_clauses);
-        if (p->at == stop && now(p)->kind == TOKEN_WORD && !word_in(now(p)->text, test_clauses))
-            break; /* another block begins: this one lacks its brace */
     }
     if (!need(p, TOKEN_CLOSE))
         test->broken = true;

@@ -107,10 +107,11 @@ static void warn_list(struct compiler *c, const struct syntax_list *list)
 
 void warn_all(struct compiler *c)
 {
+    if (diagnostics_errors(c->diagnostics))
+        return; /* what is wrong comes first */
     for (const struct syntax_rule *rule = c->syntax->rule; rule; rule = rule->next)
         warn_rule(c, rule);
     for (const struct syntax_list *list = c->syntax->list; list; list = list->next)
         warn_list(c, list);
-    if (diagnostics_errors(c->diagnostics) == 0)
-        warn_identical(c);
+    warn_identical(c);
 }

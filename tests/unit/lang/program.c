@@ -1,0 +1,173 @@
+/* What the compiler makes of a rule set: strata, shared streams and clocks, keys, memory reads, windows. */
+#include "rules/lang/diagnostic.h"
+#include "rules/lang/load.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#define HEAD                                                                                              \
+    "ruleset t { timezone \"UTC\" base USD }\n"                                                           \
+    "typology x \"X\" { offence laundering alert at 10 points }\n"
+#define MEMORY "memory wage for each account { from in where purpose = SALA keep amount, sender as employer for 40d }\n"
+#define RULE(id, body)                                                                                    \
+    "rule " id " \"T\" { version 1 status live typology x family debt source \"s\" V why \"w\" " body     \
+    " say \"s\" }\n"
+
+static struct program *load_as(const char *text, bool for_tests)
+{
+    struct source_file file = {SLICE("a.rules"), slice_of(text)};
+    struct load_options options = {.for_tests = for_tests};
+    struct error err = {0};
+    struct diagnostics *diagnostics = diagnostics_new();
+    struct program *program = program_parse(&file, 1, "", &options, diagnostics, &err);
+    if (!program)
+        diagnostics_text(diagnostics, stderr);
+    diagnostics_free(diagnostics);
+    cr_assert(program != NULL);
+    return program;
+}
+
+static struct program *load(const char *text)
+{
+    return load_as(text, false);
+}
+
+Test(program, rules_come_in_order_of_id_and_drafts_stay_out)
+{
+    const char *text = HEAD RULE("B-1", "for each account when count of in over 1d > 3 points 5 to account as payer")
+        RULE("A-1", "for each account when count of in over 1d > 4 points 5 to account as payer")
+        "rule C-1 \"T\" { version 1 status draft typology x family debt why \"w\" for each account "
+        "when count of out over 9d > 4 points 5 to account as payer say \"s\" }\n";
+    struct program *program = load(text);
+    cr_expect_eq(program->rule_count, 2);
+    cr_expect(slice_equal(program->rule[0].id, SLICE("A-1")) && slice_equal(program->rule[1].id, SLICE("B-1")));
+    cr_expect_eq(program->stream_count, 1, "the draft's stream is not kept");
+    program_free(program);
+    program = load_as(text, true);
+    cr_expect_eq(program->rule_count, 3, "RULES 26: tests run any but retired");
+    cr_expect_eq(program->rule[2].status, RULE_LIVE);
+    program_free(program);
+}
+
+Test(program, equal_streams_and_clocks_are_shared)
+{
+    struct program *program = load(
+        HEAD RULE("A-1", "for each account let s = in where amount < 5 USD when count of s over 1d > 3 points 5 to account as payer")
+            RULE("B-1", "for each account let t = in   where amount<5 USD when sum amount of t over 2d > 9 USD points 5 to account as payer")
+                RULE("C-1", "for each account when count of in over 1d > 3 points 5 to account as payer"));
+    cr_expect_eq(program->stream_count, 2);
+    cr_expect_eq(program->clock_count, 2);
+    cr_expect_eq(program->keyspace_count, 1);
+    cr_expect_eq(program->rule[0].clock, program->rule[1].clock);
+    cr_expect_neq(program->rule[0].clock, program->rule[2].clock);
+    cr_expect_eq(program->stream[program->rule[0].stream[0]].keep_ms, 2 * (int64_t)MS_PER_DAY, "the widest of both");
+    program_free(program);
+}
+
+Test(program, a_rule_reading_a_memory_stands_one_stratum_higher)
+{
+    struct program *program = load(
+        HEAD MEMORY RULE("A-1", "for each account when count of in over 1d > 3 points 5 to account as payer")
+            RULE("B-1", "for each receiver as boss, sender.wage.employer as firm "
+                        "let kick = transfers where sender.wage is known and amount < sender.wage.amount "
+                        "let n = distinct sender of kick over 35d when n > 3 "
+                        "points 5 to boss as controller, 0 to each sender of kick as possible_victim"));
+    cr_expect_eq(program->stratum_count, 2);
+    cr_expect_eq(program->memory[0].stratum, 0);
+    cr_expect_eq(program->rule[0].stratum, 0);
+    const struct rule *rule = &program->rule[1];
+    cr_expect_eq(rule->stratum, 1);
+    cr_expect_eq(program->stream[rule->stream[0]].stratum, 1);
+    const struct keyspace *key = &program->keyspace[rule->keyspace];
+    cr_expect_eq(key->form, KEY_COMPOSITE);
+    cr_expect_eq(key->width, 2);
+    cr_expect_eq(key->stratum, 1);
+    cr_expect_eq(program->read_count, 1);
+    cr_expect_eq(program->read[0].ref, REF_SENDER);
+    cr_expect_eq(program->slot_count, 3, "the record's time and two fields");
+    cr_expect_eq(program->aggregate[rule->input[0]].days, 35, "RULES 5: above 30 days, whole calendar days");
+    cr_expect(rule->subject[1].each && rule->subject[1].days == 35, "RULES 21: the widest window on that source");
+    cr_expect(!rule->touched_by_all);
+    program_free(program);
+}
+
+Test(program, the_same_source_in_two_strata_is_two_streams)
+{
+    struct program *program = load(
+        HEAD MEMORY RULE("A-1", "for each account when count of in over 1d > 3 points 5 to account as payer")
+            RULE("B-1", "for each account when count of in over 1d > 3 and sender.wage is known points 5 to account as payer"));
+    cr_expect_eq(program->stream_count, 2);
+    cr_expect_neq(program->stream[0].stratum, program->stream[1].stratum);
+    program_free(program);
+}
+
+Test(program, side_relative_memories_read_either_end)
+{
+    struct program *program = load(
+        HEAD MEMORY RULE("A-1", "for each account when account.wage.amount > 5 USD points 5 to account as payer"));
+    cr_expect_eq(program->read_count, 2);
+    const struct expr *body = &program->rule[0].body;
+    const struct node *read = NULL;
+    for (uint16_t i = 0; i < body->count; i++)
+        if (body->node[i].op == OP_MEMORY)
+            read = &body->node[i];
+    cr_assert(read != NULL);
+    cr_expect_eq(program->read[read->a].ref, REF_SENDER);
+    cr_expect_eq(program->read[read->b].ref, REF_RECEIVER);
+    program_free(program);
+}
+
+Test(program, rules_9_event_fields_in_when_are_touched_by_every_event)
+{
+    struct program *program = load(
+        HEAD RULE("A-1", "for each account when count of in over 1d > 3 and amount > 5 USD points 5 to account as payer")
+            RULE("B-1", "for each account when count of in over 1d > 3 points 5 to account as payer")
+                RULE("C-1", "for each transfer when amount > 5 USD points 5 to sender as payer"));
+    cr_expect(program->rule[0].touched_by_all);
+    cr_expect(!program->rule[1].touched_by_all);
+    cr_expect_eq(program->keyspace[program->rule[2].keyspace].form, KEY_TRANSFER);
+    program_free(program);
+}
+
+Test(program, when_is_judged_before_what_a_hit_needs)
+{
+    struct program *program = load(
+        HEAD RULE("A-1", "for each account let n = count of in over 1d let paid = sum amount of out over 2d "
+                         "when n > 3 points 5 to account as payer"));
+    const struct rule *rule = &program->rule[0];
+    cr_expect_lt(rule->when_count, rule->body.count);
+    cr_expect_lt(rule->body.root, rule->when_count);
+    cr_expect_eq(rule->input_count, 2);
+    cr_expect_eq(rule->stream_count, 1, "RULES 9: only what `when` reads evaluates the rule");
+    cr_expect_eq(rule->let_count, 2);
+    program_free(program);
+}
+
+Test(program, params_are_constants_and_codes_follow_the_other_side)
+{
+    struct program *program = load(
+        HEAD RULE("A-1", "param p = 150% in 100%..200% for each transfer "
+                         "when amount > p * 5 USD and KE != sender.country and mcc = 7011 and weekday in saturday..sunday "
+                         "and corridor = KE->SO and cross_border = yes points 5 to sender as payer"));
+    bool corridor = false, mcc = false;
+    const struct expr *body = &program->rule[0].body;
+    for (uint16_t i = 0; i < body->count; i++) {
+        corridor |= body->node[i].op == OP_CONST && body->node[i].type == TYPE_CORRIDOR;
+        mcc |= body->node[i].op == OP_CONST && body->node[i].type == TYPE_MCC && body->node[i].imm == 7011;
+    }
+    cr_expect(corridor && mcc);
+    program_free(program);
+}
+
+Test(program, the_identity_changes_with_the_text_and_hashes_do_not_with_the_layout)
+{
+    struct program *a = load(HEAD RULE("A-1", "for each account when count of in over 1d > 3 points 5 to account as payer"));
+    struct program *b = load(HEAD "# a remark\n" RULE("A-1", "for each account when (count of in over 24h) > 3 points 5 to account as payer"));
+    cr_expect_neq(memcmp(a->hash, b->hash, sizeof a->hash), 0);
+    cr_expect_eq(a->stream[0].hash, b->stream[0].hash);
+    cr_expect_eq(a->aggregate[0].hash, b->aggregate[0].hash);
+    cr_expect_eq(a->clock[0].hash, b->clock[0].hash);
+    cr_expect_eq(a->rule[0].hash, b->rule[0].hash);
+    program_free(a);
+    program_free(b);
+}
