@@ -1,4 +1,4 @@
-/* `muster feed`: a bank's file to its Kafka topic, checked line by line with the engine's own decoder. */
+/* `muster feed`: banks' files to their Kafka topics, checked line by line with the engine's own decoder. */
 #include "connectors/file/reader.h"
 #include "connectors/kafka/producer.h"
 #include "engine/base/invariant.h"
@@ -9,24 +9,33 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LINES_AT_ONCE = 1024, FLUSH_MS = 60000 };
+enum { LINES_AT_ONCE = 1024, FLUSH_MS = 60000, TOPIC_MAX = 64 };
 
 enum partition_by { BY_SENDER, BY_RECEIVER, BY_ID, BY_TURN };
 
+/* Where the events of one bank go. */
+struct outlet {
+    const char *topic;
+    struct slice source;             /* the bank; of --topic: whoever the line names */
+    struct kafka_producer *producer; /* opened when first needed */
+};
+
 struct feeding {
     const struct command_line *line;
+    const char *brokers;
     struct decoder *decoder;
-    struct kafka_producer *producer; /* NULL: only checked */
+    struct outlet outlet[TOPIC_MAX];
+    uint32_t outlet_count;           /* 0: only checked */
     struct arena bodies, texts;
     struct message *message;
     struct progress progress;
     const char *file;
-    struct slice source;     /* what the topic will stand for */
+    struct slice source;     /* the bank that lines are checked for; empty: each names its own */
     enum partition_by by;
     bool event_time;         /* the message's timestamp is the event's own time */
     bool send_all;           /* refused lines too */
     uint32_t turn;
-    uint64_t lines, sent, rejected;
+    uint64_t lines, rejected;
 };
 
 static int64_t now_ms(void)
@@ -45,18 +54,48 @@ static void say_rejection(struct feeding *feeding, const struct message *message
     feeding->rejected++;
 }
 
-static int32_t choose_partition(struct feeding *feeding, const struct event *event)
+static int32_t choose_partition(struct feeding *feeding, const struct kafka_producer *producer, const struct event *event)
 {
     struct slice key = event->id;
     if (feeding->by == BY_TURN)
-        return (int32_t)(feeding->turn++ % (uint32_t)kafka_producer_partitions(feeding->producer));
+        return (int32_t)(feeding->turn++ % (uint32_t)kafka_producer_partitions(producer));
     /* Cash has no account: the other end then keeps the order of one customer's payments. */
     struct slice sender = event->ref_text[REF_SENDER], receiver = event->ref_text[REF_RECEIVER];
     if (feeding->by == BY_SENDER)
         key = sender.size ? sender : receiver;
     if (feeding->by == BY_RECEIVER)
         key = receiver.size ? receiver : sender;
-    return kafka_producer_choose(feeding->producer, key);
+    return kafka_producer_choose(producer, key);
+}
+
+/* The topic of the event's bank, or the only one; a line that cannot be read goes to the first. */
+static struct outlet *choose_outlet(struct feeding *feeding, const struct event *event, struct error *err)
+{
+    struct outlet *outlet = &feeding->outlet[0];
+    if (event && feeding->source.size == 0) {
+        struct outlet *end = feeding->outlet + feeding->outlet_count;
+        while (outlet < end && !slice_equal(outlet->source, event->source))
+            outlet++;
+        if (outlet == end) {
+            error_set(err, ERROR_FATAL, "no topic of the setting kafka_topics is fed by the source that a line names");
+            return NULL;
+        }
+    }
+    if (!outlet->producer)
+        outlet->producer = kafka_producer_open(
+            &(struct kafka_producer_settings){.brokers = feeding->brokers, .topic = outlet->topic}, err);
+    return outlet->producer ? outlet : NULL;
+}
+
+static bool send_line(struct feeding *feeding, const struct message *message, const struct event *event, struct error *err)
+{
+    struct outlet *outlet = choose_outlet(feeding, event, err);
+    if (!outlet)
+        return false;
+    int32_t partition = event ? choose_partition(feeding, outlet->producer, event)
+                              : kafka_producer_choose(outlet->producer, message->body);
+    int64_t timestamp_ms = event && feeding->event_time ? event->time_ms : 0;
+    return kafka_producer_send(outlet->producer, partition, message->body, timestamp_ms, err);
 }
 
 static bool feed_line(struct feeding *feeding, struct message *message, struct error *err)
@@ -70,13 +109,9 @@ static bool feed_line(struct feeding *feeding, struct message *message, struct e
     feeding->lines++;
     if (reason != REJECT_NONE)
         say_rejection(feeding, message, reason, field);
-    if (!feeding->producer || (reason != REJECT_NONE && !feeding->send_all))
+    if (feeding->outlet_count == 0 || (reason != REJECT_NONE && !feeding->send_all))
         return true;
-    bool whole = reason == REJECT_NONE;
-    int32_t partition = whole ? choose_partition(feeding, &event) : kafka_producer_choose(feeding->producer, message->body);
-    int64_t timestamp_ms = whole && feeding->event_time ? event.time_ms : 0;
-    feeding->sent++;
-    return kafka_producer_send(feeding->producer, partition, message->body, timestamp_ms, err);
+    return send_line(feeding, message, reason == REJECT_NONE ? &event : NULL, err);
 }
 
 static bool feed_file(struct feeding *feeding, size_t line_max, struct error *err)
@@ -98,19 +133,52 @@ static bool feed_file(struct feeding *feeding, size_t line_max, struct error *er
     return ok;
 }
 
+static bool flush_all(struct feeding *feeding, struct error *err)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < feeding->outlet_count; i++)
+        if (feeding->outlet[i].producer && !kafka_producer_flush(feeding->outlet[i].producer, FLUSH_MS, err))
+            ok = error_context(err, "topic %s", feeding->outlet[i].topic);
+    return ok;
+}
+
 static bool feed_files(struct feeding *feeding, size_t line_max, struct error *err)
 {
     const struct command_line *line = feeding->line;
     bool ok = true;
     for (int i = 0; ok && i < line->word_count; i++) {
         feeding->file = line->word[i];
-        progress_begin(&feeding->progress, feeding->producer ? "sent" : "checked", command_option(line, "quiet") != NULL);
+        progress_begin(&feeding->progress, feeding->outlet_count ? "sent" : "checked", command_option(line, "quiet") != NULL);
         ok = feed_file(feeding, line_max, err);
         progress_end(&feeding->progress);
     }
-    if (ok && feeding->producer)
-        ok = kafka_producer_flush(feeding->producer, FLUSH_MS, err);
-    return ok;
+    return ok && flush_all(feeding, err);
+}
+
+/* Where lines go: the topic that is named, else each bank's own by the settings. */
+static bool choose_topics(struct feeding *feeding, const struct settings *settings)
+{
+    const struct command_line *line = feeding->line;
+    const char *topic = command_option(line, "topic"), *brokers = command_option(line, "brokers");
+    const char *source = command_option(line, "source");
+    const struct setting_map *map = &settings->kafka_topics;
+    feeding->brokers = brokers ? brokers : settings->kafka_brokers;
+    feeding->source = slice_of(source ? source : topic);
+    if (command_option(line, "dry-run"))
+        return true;
+    if (!*feeding->brokers || (!topic && map->count == 0) || map->count > TOPIC_MAX) {
+        (void)command_fail(line, EXIT_USAGE, "sending needs brokers and a topic (--brokers, --topic or the settings "
+                                             "kafka_brokers, kafka_topics); --dry-run only checks");
+        return false;
+    }
+    if (topic) {
+        feeding->outlet[feeding->outlet_count++] = (struct outlet){.topic = topic};
+        return true;
+    }
+    for (uint32_t i = 0; i < map->count; i++)
+        feeding->outlet[feeding->outlet_count++] =
+            (struct outlet){.topic = map->pair[i].key, .source = slice_of(map->pair[i].value)};
+    return true;
 }
 
 static bool parse_options(struct feeding *feeding, const struct settings *settings)
@@ -118,7 +186,6 @@ static bool parse_options(struct feeding *feeding, const struct settings *settin
     static const char *const words[] = {"sender", "receiver", "id", "turn"};
     const struct command_line *line = feeding->line;
     const char *by = command_option(line, "partition-by"), *time = command_option(line, "timestamps");
-    const char *source = command_option(line, "source");
     feeding->by = BY_SENDER;
     for (int i = 0; by && i < 4; i++)
         if (strcmp(by, words[i]) == 0) {
@@ -131,27 +198,9 @@ static bool parse_options(struct feeding *feeding, const struct settings *settin
         return command_fail(line, EXIT_USAGE, "--timestamps takes now or event, not `%s`", time) == EXIT_FINE;
     feeding->event_time = time && strcmp(time, "event") == 0;
     feeding->send_all = command_option(line, "all") != NULL;
-    feeding->source = slice_of(source ? source : command_option(line, "topic"));
-    bool sends = !command_option(line, "dry-run");
-    if (sends && (!command_option(line, "topic") || !(command_option(line, "brokers") || *settings->kafka_brokers)))
-        return command_fail(line, EXIT_USAGE, "sending needs --brokers and --topic; --dry-run only checks") == EXIT_FINE;
     if (line->word_count == 0)
         return command_fail(line, EXIT_USAGE, "name at least one file, or - for standard input") == EXIT_FINE;
-    return true;
-}
-
-static bool open_producer(struct feeding *feeding, const struct settings *settings, struct error *err)
-{
-    const struct command_line *line = feeding->line;
-    const char *brokers = command_option(line, "brokers");
-    const struct kafka_producer_settings producer = {
-        .brokers = brokers ? brokers : settings->kafka_brokers,
-        .topic = command_option(line, "topic"),
-    };
-    if (command_option(line, "dry-run"))
-        return true;
-    feeding->producer = kafka_producer_open(&producer, err);
-    return feeding->producer != NULL;
+    return choose_topics(feeding, settings);
 }
 
 static int feed(struct feeding *feeding, const struct settings *settings, const struct rates *rates)
@@ -166,14 +215,14 @@ static int feed(struct feeding *feeding, const struct settings *settings, const 
     feeding->decoder = decoder_new(&decode);
     feeding->message = calloc(LINES_AT_ONCE, sizeof *feeding->message);
     invariant(feeding->decoder && feeding->message);
-    if (!open_producer(feeding, settings, &err))
-        return command_fail(line, EXIT_WORLD, "%s", err.text);
     if (!feed_files(feeding, decode.message_bytes_max, &err))
         return command_fail(line, EXIT_WORLD, "%s", err.text);
+    uint64_t sent = 0;
+    for (uint32_t i = 0; i < feeding->outlet_count; i++)
+        sent += feeding->outlet[i].producer ? kafka_producer_delivered(feeding->outlet[i].producer) : 0;
     if (!command_option(line, "quiet"))
         printf("%llu lines, %llu refused, %llu sent\n", (unsigned long long)feeding->lines,
-               (unsigned long long)feeding->rejected,
-               (unsigned long long)(feeding->producer ? kafka_producer_delivered(feeding->producer) : 0));
+               (unsigned long long)feeding->rejected, (unsigned long long)sent);
     return feeding->rejected ? EXIT_FINDING : EXIT_FINE;
 }
 
@@ -188,8 +237,9 @@ int cmd_feed(const struct command_line *line)
     struct rates *rates = rates_none(currency_parse(SLICE("USD")));
     if (command_settings(line, &settings) && parse_options(&feeding, &settings))
         code = feed(&feeding, &settings, rates);
-    if (feeding.producer)
-        kafka_producer_close(feeding.producer);
+    for (uint32_t i = 0; i < feeding.outlet_count; i++)
+        if (feeding.outlet[i].producer)
+            kafka_producer_close(feeding.outlet[i].producer);
     if (feeding.decoder)
         decoder_free(feeding.decoder);
     rates_free(rates);

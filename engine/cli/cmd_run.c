@@ -1,0 +1,250 @@
+/* `muster run`: scores the configured topics until told to stop. */
+#include "connectors/kafka/source.h"
+#include "connectors/postgres/sink.h"
+#include "engine/base/invariant.h"
+#include "engine/base/json_writer.h"
+#include "engine/cli/notice.h"
+#include "engine/cli/rule_set.h"
+#include "engine/stream/pipeline.h"
+#include "rules/lang/list.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { KAFKA_TRY_MS = 500 };
+
+struct running {
+    const struct command_line *line;
+    const struct settings *settings;
+    struct rule_set set;
+    struct json_writer description; /* of the rule set */
+    struct source *source;
+    struct sink *sink;
+    struct pipeline_figures *figures;
+    struct notices notices;
+    int signals;                    /* signalfd of SIGTERM and SIGINT */
+    bool stopping;
+};
+
+/* --- being told to stop --- */
+
+static bool block_signals(struct running *running, struct error *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread is made: they inherit it */
+    running->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return running->signals >= 0 || error_errno(err, ERROR_FATAL, "signalfd");
+}
+
+static bool run_stop(void *context)
+{
+    struct running *running = context;
+    struct signalfd_siginfo info;
+    if (!running->stopping && read(running->signals, &info, sizeof info) == sizeof info) {
+        running->stopping = true;
+        notice_say(&running->notices, NOTICE_INFO, "stopping", "told to stop; finishing what was taken");
+    }
+    return running->stopping;
+}
+
+static void run_notice(void *context, enum notice_level level, const char *event, const char *text)
+{
+    struct running *running = context;
+    notice_say(&running->notices, level, event, text);
+}
+
+/* --- what surrounds the pipeline --- */
+
+/* What the database keeps of a rule set, so that an old alert can be read when the files are gone. */
+static void describe_rule_set(struct json_writer *json, const struct program *program)
+{
+    static const char *const status[] = {"draft", "shadow", "live", "retired"};
+    json_open_object(json, NULL);
+    json_text(json, "name", program->name);
+    json_open_array(json, "rules");
+    for (uint16_t i = 0; i < program->rule_count; i++) {
+        const struct rule *rule = &program->rule[i];
+        json_open_object(json, NULL);
+        json_text(json, "id", rule->id);
+        json_number(json, "version", rule->version);
+        json_text(json, "status", slice_of(status[rule->status]));
+        json_text(json, "title", rule->title);
+        json_text(json, "typology", program->typology[rule->typology].name);
+        json_text(json, "family", program->family[rule->family].name);
+        json_text(json, "source", rule->source);
+        json_close_object(json);
+    }
+    json_close_array(json);
+    json_open_array(json, "lists");
+    for (uint16_t i = 0; i < program->list_count; i++) {
+        unsigned char hash[32];
+        list_hash(program->list[i], hash);
+        json_open_object(json, NULL);
+        json_text(json, "name", list_name(program->list[i]));
+        json_number(json, "entries", list_count(program->list[i]));
+        json_hex(json, "hash", hash, sizeof hash);
+        json_close_object(json);
+    }
+    json_close_array(json);
+    json_close_object(json);
+}
+
+static bool make_folder(const char *path, struct error *err)
+{
+    return mkdir(path, 0700) == 0 || errno == EEXIST || error_errno(err, ERROR_FATAL, "%s", path);
+}
+
+static bool make_folders(const struct settings *settings, struct error *err)
+{
+    return make_folder(settings->state_dir, err) &&
+           (!settings->log_enabled || (make_folder(settings->log_dir, err) && make_folder(settings->log_key_dir, err)));
+}
+
+/* Waits for Kafka as long as it takes, unless told to stop. */
+static bool open_source(struct running *running, struct error *err)
+{
+    const struct settings *settings = running->settings;
+    struct kafka_topic *topic = calloc(settings->kafka_topics.count + 1, sizeof *topic);
+    invariant(topic);
+    for (uint32_t i = 0; i < settings->kafka_topics.count; i++)
+        topic[i] = (struct kafka_topic){settings->kafka_topics.pair[i].key, settings->kafka_topics.pair[i].value};
+    const struct kafka_source_settings kafka = {
+        .brokers = settings->kafka_brokers,
+        .topic = topic,
+        .topic_count = settings->kafka_topics.count,
+        .group = *settings->kafka_group ? settings->kafka_group : NULL,
+        .message_bytes_max = (size_t)settings->message_kb_max << 10,
+    };
+    bool told = false;
+    while (!run_stop(running)) {
+        *err = (struct error){0};
+        running->source = kafka_source_open(&kafka, err);
+        if (running->source || err->class != ERROR_RETRY)
+            break;
+        if (!told)
+            notice_say(&running->notices, NOTICE_WARNING, "source_away", err->text);
+        told = true;
+        usleep(KAFKA_TRY_MS * 1000);
+    }
+    free(topic);
+    if (running->source && running->source->partitions->count > settings->partition_max)
+        return error_set(err, ERROR_FATAL, "the topics have %u partitions, partition_max allows %lld",
+                         running->source->partitions->count, (long long)settings->partition_max);
+    return running->source != NULL;
+}
+
+static void open_sink(struct running *running)
+{
+    const struct program *program = running->set.program;
+    char host[128] = "", holder[192];
+    (void)gethostname(host, sizeof host - 1);
+    (void)snprintf(holder, sizeof holder, "%s pid %d", host, (int)getpid());
+    json_writer_init(&running->description);
+    describe_rule_set(&running->description, program);
+    struct pg_sink_settings sink = {
+        .dsn = running->settings->postgres_dsn,
+        .holder = holder,
+        .lease_ms = (uint32_t)running->settings->lease_ms,
+        .rule_set_name = program->name,
+        .rule_set_description = {running->description.text, running->description.size},
+    };
+    memcpy(sink.rule_set_hash, program->hash, sizeof sink.rule_set_hash);
+    running->sink = pg_sink_open(&sink);
+}
+
+static bool run_pipeline(struct running *running, struct error *err)
+{
+    const struct settings *settings = running->settings;
+    const struct log_settings log = log_settings_of(settings);
+    const struct pipeline_settings pipeline = {
+        .threads = (uint32_t)settings->threads,
+        .batch_max = (uint32_t)settings->batch_max,
+        .batch_wait_ms = (uint32_t)settings->batch_wait_ms,
+        .queue_blocks_max = (uint32_t)settings->queue_blocks_max,
+        .sink_wait_ms = (uint32_t)settings->commit_wait_ms,
+        .stop_wait_ms = (uint32_t)settings->stop_wait_ms,
+        .lease_wait_ms = 1000,
+        .checkpoint_dir = settings->state_dir,
+        .checkpoint_every_ms = settings->checkpoint_every_s * 1000,
+        .log = settings->log_enabled ? &log : NULL,
+        .step = step_settings_of(settings),
+        .decode = decode_settings_of(settings, running->set.rates),
+    };
+    const struct pipeline_world world = {
+        .source = running->source,
+        .sink = running->sink,
+        .program = running->set.program,
+        .context = running,
+        .stop = run_stop,
+        .notice = run_notice,
+    };
+    return pipeline_run(&pipeline, &world, running->figures, err);
+}
+
+/* --- the command --- */
+
+static int exit_code_of(const struct error *err)
+{
+    return err->class == ERROR_NONE ? EXIT_FINE : err->class == ERROR_FENCED ? EXIT_FENCED : EXIT_WORLD;
+}
+
+static int check_settings(const struct command_line *line, const struct settings *settings)
+{
+    if (!*settings->kafka_brokers || settings->kafka_topics.count == 0)
+        return command_fail(line, EXIT_USAGE, "the settings kafka_brokers and kafka_topics must be given");
+    if (!*settings->postgres_dsn)
+        return command_fail(line, EXIT_USAGE, "the setting postgres_dsn must be given");
+    return EXIT_FINE;
+}
+
+static int run(struct running *running)
+{
+    struct error err = {0};
+    if (!block_signals(running, &err) || !make_folders(running->settings, &err))
+        return command_fail(running->line, EXIT_WORLD, "%s", err.text);
+    notice_say(&running->notices, NOTICE_INFO, "starting", muster_version);
+    bool ok = open_source(running, &err);
+    if (ok) {
+        open_sink(running);
+        ok = run_pipeline(running, &err);
+    }
+    if (ok || err.class == ERROR_NONE)
+        notice_say(&running->notices, NOTICE_INFO, "stopped", "everything that was taken is committed");
+    else
+        notice_say(&running->notices, NOTICE_ERROR, err.class == ERROR_FENCED ? "fenced" : "failed", err.text);
+    return exit_code_of(&err);
+}
+
+int cmd_run(const struct command_line *line)
+{
+    struct settings settings;
+    struct running running = {.line = line, .settings = &settings, .signals = -1};
+    int code = command_settings(line, &settings) ? check_settings(line, &settings) : EXIT_USAGE;
+    running.figures = calloc(1, sizeof *running.figures);
+    invariant(running.figures);
+    notices_init(&running.notices, stderr);
+    if (code == EXIT_FINE)
+        code = rule_set_load(line, settings.rules_dir, settings.rates_file, &running.set);
+    if (code == EXIT_FINE)
+        code = run(&running);
+    if (running.sink) {
+        running.sink->close(running.sink->self); /* gives the lease back */
+        json_writer_fini(&running.description);
+    }
+    if (running.source)
+        running.source->close(running.source->self);
+    if (running.signals >= 0)
+        close(running.signals);
+    notices_fini(&running.notices);
+    free(running.figures);
+    rule_set_fini(&running.set);
+    settings_fini(&settings);
+    return code;
+}
