@@ -1,6 +1,7 @@
 /* `muster reference PAGE`: the pages that are made from tables. */
 #include "engine/cli/command.h"
 #include "engine/model/reject.h"
+#include "rules/lang/language.h"
 
 static void print_rejections(FILE *out)
 {
@@ -21,6 +22,8 @@ static const struct page pages[] = {
     {"settings-file", settings_print_file},
     {"commands", command_print_page},
     {"rejections", print_rejections},
+    {"language", language_print_page},
+    {"diagnostics", diagnostics_print_page},
 };
 
 int cmd_reference(const struct command_line *line)

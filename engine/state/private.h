@@ -21,6 +21,8 @@ struct state {
     struct state_layout layout; /* deep copy, in arena */
     struct arena arena;
     unsigned char key[16];
+    char *reserved;       /* one range of addresses for all shards */
+    size_t reserved_bytes;
     struct shard shard[SHARD_COUNT];
 };
 

@@ -6,7 +6,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* Sizes up to SMALL_UNITS × 16 bytes have a free list each; larger ones go by powers of two, so at
  * most half of a large block is lost, and a grown ring's old block fits another key's ring. */
@@ -39,22 +38,16 @@ static struct slab_head *head_of(const struct slab *slab)
     return (struct slab_head *)(void *)slab->base;
 }
 
-bool slab_init(struct slab *slab, size_t bytes_max, struct error *err)
+void slab_init(struct slab *slab, void *base, size_t bytes_max)
 {
-    size_t size = (bytes_max + SLAB_PAGE - 1) / SLAB_PAGE * SLAB_PAGE;
-    if (size < 2 * SLAB_PAGE)
-        size = 2 * SLAB_PAGE;
-    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED)
-        return error_errno(err, ERROR_FATAL, "cannot reserve %zu bytes of addresses for a shard", size);
+    invariant(bytes_max >= SLAB_PAGE && bytes_max % SLAB_PAGE == 0);
     slab->base = base;
     slab->in = calloc(1, sizeof *slab->in);
     invariant(slab->in != NULL);
-    slab->in->bytes_max = size;
+    slab->in->bytes_max = bytes_max;
     struct slab_head *head = head_of(slab);
     head->magic = SLAB_MAGIC;
     head->brk = (sizeof *head + UNIT - 1) / UNIT * UNIT;
-    return true;
 }
 
 void slab_fini(struct slab *slab)
@@ -62,7 +55,6 @@ void slab_fini(struct slab *slab)
     if (!slab->in)
         return;
     slab_snapshot_end(slab);
-    munmap(slab->base, slab->in->bytes_max);
     free(slab->in);
     *slab = (struct slab){0};
 }

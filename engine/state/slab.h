@@ -26,8 +26,9 @@ struct slab {
     struct slab_private *in;
 };
 
-/* Reserves room for bytes_max; takes memory only as it is used. */
-bool slab_init(struct slab *slab, size_t bytes_max, struct error *err) must_check;
+/* Works in [base, base + bytes_max), zeroed, page-aligned addresses that the caller reserved and will
+ * unmap; memory is taken only as it is used. bytes_max is a multiple of SLAB_PAGE. */
+void slab_init(struct slab *slab, void *base, size_t bytes_max);
 void slab_fini(struct slab *slab);
 
 /* Zeroed memory of at least size bytes (16-aligned). 0 when the bound is reached: the caller

@@ -4,6 +4,7 @@
 #include "engine/base/invariant.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 static void layout_copy(struct state *state, const struct state_layout *layout)
 {
@@ -39,11 +40,21 @@ struct state *state_new(const struct state_layout *layout, const unsigned char k
     arena_init(&state->arena);
     layout_copy(state, layout);
     memcpy(state->key, key, sizeof state->key);
+    size_t shard_bytes = (layout->shard_bytes_max + SLAB_PAGE - 1) / SLAB_PAGE * SLAB_PAGE;
+    state->reserved_bytes = shard_bytes * SHARD_COUNT;
+    state->reserved = mmap(NULL, state->reserved_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (state->reserved == MAP_FAILED) {
+        error_errno(err, ERROR_FATAL, "cannot reserve %zu bytes of addresses for the shards", state->reserved_bytes);
+        state->reserved = NULL;
+        state_free(state);
+        return NULL;
+    }
     for (uint32_t i = 0; i < SHARD_COUNT; i++) {
         struct shard *shard = &state->shard[i];
         shard->state = state;
         shard->index = i;
-        if (!slab_init(&shard->slab, layout->shard_bytes_max, err) || !ident_init(shard, err) || !dedup_init(shard, err) ||
+        slab_init(&shard->slab, state->reserved + i * shard_bytes, shard_bytes);
+        if (!ident_init(shard, err) || !dedup_init(shard, err) ||
             !keys_init(shard, err)) {
             state_free(state);
             return NULL;
@@ -58,6 +69,8 @@ void state_free(struct state *state)
         return;
     for (uint32_t i = 0; i < SHARD_COUNT; i++)
         slab_fini(&state->shard[i].slab);
+    if (state->reserved)
+        (void)munmap(state->reserved, state->reserved_bytes);
     arena_fini(&state->arena);
     free(state);
 }

@@ -6,12 +6,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-/* Rounds of waiting before a worker sleeps: about 20 microseconds, the length of a short phase. */
-enum { SPIN_ROUNDS = 4000 };
+/* Rounds of waiting before a worker sleeps: about 20 microseconds, the length of a short phase; none
+ * worth the name where there are more workers than cores, for a spinning one then only stands in the
+ * way of those that work (measured: 8 workers on 2 cores, small batches, 10 times slower). */
+enum { SPIN_ROUNDS = 4000, SPIN_ROUNDS_CROWDED = 20 };
 
 struct crew {
     uint32_t count;
+    int spin_rounds;
     atomic_uint generation; /* raised once per phase */
     atomic_uint working;    /* workers besides 0 that are not done with the phase */
     atomic_bool ending;
@@ -37,7 +41,7 @@ static inline void crew_pause(void)
 
 static void crew_wait_generation(struct crew *crew, unsigned seen)
 {
-    for (int i = 0; i < SPIN_ROUNDS; i++) {
+    for (int i = 0; i < crew->spin_rounds; i++) {
         if (atomic_load_explicit(&crew->generation, memory_order_acquire) != seen)
             return;
         crew_pause();
@@ -81,6 +85,7 @@ struct crew *crew_new(uint32_t count, struct error *err)
     struct crew *crew = calloc(1, sizeof *crew);
     invariant(crew != NULL);
     crew->count = count;
+    crew->spin_rounds = (long)count <= sysconf(_SC_NPROCESSORS_ONLN) ? SPIN_ROUNDS : SPIN_ROUNDS_CROWDED;
     pthread_mutex_init(&crew->mutex, NULL);
     pthread_cond_init(&crew->wake, NULL);
     pthread_cond_init(&crew->done, NULL);
@@ -118,7 +123,7 @@ uint32_t crew_count(const struct crew *crew)
 
 static void crew_wait_done(struct crew *crew)
 {
-    for (int i = 0; i < SPIN_ROUNDS; i++) {
+    for (int i = 0; i < crew->spin_rounds; i++) {
         if (atomic_load_explicit(&crew->working, memory_order_acquire) == 0)
             return;
         crew_pause();

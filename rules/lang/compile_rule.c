@@ -714,6 +714,18 @@ static void rule_head(struct compiler *c, const struct syntax_rule *rule, struct
     help_suggestion(c, d, &s);
 }
 
+static void rule_key_names(struct compiler *c, const struct syntax_rule *rule, const struct keyspace *key, struct rule *out)
+{
+    size_t i = 0;
+    if (key->form == KEY_PAIR) {
+        out->key_name[0] = SLICE("sender");
+        out->key_name[1] = SLICE("receiver");
+        return;
+    }
+    for (const struct syntax_key *at = rule->key; at && i < KEY_WIDTH_MAX; at = at->next)
+        out->key_name[i++] = arena_copy(c->arena, at->alias.text.size ? at->alias.text : at->path.text);
+}
+
 void compile_rule(struct compiler *c, const struct syntax_rule *rule)
 {
     struct rule out = {0};
@@ -730,12 +742,7 @@ void compile_rule(struct compiler *c, const struct syntax_rule *rule)
     }
     out.stratum = em->stratum;
     out.keyspace = em->keyspace = keyspace_intern(c, key);
-    for (const struct syntax_key *at = rule->key; at && key->width <= KEY_WIDTH_MAX; at = at->next) {
-        size_t i = 0;
-        for (const struct syntax_key *k = rule->key; k != at; k = k->next)
-            i++;
-        out.key_name[i] = arena_copy(c->arena, at->alias.text.size ? at->alias.text : at->path.text);
-    }
+    rule_key_names(c, rule, key, &out);
     check_params(em, rule);
     uint16_t root = 0;
     if (rule->when)

@@ -46,7 +46,8 @@ static struct slice cut_word(struct slice *rest)
     size_t size = dot ? (size_t)(dot - rest->data) : rest->size;
     struct slice word = {rest->data, size};
     size_t skip = dot ? size + 1 : size;
-    *rest = (struct slice){rest->data + skip, rest->size - skip};
+    if (skip)
+        *rest = (struct slice){rest->data + skip, rest->size - skip};
     return word;
 }
 
@@ -54,6 +55,8 @@ bool name_memory(const struct compiler *c, struct slice path, struct memory_path
 {
     static const char *const bases[] = {"sender", "receiver", "account", "other", "pair"};
     struct slice rest = path;
+    if (path.size == 0)
+        return false;
     out->base = cut_word(&rest);
     struct slice word = rest.size ? cut_word(&rest) : rest;
     out->keep = rest;

@@ -1,6 +1,7 @@
 /* Golden diagnostics: every file of tests/data/diagnostics says exactly what its .expected says, and
  * every code is said at least once. To renew after a wanted change: GOLDEN=1, then read the diff. */
 #include "rules/lang/diagnostic.h"
+#include "rules/lang/language.h"
 #include "rules/lang/limit.h"
 #include "rules/lang/load.h"
 
@@ -140,4 +141,23 @@ Test(diagnostics, every_page_is_complete)
         cr_expect(strlen(page->code) == 4 && *page->title && *page->avoid && *page->prefer && *page->why);
         cr_expect_eq(page->warning, page->code[1] == '1');
     }
+}
+
+static void check_page(const char *path, void (*print)(FILE *out))
+{
+    char *page = NULL;
+    size_t size = 0, have_size = 0;
+    FILE *out = open_memstream(&page, &size);
+    print(out);
+    fclose(out);
+    char *have = read_all(path, &have_size);
+    cr_expect(have != NULL && slice_equal((struct slice){have, have_size}, (struct slice){page, size}), "%s is stale", path);
+    free(have);
+    free(page);
+}
+
+Test(diagnostics, reference_pages_are_fresh)
+{
+    check_page("rules/LANGUAGE.md", language_print_page);
+    check_page("rules/DIAGNOSTICS.md", diagnostics_print_page);
 }

@@ -1,0 +1,374 @@
+/* A labelled stream from a seed: background by the minute, schemes planted as small scripts. */
+#include "bench/gen.h"
+
+#include "engine/base/invariant.h"
+#include "engine/model/zone.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MINUTE_MS = 60000,
+    HOUR_MS = 3600000,
+    LINE_MAX = 1024,
+    EVENTS_PER_SCHEME = 3000, /* of background, for each planted script */
+    PLANNED_MAX = 64,         /* payments of one script */
+};
+
+/* A payment that a script will make. */
+struct planned {
+    int64_t time_ms;
+    int64_t amount_minor;
+    char sender[32], receiver[32]; /* "" is cash */
+    const char *kind, *channel, *purpose, *narrative, *place;
+    char device[40];               /* of the sender; "" none */
+};
+
+struct gen {
+    const struct gen_settings *settings;
+    struct gen_summary *summary;
+    FILE *events, *labels;
+    uint64_t chance;
+    uint64_t next_id;
+    uint32_t accounts;
+    uint32_t fresh;                /* accounts that scripts made */
+    struct planned *planned;       /* all scripts' payments, by time */
+    size_t planned_count, planned_room;
+    char last[LINE_MAX];           /* for repeats */
+};
+
+static uint64_t draw(struct gen *gen)
+{
+    uint64_t z = (gen->chance += 0x9E3779B97F4A7C15u);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+static uint64_t below(struct gen *gen, uint64_t bound)
+{
+    return draw(gen) % bound;
+}
+
+static int64_t between(struct gen *gen, int64_t least, int64_t most)
+{
+    return least + (int64_t)below(gen, (uint64_t)(most - least + 1));
+}
+
+/* Few accounts are busy, many are not: the product of two even draws leans towards 0. */
+static uint32_t account_draw(struct gen *gen)
+{
+    return (uint32_t)(below(gen, gen->accounts) * (below(gen, 1000) + 1) / 1000);
+}
+
+static uint32_t bank_of(const struct gen *gen, const char *account)
+{
+    uint32_t hash = 2166136261u;
+    for (const char *c = account; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 16777619u;
+    return hash % gen->settings->sources + 1;
+}
+
+/* --- writing lines --- */
+
+static size_t append(char *line, size_t at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static size_t append(char *line, size_t at, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int size = at < LINE_MAX ? vsnprintf(line + at, LINE_MAX - at, format, args) : 0;
+    va_end(args);
+    invariant(size >= 0 && at + (size_t)size < LINE_MAX);
+    return at + (size_t)size;
+}
+
+static void write_payment(struct gen *gen, const struct planned *p)
+{
+    char *line = gen->last, time[TIME_TEXT_MAX];
+    const char *feeder = p->sender[0] ? p->sender : p->receiver;
+    time_format(p->time_ms, time);
+    size_t at = append(line, 0, "{\"id\":\"e%llu\",\"source\":\"bank-%u\",\"time\":\"%s\"", (unsigned long long)gen->next_id++,
+                       bank_of(gen, feeder), time);
+    if (p->kind)
+        at = append(line, at, ",\"kind\":\"%s\"", p->kind);
+    at = append(line, at, ",\"channel\":\"%s\",\"amount\":\"%lld.%02lld\",\"currency\":\"USD\"", p->channel,
+                (long long)(p->amount_minor / 100), (long long)(p->amount_minor % 100));
+    if (p->sender[0])
+        at = append(line, at, ",\"sender\":{\"account\":\"%s\",\"country\":\"KE\"", p->sender);
+    else
+        at = append(line, at, ",\"sender\":{\"cash\":true");
+    at = p->device[0] ? append(line, at, ",\"device\":\"%s\"}", p->device) : append(line, at, "}");
+    if (p->receiver[0])
+        at = append(line, at, ",\"receiver\":{\"account\":\"%s\",\"country\":\"KE\"}", p->receiver);
+    else
+        at = append(line, at, ",\"receiver\":{\"cash\":true}");
+    if (p->place)
+        at = append(line, at, ",\"place\":{\"name\":\"%s\",\"country\":\"KE\"}", p->place);
+    if (p->purpose)
+        at = append(line, at, ",\"purpose\":\"%s\"", p->purpose);
+    if (p->narrative)
+        at = append(line, at, ",\"narrative\":\"%s\"", p->narrative);
+    at = append(line, at, "}\n");
+    (void)fwrite(line, 1, at, gen->events);
+    gen->summary->lines++;
+}
+
+static void write_broken(struct gen *gen)
+{
+    static const char *const broken[] = {
+        "{\"id\":\"x1\",\"source\":\"bank-1\",\"time\":\"2026-01-05T10:00:00Z\",\"amount\":12.5,\"currency\":\"USD\",\"sender\":{\"account\":\"A\"}}",
+        "{\"id\":\"x2\",\"source\":\"bank-1\",\"time\":\"yesterday\",\"amount\":\"5.00\",\"currency\":\"USD\",\"sender\":{\"account\":\"A\"}}",
+        "{\"id\":\"x3\",\"source\":\"bank-1\",\"id\":\"x4\",\"time\":\"2026-01-05T10:00:00Z\",\"amount\":\"5.00\",\"currency\":\"USD\"}",
+        "{\"id\":\"x5\",\"source\":\"bank-1\",\"time\":\"2026-01-05T10:00:00Z\",\"amount\":\"5.00\",\"currency\":\"UDS\",\"sender\":{\"account\":\"A\"}}",
+        "this is not JSON",
+        "{\"id\":\"x6\"",
+    };
+    fprintf(gen->events, "%s\n", broken[below(gen, sizeof broken / sizeof broken[0])]);
+    gen->summary->lines++;
+    gen->summary->broken++;
+}
+
+static void label(struct gen *gen, const char *account, const char *role, const char *scheme, const char *typology)
+{
+    fprintf(gen->labels, "%s,%s,%s,%s\n", account, role, scheme, typology);
+}
+
+/* --- planning scripts --- */
+
+static struct planned *plan(struct gen *gen)
+{
+    if (gen->planned_count == gen->planned_room) {
+        gen->planned_room = gen->planned_room ? gen->planned_room * 2 : 1024;
+        gen->planned = realloc(gen->planned, gen->planned_room * sizeof *gen->planned);
+        invariant(gen->planned != NULL);
+    }
+    struct planned *p = &gen->planned[gen->planned_count++];
+    *p = (struct planned){.channel = "MOBILE"};
+    return p;
+}
+
+static void fresh_account(struct gen *gen, char out[32])
+{
+    (void)snprintf(out, 32, "KE-P%06u", ++gen->fresh);
+}
+
+static struct planned *plan_pay(struct gen *gen, int64_t time_ms, const char *sender, const char *receiver, int64_t amount_minor)
+{
+    struct planned *p = plan(gen);
+    p->time_ms = time_ms;
+    p->amount_minor = amount_minor;
+    (void)snprintf(p->sender, sizeof p->sender, "%s", sender);
+    (void)snprintf(p->receiver, sizeof p->receiver, "%s", receiver);
+    return p;
+}
+
+/* An employer pays several workers; each hands a like share on to one person within days. The same
+ * workers pay that person a fixed sum every week, from one device that is not theirs. */
+static void script_kickback(struct gen *gen, int64_t t)
+{
+    char employer[32], boss[32], worker[8][32];
+    int workers = (int)between(gen, 5, 8);
+    fresh_account(gen, employer);
+    fresh_account(gen, boss);
+    label(gen, employer, "facilitator", "kickback", "forced_labour");
+    label(gen, boss, "controller", "kickback", "forced_labour");
+    for (int w = 0; w < workers; w++) {
+        fresh_account(gen, worker[w]);
+        label(gen, worker[w], "possible_victim", "kickback", "forced_labour");
+    }
+    for (int month = 0; month < 2; month++) {
+        for (int w = 0; w < workers; w++) {
+            int64_t payday = t + month * 30 * (int64_t)MS_PER_DAY + w * 7 * (int64_t)MINUTE_MS;
+            int64_t wage = between(gen, 280, 340) * 100;
+            struct planned *p = plan_pay(gen, payday, employer, worker[w], wage);
+            p->purpose = "SALA";
+            p->narrative = "salary";
+            p->channel = "API";
+            p = plan_pay(gen, payday + between(gen, 6, 60) * HOUR_MS, worker[w], boss, wage * between(gen, 35, 55) / 100);
+            (void)snprintf(p->device, sizeof p->device, "dev-%s", boss + 4);
+            for (int week = 0; week < 4; week++) {
+                p = plan_pay(gen, payday + (week * 7 + 4) * (int64_t)MS_PER_DAY, worker[w], boss, 3000);
+                p->narrative = "deni";
+                (void)snprintf(p->device, sizeof p->device, "dev-%s", boss + 4);
+            }
+        }
+    }
+}
+
+/* Many strangers pay one account at night; the cash goes out before morning. */
+static void script_night(struct gen *gen, int64_t t)
+{
+    char collector[32], payer[32];
+    fresh_account(gen, collector);
+    label(gen, collector, "collector", "night_collection", "sexual_exploitation");
+    for (int night = 0; night < 8; night++) {
+        int64_t begin = t - t % MS_PER_DAY + night * (int64_t)MS_PER_DAY + 20 * (int64_t)HOUR_MS; /* 23:00 in Nairobi */
+        int64_t pooled = 0;
+        int payers = (int)between(gen, 9, 14);
+        for (int i = 0; i < payers; i++) {
+            int64_t amount = between(gen, 10, 25) * 1000;
+            (void)snprintf(payer, sizeof payer, "KE-A%07u", account_draw(gen));
+            struct planned *p = plan_pay(gen, begin + i * 14 * (int64_t)MINUTE_MS, payer, collector, amount);
+            p->channel = "WALLET";
+            if (below(gen, 3) == 0)
+                p->narrative = "escort";
+            pooled += amount;
+        }
+        struct planned *p = plan_pay(gen, begin + 4 * (int64_t)HOUR_MS, collector, "", pooled * 9 / 10);
+        p->channel = "ATM";
+        p->place = night % 2 ? "Mombasa" : "Nakuru";
+        p = plan_pay(gen, begin + 10 * (int64_t)HOUR_MS, collector, "KE-ADS-BOARD", 2400);
+        p->narrative = "premium escort ad";
+        p->kind = "CARD";
+        p->channel = "ONLINE";
+    }
+}
+
+/* Small cash deposits in several towns on one account, taken out elsewhere within two days. */
+static void script_funnel(struct gen *gen, int64_t t)
+{
+    static const char *const towns[] = {"Garissa", "Mandera", "Wajir", "Moyale", "Isiolo", "Lodwar"};
+    char account[32];
+    fresh_account(gen, account);
+    label(gen, account, "collector", "funnel", "migrant_smuggling");
+    for (int i = 0; i < 24; i++) {
+        struct planned *p = plan_pay(gen, t + i * 5 * (int64_t)HOUR_MS, "", account, between(gen, 80, 98) * 1000);
+        p->channel = "AGENT";
+        p->place = towns[i % 6];
+        if (i % 4 == 3) {
+            p = plan_pay(gen, t + (i * 5 + 3) * (int64_t)HOUR_MS, account, "", between(gen, 300, 340) * 1000);
+            p->channel = "BRANCH";
+            p->place = "Nairobi";
+        }
+    }
+}
+
+/* Innocent: a landlord is paid by many, a savings circle rotates, a worker sends part of a wage home. */
+static void script_innocent(struct gen *gen, int64_t t)
+{
+    char landlord[32], member[8][32], employer[32], family[32];
+    fresh_account(gen, landlord);
+    fresh_account(gen, employer);
+    label(gen, landlord, "none", "landlord", "innocent");
+    for (int i = 0; i < 8; i++) {
+        fresh_account(gen, member[i]);
+        label(gen, member[i], "none", "savings_circle", "innocent");
+    }
+    for (int month = 0; month < 2; month++) {
+        int64_t first = t + month * 30 * (int64_t)MS_PER_DAY;
+        for (int i = 0; i < 8; i++) {
+            struct planned *p = plan_pay(gen, first + i * (int64_t)HOUR_MS, member[i], landlord, between(gen, 150, 190) * 100);
+            p->purpose = "RENT";
+            p->narrative = "rent";
+            if (i != month)
+                plan_pay(gen, first + (60 + i) * (int64_t)HOUR_MS, member[i], member[month], 2000)->narrative = "chama";
+        }
+        fresh_account(gen, family);
+        struct planned *p = plan_pay(gen, first + 2 * (int64_t)HOUR_MS, employer, member[0], 31000);
+        p->purpose = "SALA";
+        p->narrative = "salary";
+        plan_pay(gen, first + 20 * (int64_t)HOUR_MS, member[0], family, 9000)->narrative = "school fees";
+    }
+}
+
+static int planned_compare(const void *a, const void *b)
+{
+    const struct planned *x = a, *y = b;
+    if (x->time_ms != y->time_ms)
+        return x->time_ms < y->time_ms ? -1 : 1;
+    int order = strcmp(x->sender, y->sender);
+    if (order == 0)
+        order = strcmp(x->receiver, y->receiver);
+    return order ? order : (x->amount_minor > y->amount_minor) - (x->amount_minor < y->amount_minor);
+}
+
+static void plan_all(struct gen *gen)
+{
+    static void (*const scripts[])(struct gen *gen, int64_t t) = {script_kickback, script_night, script_funnel, script_innocent};
+    const struct gen_settings *s = gen->settings;
+    uint64_t count = s->events / EVENTS_PER_SCHEME + 1;
+    int64_t span_ms = (int64_t)s->days * MS_PER_DAY;
+    for (uint64_t i = 0; i < count; i++) {
+        size_t which = i % (sizeof scripts / sizeof scripts[0]);
+        scripts[which](gen, s->start_ms + (int64_t)below(gen, (uint64_t)(span_ms / 2)));
+        if (scripts[which] == script_innocent)
+            gen->summary->innocents++;
+        else
+            gen->summary->schemes++;
+    }
+    qsort(gen->planned, gen->planned_count, sizeof *gen->planned, planned_compare);
+}
+
+/* --- background --- */
+
+static void write_background(struct gen *gen, int64_t t)
+{
+    static const char *const shops[] = {"KE-SHOP-GROCER", "KE-SHOP-FUEL", "KE-SHOP-PHONE", "KE-SHOP-PHARMA"};
+    struct planned p = {.time_ms = t, .channel = "MOBILE"};
+    uint64_t sort = below(gen, 100);
+    (void)snprintf(p.sender, sizeof p.sender, "KE-A%07u", account_draw(gen));
+    if (sort < 35) { /* to a person */
+        (void)snprintf(p.receiver, sizeof p.receiver, "KE-A%07u", account_draw(gen));
+        p.amount_minor = between(gen, 100, 12000);
+        p.channel = below(gen, 2) ? "MOBILE" : "WALLET";
+    } else if (sort < 70) {
+        (void)snprintf(p.receiver, sizeof p.receiver, "%s-%u", shops[below(gen, 4)], (unsigned)below(gen, 400));
+        p.amount_minor = between(gen, 150, 6000);
+        p.kind = "CARD";
+        p.channel = "POS";
+    } else if (sort < 80) {
+        p.receiver[0] = '\0';
+        p.amount_minor = between(gen, 10, 300) * 100;
+        p.channel = "ATM";
+        p.place = "Nairobi";
+    } else if (sort < 86) {
+        (void)snprintf(p.receiver, sizeof p.receiver, "%s", p.sender);
+        p.sender[0] = '\0';
+        p.amount_minor = between(gen, 10, 400) * 100;
+        p.channel = "AGENT";
+        p.place = "Kisumu";
+    } else if (sort < 94) {
+        (void)snprintf(p.receiver, sizeof p.receiver, "%s", p.sender);
+        (void)snprintf(p.sender, sizeof p.sender, "KE-EMP%05u", (unsigned)below(gen, gen->accounts / 50 + 1));
+        p.amount_minor = between(gen, 180, 900) * 100;
+        p.purpose = "SALA";
+        p.narrative = "salary";
+        p.channel = "API";
+    } else {
+        (void)snprintf(p.receiver, sizeof p.receiver, "KE-UTIL-%u", (unsigned)below(gen, 20));
+        p.amount_minor = between(gen, 500, 9000);
+        p.narrative = below(gen, 2) ? "electricity" : "school fees";
+    }
+    write_payment(gen, &p);
+}
+
+bool gen_write(const struct gen_settings *settings, FILE *events, FILE *labels, struct gen_summary *summary, struct error *err)
+{
+    *summary = (struct gen_summary){0};
+    struct gen gen = {.settings = settings, .summary = summary, .events = events, .labels = labels, .chance = settings->seed};
+    gen.accounts = (uint32_t)(settings->events / 20 + 200);
+    fprintf(labels, "account,role,scheme,typology\n");
+    plan_all(&gen);
+    int64_t span_ms = (int64_t)settings->days * MS_PER_DAY;
+    size_t next = 0;
+    for (uint64_t i = 0; i < settings->events; i++) {
+        int64_t t = settings->start_ms + (int64_t)((unsigned __int128)span_ms * i / settings->events);
+        while (next < gen.planned_count && gen.planned[next].time_ms <= t)
+            write_payment(&gen, &gen.planned[next++]);
+        /* one in fifty comes some minutes late, as feeds do */
+        write_background(&gen, below(&gen, 50) ? t : t - (int64_t)below(&gen, 30 * MINUTE_MS));
+        if (below(&gen, 1000000) < settings->repeat_ppm) {
+            fputs(gen.last, events);
+            summary->lines++;
+            summary->repeats++;
+        }
+        if (below(&gen, 1000000) < settings->broken_ppm)
+            write_broken(&gen);
+    }
+    free(gen.planned);
+    if (ferror(events) || ferror(labels))
+        return error_errno(err, ERROR_FATAL, "the stream could not be written");
+    return true;
+}

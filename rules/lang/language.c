@@ -1,0 +1,122 @@
+/* Prints rules/LANGUAGE.md and rules/DIAGNOSTICS.md. */
+#include "rules/lang/language.h"
+
+#include "rules/lang/compile.h"
+
+static const char grammar[] =
+    "## Grammar\n\n"
+    "`[ ]` optional, `{ }` repeated, `|` or. `#` begins a remark. Clauses of a block may stand in any order.\n\n"
+    "```\n"
+    "file       = { ruleset | list | text | memory | typology | rule | test }\n"
+    "ruleset    = \"ruleset\" NAME \"{\" \"timezone\" STRING  \"base\" CURRENCY \"}\"\n"
+    "list       = \"list\" NAME \"of\" TYPE \"from\" STRING [ \"stale\" \"after\" SPAN ]\n"
+    "text       = \"text\" NAME \"{\" { (\"any\" | \"never\") PATTERN { \",\" PATTERN } } \"}\"\n"
+    "memory     = \"memory\" NAME \"for\" \"each\" (\"account\" | \"pair\") \"{\"\n"
+    "               \"from\" source  \"keep\" value [\"as\" NAME] { \",\" value [\"as\" NAME] }  \"for\" SPAN \"}\"\n"
+    "typology   = \"typology\" NAME STRING \"{\" \"offence\" OFFENCE\n"
+    "               \"alert\" \"at\" N \"points\" [\"from\" N \"indicators\"] [\"in\" N \"families\"] [\"including\" FAMILY]\n"
+    "               [\"half_life\" SPAN] [\"cap\" N \"points\" \"per\" \"family\"] [\"urgent\"] \"}\"\n"
+    "rule       = \"rule\" ID STRING \"{\" { clause } \"}\"\n"
+    "clause     = \"version\" N | \"status\" (\"draft\" | \"shadow\" | \"live\" | \"retired\")\n"
+    "           | \"typology\" NAME | \"family\" FAMILY | \"evidence\" (\"act\" | \"means\" | \"purpose\") { \",\" … }\n"
+    "           | \"source\" STRING [\"V\" | \"V2\" | \"M\" | \"P\"] | \"why\" STRING | \"owner\" STRING | \"review\" \"by\" DATE\n"
+    "           | \"param\" NAME \"=\" literal \"in\" literal \"..\" literal\n"
+    "           | \"for\" \"each\" key [\"as\" NAME] { \",\" key [\"as\" NAME] }\n"
+    "           | \"let\" NAME \"=\" (source | value) | \"when\" value\n"
+    "           | \"points\" N \"to\" subject \"as\" ROLE { \",\" N \"to\" subject \"as\" ROLE }\n"
+    "           | \"once\" \"per\" SPAN | \"say\" STRING\n"
+    "           | \"except\" value \"until\" DATE \"because\" STRING \"by\" STRING\n"
+    "key        = \"account\" | \"pair\" | \"transfer\" | FIELD | memory read\n"
+    "subject    = NAME | FIELD | \"each\" FIELD \"of\" (LET | flow)\n"
+    "source     = flow [\"where\" value]\n"
+    "flow       = \"in\" | \"out\" | \"transfers\" | \"refunds\" | \"reversals\"\n"
+    "aggregate  = (\"count\" | \"sum\" FIELD | \"distinct\" FIELD) \"of\" (LET | source) \"over\" (SPAN | PARAM)\n"
+    "value      = and { \"or\" and } ;  and = not { \"and\" not } ;  not = [\"not\"] comparison\n"
+    "comparison = sum [ (\"=\"|\"!=\"|\"<\"|\"<=\"|\">\"|\">=\") sum | \"in\" sum \"..\" sum | \"in\" LIST\n"
+    "               | \"matches\" TEXT | \"is\" [\"not\"] (\"known\" | \"missing\") ]\n"
+    "sum        = product { (\"+\"|\"-\") product } ;  product = unary { (\"*\"|\"/\") unary }\n"
+    "unary      = \"-\" unary | primary { \"default\" primary }\n"
+    "primary    = literal | NAME | memory read | aggregate | \"age\" \"(\" memory read | FIELD \")\" | \"(\" value \")\"\n"
+    "memory read = (\"sender\"|\"receiver\"|\"account\"|\"other\"|\"pair\") \".\" MEMORY [ \".\" KEPT ]\n"
+    "literal    = 8 | 300 USD | 1_500.50 USD | 15% | 30s 6m 12h 35d | 22:00 | SALA | KE | KE->SO | monday | yes | no\n"
+    "test       = \"test\" STRING [\"for\" ID { \",\" ID }] \"{\" \"start\" DATE CLOCK\n"
+    "               { \"given\" A \"in\" LIST | [\"after\" SPAN] [\"every\" SPAN \"x\" N] end \"->\" end AMOUNT [\"{\" { WORD value [\",\"] } \"}\"] }\n"
+    "               { \"expect\" (\"hit\" \"on\" A [\"as\" ROLE] [\"with\" LET \"=\" literal { \",\" … }]\n"
+    "                          | \"alert\" TYPOLOGY \"on\" A | \"nothing\") } \"}\"\n"
+    "end        = A | S\"*\" (a fresh account each time) | \"CASH\"\n"
+    "```\n\n"
+    "Fields of a test's payment: channel, kind, purpose, narrative, mcc, place, place_country, terminal, status, id,\n"
+    "end_to_end, and for each end sender_… and receiver_…: country, device, phone, address, party.\n\n"
+    "A product of a percentage and another quantity is that part of the quantity (`50% * 8` is 4). Like divided by like is a\n"
+    "percentage. Windows up to 30d are exact; longer ones are whole calendar days, at most 400d.\n\n";
+
+static void print_fields(FILE *out)
+{
+    static const struct {
+        const char *word, *help;
+        enum value_type type;
+    } fields[] = {
+#define FIELD(name, word, type, help) {word, help, TYPE_##type},
+#include "rules/lang/field.def"
+#undef FIELD
+    };
+    fputs("## Fields\n\n| field | is | meaning |\n|---|---|---|\n", out);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        fprintf(out, "| `%s` | %s | %s |\n", fields[i].word, type_says(fields[i].type), fields[i].help);
+}
+
+static void print_words(FILE *out)
+{
+    fputs("\n## Words\n\nFamilies:", out);
+    for (int i = 0; i < FAMILY_COUNT; i++)
+        fprintf(out, " `%s`", family_words[i]);
+    fputs("\n\nRoles:", out);
+    for (int i = 0; i < ROLE_COUNT; i++)
+        fprintf(out, " `%s`", role_word((enum role)i));
+    fputs("\n\nKinds:", out);
+    for (int i = 1; i < KIND_COUNT; i++)
+        fprintf(out, " `%s`", event_kind_name((enum event_kind)i));
+    fputs("\n\nChannels:", out);
+    for (int i = 1; i < CHANNEL_COUNT; i++)
+        fprintf(out, " `%s`", event_channel_name((enum event_channel)i));
+    fputs("\n\nOffences: `trafficking` `smuggling` `child_exploitation` `laundering`\n\n"
+          "Lists hold: `account` `party` `device` `phone` `address` `terminal` `country` `mcc` `corridor` `purpose` `currency`\n", out);
+}
+
+void language_print_page(FILE *out)
+{
+    fputs("# The rule language\n\nMade by `muster reference language` from `rules/lang/*.def` and the grammar in `rules/lang/language.c`.\n\n", out);
+    fputs(grammar, out);
+    print_fields(out);
+    print_words(out);
+    fprintf(out, "\n## Limits\n\nA rule: %d lets, %d params, %d `points`, %d windows, %d parts. A rule set: %d rules, %d lists, %d texts, %d memories, "
+                 "%d sources. A file: %d KiB. Memories read each other at most %d deep.\n",
+            LIMIT_LETS, LIMIT_PARAMS, LIMIT_POINTS, RULE_INPUT_MAX, EXPR_NODE_MAX, LIMIT_RULES, LIMIT_LISTS, LIMIT_TEXTS, LIMIT_MEMORIES,
+            LIMIT_STREAMS, LIMIT_FILE_BYTES / 1024, STRATUM_MAX - 1);
+}
+
+/* In a cell of a table a bar would end the cell. */
+static void print_cell(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '|')
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+}
+
+void diagnostics_print_page(FILE *out)
+{
+    fputs("# What can be wrong with a rule file\n\nMade by `muster reference diagnostics` from `rules/lang/diagnostic.def`. "
+          "R1.. are warnings.\n\n| code | what | avoid | prefer | why |\n|---|---|---|---|---|\n", out);
+    for (int code = 0; code < DIAG_COUNT; code++) {
+        const struct diagnostic_page *page = diagnostic_page((enum diagnostic_code)code);
+        const char *cells[] = {page->code, page->title, page->avoid, page->prefer, page->why};
+        for (size_t i = 0; i < 5; i++) {
+            fputs("| ", out);
+            print_cell(out, cells[i]);
+            fputc(' ', out);
+        }
+        fputs("|\n", out);
+    }
+}

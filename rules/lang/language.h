@@ -1,0 +1,10 @@
+/* The reference pages of the language, made from the tables that the compiler is made from. */
+#ifndef RULES_LANG_LANGUAGE_H
+#define RULES_LANG_LANGUAGE_H
+
+#include <stdio.h>
+
+void language_print_page(FILE *out);     /* rules/LANGUAGE.md */
+void diagnostics_print_page(FILE *out);  /* rules/DIAGNOSTICS.md */
+
+#endif
