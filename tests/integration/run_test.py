@@ -234,7 +234,7 @@ def database_away(world):
     engine = world.engine()
     world.feed(PORTION // 2)
     world.drain(engine)
-    world.postgres("stop")
+    world.postgres("kill")
     world.feed(PORTION // 2)
     time.sleep(5)
     world.check("without its database the engine waits and says so", engine.poll() is None and world.says(engine, "sink_away"))
