@@ -33,7 +33,7 @@ struct feeding {
     struct slice source;     /* the bank that lines are checked for; empty: each names its own */
     enum partition_by by;
     bool event_time;         /* the message's timestamp is the event's own time */
-    bool send_all;           /* refused lines too */
+    bool send_rejected;           /* refused lines too */
     uint32_t turn;
     uint64_t lines, rejected;
 };
@@ -109,7 +109,7 @@ static bool feed_line(struct feeding *feeding, struct message *message, struct e
     feeding->lines++;
     if (reason != REJECT_NONE)
         say_rejection(feeding, message, reason, field);
-    if (feeding->outlet_count == 0 || (reason != REJECT_NONE && !feeding->send_all))
+    if (feeding->outlet_count == 0 || (reason != REJECT_NONE && !feeding->send_rejected))
         return true;
     return send_line(feeding, message, reason == REJECT_NONE ? &event : NULL, err);
 }
@@ -197,7 +197,7 @@ static bool parse_options(struct feeding *feeding, const struct settings *settin
     if (time && strcmp(time, "now") != 0 && strcmp(time, "event") != 0)
         return command_fail(line, EXIT_USAGE, "--timestamps takes now or event, not `%s`", time) == EXIT_FINE;
     feeding->event_time = time && strcmp(time, "event") == 0;
-    feeding->send_all = command_option(line, "all") != NULL;
+    feeding->send_rejected = command_option(line, "send-rejected") != NULL;
     if (line->word_count == 0)
         return command_fail(line, EXIT_USAGE, "name at least one file, or - for standard input") == EXIT_FINE;
     return choose_topics(feeding, settings);

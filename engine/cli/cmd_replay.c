@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { KIND_ALERTS, KIND_HITS, KIND_REJECTIONS, FILE_KINDS, INPUT_MAX = COMMAND_WORD_MAX };
+enum { KIND_ALERTS, KIND_HITS, KIND_REJECTIONS, KIND_POSITIONS, FILE_KINDS, INPUT_MAX = COMMAND_WORD_MAX };
 
 /* One NDJSON file of results; nothing is written when it was not asked for. */
 struct result_file {
@@ -31,7 +31,7 @@ struct replaying {
 
 static bool open_results(struct replaying *replaying, struct error *err)
 {
-    static const char *const option[FILE_KINDS] = {"alerts", "hits", "rejections"};
+    static const char *const option[FILE_KINDS] = {"alerts", "hits", "rejections", "positions"};
     for (int i = 0; i < FILE_KINDS; i++) {
         struct result_file *out = &replaying->out[i];
         out->path = command_option(replaying->line, option[i]);
@@ -115,6 +115,29 @@ static bool take_results(void *context, const struct output *output, const struc
     return ok;
 }
 
+/* Where each accepted event stood, for whoever accounts for every message. */
+static bool take_events(void *context, const struct partition_table *table, const struct event *events, uint32_t count,
+                        struct error *err)
+{
+    struct replaying *replaying = context;
+    struct json_writer *writer = &replaying->writer;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct event *event = &events[i];
+        if (event->outcome != OUTCOME_SCORED && event->outcome != OUTCOME_JOINED)
+            continue;
+        const struct partition *partition = table ? &table->partition[event->position.partition] : NULL;
+        json_open_object(writer, NULL);
+        json_number(writer, "seq", (int64_t)event->seq);
+        json_text(writer, "topic", slice_of(partition ? partition->topic : replaying->line->word[event->position.partition]));
+        json_number(writer, "partition", partition ? partition->number : 0);
+        json_number(writer, "offset", event->position.offset);
+        json_bool(writer, "joined", event->outcome == OUTCOME_JOINED);
+        json_close_object(writer);
+        json_line(writer);
+    }
+    return write_out(replaying, KIND_POSITIONS, err);
+}
+
 /* --- inputs --- */
 
 static bool open_inputs(struct replaying *replaying, size_t line_max, struct error *err)
@@ -176,6 +199,7 @@ static int replay_with(struct replaying *replaying, const struct settings *setti
         .decode = decode_settings_of(settings, set->rates),
         .context = replaying,
         .results = take_results,
+        .events = command_option(line, "positions") ? take_events : NULL,
     };
     const char *log_dir = command_option(line, "log");
     log.dir = log_dir;

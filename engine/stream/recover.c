@@ -80,7 +80,7 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
         pipeline->block = head.block;
         pipeline->seq = head.seq;
         saver_loaded(pipeline, head.block);
-        pipeline_notice(pipeline, NOTICE_INFO, "checkpoint_loaded", "block %llu, sequence number %llu%s",
+        pipeline_notice(pipeline, NOTICE_INFO, "checkpoint_loaded", "checkpoint-%020llu, sequence number %llu%s",
                         (unsigned long long)head.block, (unsigned long long)head.seq,
                         memcmp(head.program_hash, pipeline->world->program->hash, sizeof head.program_hash)
                             ? "; the rules have changed since" : "");

@@ -27,6 +27,7 @@ struct replay {
     struct order *order;
     struct arena results;
     uint64_t seq;
+    const struct partition_table *table; /* of a log; NULL for files */
 
     const struct replay_input *input;
     uint32_t input_count;
@@ -80,9 +81,12 @@ static bool give_results(struct replay *replay, const struct output *output, con
 
 static bool run_batch(struct replay *replay, struct event *events, uint32_t count, struct error *err)
 {
+    const struct replay_settings *settings = replay->settings;
     struct output output;
     arena_reset(&replay->results);
     step_run(replay->step, events, count, &replay->results, &output);
+    if (settings->events && !settings->events(settings->context, replay->table, events, count, err))
+        return false;
     return give_results(replay, &output, NULL, err);
 }
 
@@ -295,6 +299,7 @@ bool replay_log(const struct replay_settings *settings, const struct log_setting
     invariant(seq);
     bool ok = replay_open(&replay, PARTITION_MAX, err);
     struct log_feed *feed = ok ? log_feed_open(log, 1, NULL, err) : NULL;
+    replay.table = feed ? log_feed_partitions(feed) : NULL;
     ok = feed && run_log(&replay, feed, block, seq, err);
     summary->wall_ns = now_ns() - since;
     if (feed)

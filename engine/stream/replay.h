@@ -29,6 +29,10 @@ struct replay_settings {
      * they come when their lines were read, which may be some batches early. False ends the replay. */
     bool (*results)(void *context, const struct output *output, const struct rejection *decoded, uint32_t decoded_count,
                     struct error *err);
+    /* Called before results, with the batch's events as they were judged; NULL: nobody asks. table is
+     * NULL for files, whose partitions are the inputs. */
+    bool (*events)(void *context, const struct partition_table *table, const struct event *events, uint32_t count,
+                   struct error *err);
     /* Asked between batches; NULL: never stop. */
     bool (*stop)(void *context);
 };
