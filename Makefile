@@ -35,7 +35,7 @@ CPPFLAGS += -I/usr/include/postgresql
 SRC_C   := $(sort $(wildcard engine/*/*.c rules/*/*.c connectors/*/*.c bench/*.c))
 SRC_CXX := $(sort $(wildcard connectors/*/*.cc))
 MAIN_C  := engine/cli/main.c
-LIB_OBJ := $(patsubst %.c,$(OUT)/%.o,$(filter-out $(MAIN_C),$(SRC_C))) $(patsubst %.cc,$(OUT)/%.o,$(SRC_CXX))
+LIB_OBJ = $(patsubst %.c,$(OUT)/%.o,$(filter-out $(MAIN_C),$(SRC_C))) $(patsubst %.cc,$(OUT)/%.o,$(SRC_CXX))
 
 .PHONY: all
 all: $(OUT)/muster
@@ -59,6 +59,8 @@ $(OUT)/%.o: %.cc
 	$(call say,CXX,$@)
 	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c -o $@ $<
 
+-include $(wildcard tests/*.mk docker/*.mk bench/*.mk)
+
 # Unit tests: one Criterion program per file of tests/unit (tests/unit/AREA/NAME.c -> build/VARIANT/tests/unit/AREA/NAME);
 # plain programs (threads, models) are tests/simulation/*.c, ending with the line "N passed, N failed".
 UNIT     := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*/*.c))
@@ -72,14 +74,42 @@ $(OUT)/tests/simulation/%: $(OUT)/tests/simulation/%.o $(OUT)/libmuster.a
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
 
-.PHONY: clean
+.PHONY: lib tests test test-crash test-long pages check-pages fuzz-short clean
+lib: $(OUT)/libmuster.a $(OUT)/engine/cli/main.o
+tests: $(OUT)/muster $(UNIT) $(SIMULATE) $(INTEGRATE)
+
+# What a newcomer runs: installs what is missing, then every suite that needs no more than that.
+test:
+	@docker/packages.sh
+	@python3 tests/run.py quick
+
+# The suites that take longer: ThreadSanitizer, a million events, kills, fuzzing, gates on speed.
+test-long:
+	@python3 tests/run.py long
+
+test-crash: all
+	@python3 tests/crash/crash.py
+
+fuzz-short:
+	@python3 tests/fuzz/run.py --seconds 20
+
+# Pages made from the tables that the code is made from.
+PAGES := settings:engine/SETTINGS.md commands:engine/COMMANDS.md metrics:engine/METRICS.md \
+         rejections:connectors/json/REJECTIONS.md diagnostics:rules/DIAGNOSTICS.md language:rules/LANGUAGE.md
+pages: all
+	@for p in $(PAGES); do build/muster reference $${p%%:*} > $${p#*:} || exit 1; done
+	@mkdir -p build/man; for c in "" $$(sed -n 's/^COMMAND(\([a-z_]*\),.*/-\1/p' engine/cli/command.def); do \
+	  build/muster reference man$$c > build/man/muster$$c.1 || exit 1; done
+
+check-pages: all
+	@for p in $(PAGES); do build/muster reference $${p%%:*} | diff -u $${p#*:} - || \
+	  { echo "$${p#*:} is stale: run make pages"; exit 1; }; done
+
 clean:
 	rm -rf build
 
 # The migrations are read by the assembler when migrate.c is compiled.
 $(OUT)/connectors/postgres/migrate.o: $(wildcard connectors/postgres/migrations/*.sql)
-
--include tests/*.mk docker/*.mk bench/*.mk
 
 .SECONDARY:
 -include $(shell find build/$(VARIANT) -name '*.d' 2>/dev/null)

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 muster=${MUSTER:-build/muster}
 home=build/demo
-events=${DEMO_EVENTS:-60000}
+events=${DEMO_EVENTS:-50000}
 partitions=3
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
@@ -80,7 +80,7 @@ feed_stream() {
 
 start_engine() {
   say "3. The engine: Kafka -> rules on 2 threads -> PostgreSQL"
-  "$muster" run --config "$home/muster.yaml" 2>"$home/engine.log" &
+  "$muster" run --config "$home/muster.yaml" >"$home/engine.out" 2>"$home/engine.log" &
   echo $! >"$home/engine.pid"
 }
 

@@ -2,7 +2,8 @@
 INTEGRATE := $(patsubst %.c,$(OUT)/%,$(wildcard tests/integration/*.c))
 
 $(OUT)/tests/integration/%: $(OUT)/tests/integration/%.o $(OUT)/libmuster.a
-	$(CXX) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
 
 # ThreadSanitizer must see librdkafka's locks.
 ifeq ($(VARIANT),tsan)

@@ -9,10 +9,10 @@
 
 enum { ROLE_BIT_VICTIM = 5, MASK_KEEP = 4 };
 
-/* "KE…(masked)": the first characters only, enough to tell two apart on one page. */
+/* "KE-P... (masked)": the first characters only, enough to tell two apart on one page. */
 static void mask(const char *text, char out[64])
 {
-    (void)snprintf(out, 64, "%.*s…(masked)", MASK_KEEP, text);
+    (void)snprintf(out, 64, "%.*s... (masked)", MASK_KEEP, text);
 }
 
 static void points_text(int64_t milli, char out[32])

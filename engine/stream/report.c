@@ -70,18 +70,21 @@ static void report_evidence(const struct step *step, struct arena *arena, const 
 {
     const struct event *event = &step->event[raw->event];
     struct evidence *evidence = ARENA_ARRAY(arena, struct evidence, raw->evidence_count + 1);
+    /* a pair or composite key is no end of the payment: then the sender is who matters */
+    bool account = step->program->keyspace[rule->keyspace].form == KEY_ACCOUNT;
     for (uint32_t i = 0; i < raw->evidence_count; i++) {
         const struct raw_evidence *from = &raw->evidence[i];
-        entity_id other = from->incoming ? from->record.sender : from->record.receiver;
+        bool in = from->incoming || !account;
+        entity_id other = in ? from->record.sender : from->record.receiver;
         evidence[i] = (struct evidence){.seq = from->record.seq,
                                         .time_ms = from->record.time_ms,
                                         .amount_base = from->record.amount,
                                         .other = evidence_other(step, arena, other),
                                         .stream = evidence_stream(rule, from->stream),
-                                        .incoming = from->incoming};
+                                        .incoming = in};
     }
     qsort(evidence, raw->evidence_count, sizeof *evidence, evidence_compare);
-    bool incoming = raw->side == SIDE_RECEIVER;
+    bool incoming = raw->side == SIDE_RECEIVER || !account;
     evidence[raw->evidence_count] = (struct evidence){.seq = event->seq,
                                                       .time_ms = event->time_ms,
                                                       .amount_base = event->amount_base,

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Runs Muster's suites and adds up what they say.
+
+Each suite is a command that ends with `N passed, N failed[, N skipped]`, a Criterion program, or a
+plain check (one pass or one failure by its exit code). Output goes to build/test-logs/SUITE.log; a
+failed suite's last lines are shown. The last line here is `N passed, N failed, N skipped`.
+
+Usage: run.py [--only NAME[,NAME…]] [--list] GROUP…    groups: quick, long"""
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LOGS = os.path.join(TOP, "build", "test-logs")
+COUNTS = re.compile(r"^(?:\w+: )?(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\.?$", re.M)
+CRITERION = re.compile(r"Synthesis: Tested: .*?(\d+).*?Passing: .*?(\d+).*?Failing: .*?(\d+).*?Crashing: .*?(\d+)")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+JOBS = str(os.cpu_count() or 2)
+
+
+class Suite:
+    def __init__(self, name, group, *command, limit=300, env=None, floor=1):
+        self.name, self.group, self.command = name, group, list(command)
+        self.limit, self.env, self.floor = limit, env or {}, floor
+
+    def run(self):
+        """(passed, failed, skipped, what went wrong or '')"""
+        log = os.path.join(LOGS, self.name.replace("/", "-") + ".log")
+        with open(log, "w") as out:
+            try:
+                code = subprocess.run(self.command, cwd=TOP, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                      timeout=self.limit, env={**os.environ, **self.env}).returncode
+            except subprocess.TimeoutExpired:
+                return 0, 1, 0, "not done after %d s" % self.limit
+            except OSError as fault:
+                return 0, 1, 0, str(fault)
+        return self.judge(code, COLOUR.sub("", open(log, errors="replace").read()))
+
+    def judge(self, code, text):
+        passed = failed = skipped = 0
+        plain, criterion = COUNTS.findall(text), CRITERION.findall(text)
+        if plain:
+            passed, failed, skipped = (int(n or 0) for n in plain[-1])
+        elif criterion:
+            tested, passing, failing, crashing = (int(n) for n in criterion[-1])
+            passed, failed = passing, failing + crashing + (tested - passing - failing - crashing)
+        else:
+            passed, failed = (1, 0) if code == 0 else (0, 1)
+        if code != 0 and failed == 0:
+            failed = 1
+        if not failed and passed + skipped < self.floor:
+            return passed, 1, skipped, "fewer tests ran than there are: %d of at least %d" % (passed + skipped, self.floor)
+        return passed, failed, skipped, "exit code %d" % code if failed else ""
+
+
+def programs(folder, variant):
+    return sorted("build/%s/%s" % (variant, path[:-2]) for path in glob.glob(os.path.join(folder, "*.c"), root_dir=TOP))
+
+
+def suites():
+    make = ["make", "--no-print-directory", "-s", "-j", JOBS]
+    asan = {"ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=0", "UBSAN_OPTIONS": "print_stacktrace=1",
+            "LSAN_OPTIONS": "suppressions=tests/lsan.supp:print_suppressions=0"}
+    yield Suite("build", "quick", *make, "all", limit=600)
+    yield Suite("structure", "quick", "python3", "tests/structure/structure.py", floor=10)
+    yield Suite("pages", "quick", *make, "check-pages")
+    yield Suite("clang", "quick", *make, "VARIANT=debug", "CC=clang-14", "lib", limit=600)
+    yield Suite("build/asan", "quick", *make, "VARIANT=asan", "tests", limit=900)
+    for program in programs("tests/unit/*", "asan"):
+        yield Suite("unit/" + "/".join(program.split("/")[-2:]), "quick", program, limit=200, env=asan)
+    yield Suite("build/tests", "quick", *make, "tests", limit=600)
+    for program in programs("tests/simulation", "release"):
+        yield Suite("model/" + os.path.basename(program), "quick", program, limit=400)
+    yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "rules/packs/trafficking", floor=40)
+    yield Suite("rules/check", "quick", "build/muster", "rules", "check", "rules/packs/trafficking")
+    yield Suite("rules/meaning", "quick", "tests/meaning.sh", floor=40)
+    yield Suite("determinism", "quick", "python3", "tests/integration/determinism.py", "--events", "100000", limit=400)
+    for program in programs("tests/integration", "release"):
+        yield Suite("integration/" + os.path.basename(program), "quick", program, limit=300)
+    for path in sorted(glob.glob("tests/integration/*_test.py", root_dir=TOP)):
+        yield Suite("integration/" + os.path.basename(path)[:-3], "quick", "python3", path, limit=400)
+    yield Suite("readme", "quick", "python3", "tests/integration/readme.py", limit=200)
+
+    yield Suite("build/tsan", "long", *make, "VARIANT=tsan", "tests", limit=900)
+    tsan = {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:suppressions=tests/tsan.supp"}
+    for name, argument in (("strata_model", "150"), ("slab_snapshot", None), ("pipeline_model", None)):
+        if os.path.exists(os.path.join(TOP, "tests/simulation", name + ".c")):
+            yield Suite("tsan/" + name, "long", "build/tsan/tests/simulation/" + name, *([argument] if argument else []), limit=600, env=tsan)
+    yield Suite("determinism/million", "long", "python3", "tests/integration/determinism.py", "--events", "1000000", limit=1200)
+    yield Suite("crash", "long", "python3", "tests/crash/crash.py", limit=1500)
+    yield Suite("fuzz", "long", "python3", "tests/fuzz/run.py", "--seconds", "20", limit=600)
+    yield Suite("bench-check", "long", *make, "bench-check", limit=600)
+
+
+def show_tail(name):
+    with open(os.path.join(LOGS, name.replace("/", "-") + ".log"), errors="replace") as log:
+        for line in log.read().splitlines()[-25:]:
+            print("    | " + COLOUR.sub("", line)[:300])
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("groups", nargs="*", default=["quick"])
+    options.add_argument("--only", default="")
+    options.add_argument("--list", action="store_true")
+    options = options.parse_args()
+    only = [word for word in options.only.split(",") if word]
+    os.makedirs(LOGS, exist_ok=True)
+    total = [0, 0, 0]
+    for suite in suites():
+        if suite.group not in options.groups or (only and not any(word in suite.name for word in only)):
+            continue
+        if options.list:
+            print(suite.name, " ".join(suite.command))
+            continue
+        begin = time.monotonic()
+        passed, failed, skipped, wrong = suite.run()
+        total = [total[0] + passed, total[1] + failed, total[2] + skipped]
+        print("%-34s %7.1f s  %6d passed, %d failed, %d skipped%s" % (suite.name, time.monotonic() - begin, passed, failed, skipped,
+                                                                     "   <-- " + wrong if wrong else ""), flush=True)
+        if failed:
+            show_tail(suite.name)
+    print("%d passed, %d failed, %d skipped" % tuple(total))
+    return 1 if total[1] or not total[0] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
