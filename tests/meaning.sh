@@ -1,10 +1,20 @@
 #!/bin/sh
-# Runs the tests written in the rule language itself: the numbered meaning, then every pack.
+# Runs the tests written in the rule language itself: the numbered meaning, every pack, and the
+# examples of rules/README.md, which are taken out of it as they stand.
 # Usage: tests/meaning.sh [MUSTER]; ends with the line "N passed, N failed".
 muster=${1:-build/muster}
 passed=0
 failed=0
-for dir in tests/data/meaning rules/packs/*/; do
+readme=build/readme-rules
+rm -rf "$readme"
+mkdir -p "$readme"
+cp -r tests/data/meaning/lists "$readme/"
+awk '/^```rules$/ { on = 1; next } /^```/ { on = 0 } on' rules/README.md >"$readme/readme.rules"
+for dir in tests/data/meaning "$readme" rules/packs/*/; do
+    if ! checked=$("$muster" rules check "${dir%/}" 2>&1); then
+        printf '%s\n' "$checked"
+        failed=$((failed + 1))
+    fi
     out=$("$muster" rules test "${dir%/}")
     code=$?
     printf '%s\n' "$out"

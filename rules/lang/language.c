@@ -46,7 +46,8 @@ static const char grammar[] =
     "end        = A | S\"*\" (a fresh account each time) | \"CASH\"\n"
     "```\n\n"
     "Fields of a test's payment: channel, kind, purpose, narrative, mcc, place, place_country, terminal, status, id,\n"
-    "end_to_end, and for each end sender_… and receiver_…: country, device, phone, address, party.\n\n"
+    "end_to_end, refers_to, and for each end sender_… and receiver_…: country, device, phone, address, party; and late \"3h\": it\n"
+    "happened 3 hours before the clock of the test and arrives now.\n\n"
     "A product of a percentage and another quantity is that part of the quantity (`50% * 8` is 4). Like divided by like is a\n"
     "percentage. Windows up to 30d are exact; longer ones are whole calendar days, at most 400d.\n\n";
 
