@@ -21,7 +21,8 @@ struct planned {
     int64_t time_ms;
     int64_t amount_minor;
     char sender[32], receiver[32]; /* "" is cash */
-    const char *kind, *channel, *purpose, *narrative, *place;
+    const char *kind, *channel, *purpose, *narrative, *place, *mcc;
+    char terminal[24];             /* "" none */
     char device[40];               /* of the sender; "" none */
 };
 
@@ -106,6 +107,10 @@ static void write_payment(struct gen *gen, const struct planned *p)
         at = append(line, at, ",\"receiver\":{\"cash\":true}");
     if (p->place)
         at = append(line, at, ",\"place\":{\"name\":\"%s\",\"country\":\"KE\"}", p->place);
+    if (p->terminal[0])
+        at = append(line, at, ",\"terminal\":\"%s\"", p->terminal);
+    if (p->mcc)
+        at = append(line, at, ",\"mcc\":\"%s\"", p->mcc);
     if (p->purpose)
         at = append(line, at, ",\"purpose\":\"%s\"", p->purpose);
     if (p->narrative)
@@ -164,8 +169,8 @@ static struct planned *plan_pay(struct gen *gen, int64_t time_ms, const char *se
     return p;
 }
 
-/* An employer pays several workers; each hands a like share on to one person within days. The same
- * workers pay that person a fixed sum every week, from one device that is not theirs. */
+/* An employer pays several workers; each hands a like share on to one person within days, and pays
+ * that person the same sum every week, all from one device that is not theirs. */
 static void script_kickback(struct gen *gen, int64_t t)
 {
     char employer[32], boss[32], worker[8][32];
@@ -186,10 +191,10 @@ static void script_kickback(struct gen *gen, int64_t t)
             p->purpose = "SALA";
             p->narrative = "salary";
             p->channel = "API";
-            p = plan_pay(gen, payday + between(gen, 6, 60) * HOUR_MS, worker[w], boss, wage * between(gen, 35, 55) / 100);
+            p = plan_pay(gen, payday + between(gen, 6, 60) * HOUR_MS, worker[w], boss, wage * between(gen, 42, 55) / 100);
             (void)snprintf(p->device, sizeof p->device, "dev-%s", boss + 4);
             for (int week = 0; week < 4; week++) {
-                p = plan_pay(gen, payday + (week * 7 + 4) * (int64_t)MS_PER_DAY, worker[w], boss, 3000);
+                p = plan_pay(gen, payday + (week * 7 + 4) * (int64_t)MS_PER_DAY, worker[w], boss, 9000);
                 p->narrative = "deni";
                 (void)snprintf(p->device, sizeof p->device, "dev-%s", boss + 4);
             }
@@ -197,50 +202,70 @@ static void script_kickback(struct gen *gen, int64_t t)
     }
 }
 
-/* Many strangers pay one account at night; the cash goes out before morning. */
-static void script_night(struct gen *gen, int64_t t)
+/* One night of it: strangers pay each collecting account, which passes it on from one shared device;
+ * the person behind it takes cash, pays for advertisements and for rooms in changing towns. */
+static void script_night_once(struct gen *gen, int64_t begin, const char *boss, char collector[3][32], int night)
 {
-    char collector[32], payer[32];
-    fresh_account(gen, collector);
-    label(gen, collector, "collector", "night_collection", "sexual_exploitation");
-    for (int night = 0; night < 8; night++) {
-        int64_t begin = t - t % MS_PER_DAY + night * (int64_t)MS_PER_DAY + 20 * (int64_t)HOUR_MS; /* 23:00 in Nairobi */
+    static const char *const towns[] = {"Mombasa", "Nakuru", "Kisumu", "Eldoret"};
+    char payer[32];
+    int64_t all = 0;
+    for (int c = 0; c < 3; c++) {
         int64_t pooled = 0;
-        int payers = (int)between(gen, 9, 14);
-        for (int i = 0; i < payers; i++) {
+        for (int i = 0; i < 5; i++) {
             int64_t amount = between(gen, 10, 25) * 1000;
             (void)snprintf(payer, sizeof payer, "KE-A%07u", account_draw(gen));
-            struct planned *p = plan_pay(gen, begin + i * 14 * (int64_t)MINUTE_MS, payer, collector, amount);
-            p->channel = "WALLET";
-            if (below(gen, 3) == 0)
-                p->narrative = "escort";
+            plan_pay(gen, begin + (i * 20 + c * 5) * (int64_t)MINUTE_MS, payer, collector[c], amount)->channel = "WALLET";
             pooled += amount;
         }
-        struct planned *p = plan_pay(gen, begin + 4 * (int64_t)HOUR_MS, collector, "", pooled * 9 / 10);
-        p->channel = "ATM";
-        p->place = night % 2 ? "Mombasa" : "Nakuru";
-        p = plan_pay(gen, begin + 10 * (int64_t)HOUR_MS, collector, "KE-ADS-BOARD", 2400);
-        p->narrative = "premium escort ad";
-        p->kind = "CARD";
-        p->channel = "ONLINE";
+        struct planned *p = plan_pay(gen, begin + 2 * (int64_t)HOUR_MS + c * (int64_t)MINUTE_MS, collector[c], boss, pooled * 9 / 10);
+        (void)snprintf(p->device, sizeof p->device, "dev-%s", boss + 4);
+        all += pooled;
     }
+    struct planned *p = plan_pay(gen, begin + 3 * (int64_t)HOUR_MS, boss, "", all * 7 / 10);
+    p->channel = "ATM";
+    p->place = towns[night / 3 % 4];
+    p = plan_pay(gen, begin + 12 * (int64_t)HOUR_MS, boss, "KE-ADS-BOARD", 2400);
+    p->kind = "CARD";
+    p->mcc = "7311";
+    p->channel = "ONLINE";
+    p = plan_pay(gen, begin + 14 * (int64_t)HOUR_MS, boss, "KE-LODGE", 4500);
+    p->kind = "CARD";
+    p->mcc = "7011";
+    p->channel = "POS";
+    p->place = towns[night / 3 % 4];
 }
 
-/* Small cash deposits in several towns on one account, taken out elsewhere within two days. */
-static void script_funnel(struct gen *gen, int64_t t)
+static void script_night(struct gen *gen, int64_t t)
+{
+    char boss[32], collector[3][32];
+    fresh_account(gen, boss);
+    label(gen, boss, "controller", "night_collection", "sexual_exploitation");
+    for (int c = 0; c < 3; c++) {
+        fresh_account(gen, collector[c]);
+        label(gen, collector[c], "possible_victim", "night_collection", "sexual_exploitation");
+    }
+    for (int night = 0; night < 12; night++) /* from 23:00 in Nairobi */
+        script_night_once(gen, t - t % MS_PER_DAY + night * (int64_t)MS_PER_DAY + 20 * (int64_t)HOUR_MS, boss, collector, night);
+}
+
+/* Relatives in several towns pay one collector through agents: a deposit, then the balance some days
+ * later. The payers are no suspects. */
+static void script_smuggling(struct gen *gen, int64_t t)
 {
     static const char *const towns[] = {"Garissa", "Mandera", "Wajir", "Moyale", "Isiolo", "Lodwar"};
-    char account[32];
-    fresh_account(gen, account);
-    label(gen, account, "collector", "funnel", "migrant_smuggling");
-    for (int i = 0; i < 24; i++) {
-        struct planned *p = plan_pay(gen, t + i * 5 * (int64_t)HOUR_MS, "", account, between(gen, 80, 98) * 1000);
-        p->channel = "AGENT";
-        p->place = towns[i % 6];
-        if (i % 4 == 3) {
-            p = plan_pay(gen, t + (i * 5 + 3) * (int64_t)HOUR_MS, account, "", between(gen, 300, 340) * 1000);
-            p->channel = "BRANCH";
-            p->place = "Nairobi";
+    char collector[32], payer[32];
+    fresh_account(gen, collector);
+    label(gen, collector, "collector", "split_fee", "migrant_smuggling");
+    for (int i = 0; i < 9; i++) {
+        fresh_account(gen, payer);
+        label(gen, payer, "payer", "split_fee", "migrant_smuggling");
+        for (int part = 0; part < 2; part++) {
+            struct planned *p = plan_pay(gen, t + (i * 3 + part * 24 * 9) * (int64_t)HOUR_MS, payer, collector,
+                                         between(gen, 400, 520) * 100);
+            p->kind = "REMITTANCE";
+            p->channel = "AGENT";
+            p->place = towns[i % 6];
+            (void)snprintf(p->terminal, sizeof p->terminal, "AG-%d", i % 6);
         }
     }
 }
@@ -286,7 +311,7 @@ static int planned_compare(const void *a, const void *b)
 
 static void plan_all(struct gen *gen)
 {
-    static void (*const scripts[])(struct gen *gen, int64_t t) = {script_kickback, script_night, script_funnel, script_innocent};
+    static void (*const scripts[])(struct gen *gen, int64_t t) = {script_kickback, script_night, script_smuggling, script_innocent};
     const struct gen_settings *s = gen->settings;
     uint64_t count = s->events / EVENTS_PER_SCHEME + 1;
     int64_t span_ms = (int64_t)s->days * MS_PER_DAY;

@@ -106,7 +106,14 @@ stop)
   ;;
 kill)
   data=$(cat "$dir/data.path")
-  kill -9 "$(head -n 1 "$data/postmaster.pid")"
+  pid=$(head -n 1 "$data/postmaster.pid")
+  kill -9 "$pid"
+  # gone, or a zombie that nobody reaps: either way its lock file means nothing any more
+  for _ in $(seq 50); do
+    case "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null || echo Z)" in Z*) break ;; esac
+    sleep 0.05
+  done
+  rm -f "$data/postmaster.pid"
   ;;
 dsn) echo "host=127.0.0.1 port=$(cat "$dir/port") user=muster dbname=muster" ;;
 *) echo "usage: $0 start|stop|dsn|kill DIR" >&2; exit 2 ;;
