@@ -11,7 +11,8 @@ OUT     := build/$(VARIANT)
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Werror
 CWARN := -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wformat=2 -Wpointer-arith -Wwrite-strings
-HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -ftrivial-auto-var-init=zero -fPIE
+# clang 14 wants a second flag before it takes zero initialisation, so only gcc has it
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -fPIE $(if $(findstring clang,$(CC)),,-ftrivial-auto-var-init=zero)
 CPPFLAGS := -I. -D_GNU_SOURCE -MMD -MP
 
 flags_release := -O2 -g -D_FORTIFY_SOURCE=2 $(HARDEN) -fno-omit-frame-pointer

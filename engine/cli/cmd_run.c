@@ -22,6 +22,7 @@ struct running {
     const struct settings *settings;
     struct rule_set set;
     struct json_writer description; /* of the rule set */
+    char holder[192];               /* who we are, for operators who wonder who has the lease */
     struct source *source;
     struct sink *sink;
     struct pipeline_figures *figures;
@@ -143,14 +144,14 @@ static bool open_source(struct running *running, struct error *err)
 static void open_sink(struct running *running)
 {
     const struct program *program = running->set.program;
-    char host[128] = "", holder[192];
+    char host[128] = "";
     (void)gethostname(host, sizeof host - 1);
-    (void)snprintf(holder, sizeof holder, "%s pid %d", host, (int)getpid());
+    (void)snprintf(running->holder, sizeof running->holder, "%s pid %d", host, (int)getpid());
     json_writer_init(&running->description);
     describe_rule_set(&running->description, program);
     struct pg_sink_settings sink = {
         .dsn = running->settings->postgres_dsn,
-        .holder = holder,
+        .holder = running->holder,
         .lease_ms = (uint32_t)running->settings->lease_ms,
         .rule_set_name = program->name,
         .rule_set_description = {running->description.text, running->description.size},

@@ -90,7 +90,8 @@ def check_own_header(path, text):
     if not path.endswith(".c") or not os.path.exists(os.path.join(TOP, header)):
         return
     first = re.search(r'^\s*#include\s+[<"]([^>"]+)', text, re.M)
-    if first and first.group(1) != header:
+    private = (re.sub(r"\.c$", "_private.h", path), os.path.join(os.path.dirname(path), "private.h"))
+    if first and first.group(1) != header and first.group(1) not in private:
         yield "%s includes %s before its own header" % (path, first.group(1))
 
 
