@@ -152,3 +152,18 @@ Test(list, the_hash_tells_contents_not_layout)
     for (int i = 0; i < 4; i++)
         list_free(list[i]);
 }
+
+Test(list, a_copy_is_its_own)
+{
+    struct list *list = load(TYPE_ACCOUNT, "account\nA\n"), *copy = list_copy(list);
+    unsigned char a[32], b[32];
+    list_hash(list, a);
+    list_hash(copy, b);
+    cr_expect_arr_eq(a, b, 32);
+    cr_expect(list_add_text(copy, SLICE("B")));
+    cr_expect(list_has_text(copy, SLICE("A")) && list_has_text(copy, SLICE("B")));
+    cr_expect_not(list_has_text(list, SLICE("B")));
+    list_free(list);
+    cr_expect(list_has_text(copy, SLICE("A")));
+    list_free(copy);
+}
