@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { RENEW_EVERY_MS = 1000, RETRY_FIRST_MS = 50, RETRY_MOST_MS = 1000 };
+enum { RETRY_FIRST_MS = 50, RETRY_MOST_MS = 1000 };
 
 void commit_init(struct pipeline *pipeline)
 {
@@ -111,7 +111,6 @@ bool commit_write(struct pipeline *pipeline, void (*release)(struct pipeline *pi
             return false;
     }
     note_back(pipeline);
-    commit->renewed_ms = pipeline_now_ms();
     uint64_t last = commit->row[commit->count - 1].journal.block;
     atomic_store(&pipeline->committed_block, last);
     atomic_store(&pipeline->figures->block_committed, last);
@@ -123,30 +122,33 @@ bool commit_write(struct pipeline *pipeline, void (*release)(struct pipeline *pi
     return true;
 }
 
-bool commit_idle(struct pipeline *pipeline)
+/* A chore that can wait: only what will not pass by itself ends the pipeline. */
+static bool chore_done(struct pipeline *pipeline, bool ok, const struct error *err)
+{
+    if (ok)
+        note_back(pipeline);
+    else if (err->class == ERROR_RETRY)
+        note_away(pipeline, err);
+    else
+        pipeline_fail(pipeline, err);
+    return ok || err->class == ERROR_RETRY;
+}
+
+bool commit_keep(struct pipeline *pipeline)
 {
     struct sink *sink = pipeline->world->sink;
     struct error err = {0};
-    uint64_t prune = atomic_exchange(&pipeline->prune_wanted, 0);
-    if (prune && !sink->prune(sink->self, prune, &err)) {
-        if (err.class != ERROR_RETRY) {
-            pipeline_fail(pipeline, &err);
+    int64_t now = pipeline_now_ms();
+    if (now - pipeline->commit.renewed_ms >= pipeline->settings->renew_every_ms) {
+        pipeline->commit.renewed_ms = now;
+        bool renewed = sink->renew(sink->self, &err);
+        if (!chore_done(pipeline, renewed, &err))
             return false;
-        }
-        note_away(pipeline, &err); /* the rows go with the next checkpoint's */
     }
-    if (pipeline_now_ms() - pipeline->commit.renewed_ms < RENEW_EVERY_MS)
+    uint64_t prune = atomic_exchange(&pipeline->prune_wanted, 0);
+    if (!prune)
         return true;
-    pipeline->commit.renewed_ms = pipeline_now_ms();
     err = (struct error){0};
-    if (sink->renew(sink->self, &err)) {
-        note_back(pipeline);
-        return true;
-    }
-    if (err.class == ERROR_RETRY) {
-        note_away(pipeline, &err);
-        return true;
-    }
-    pipeline_fail(pipeline, &err);
-    return false;
+    bool pruned = sink->prune(sink->self, prune, &err); /* else these rows go with the next checkpoint's */
+    return chore_done(pipeline, pruned, &err);
 }

@@ -169,7 +169,7 @@ static bool stage_sink(struct pipeline *pipeline, bool more)
 {
     if (commit_ready(pipeline, more) && !commit_write(pipeline, release))
         return false;
-    return pipeline->commit.count > 0 || commit_idle(pipeline);
+    return commit_keep(pipeline);
 }
 
 /* --- threads --- */

@@ -27,6 +27,7 @@ struct pipeline_settings {
     uint32_t sink_wait_ms;        /* longest time without a commit while blocks wait: 250 */
     uint32_t stop_wait_ms;        /* when told to stop while the sink is away: 10,000 */
     uint32_t lease_wait_ms;       /* one attempt at the lease: 1,000 */
+    uint32_t renew_every_ms;      /* a third of what the lease lasts */
     const char *checkpoint_dir;   /* NULL: no checkpoints */
     int64_t checkpoint_every_ms;  /* 60,000 */
     const struct log_settings *log; /* NULL: no log */

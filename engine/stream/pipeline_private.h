@@ -16,7 +16,7 @@ struct commit {
     uint32_t count, room;
     bool due;                /* one of them has output */
     int64_t oldest_ms;       /* when the first of them came */
-    int64_t renewed_ms;      /* last sign of life to the lease */
+    int64_t renewed_ms;      /* when the lease was last renewed, or tried to */
 };
 
 /* One checkpoint on its way; saver_state moves only forward until the work thread takes it back. */
@@ -96,8 +96,8 @@ void commit_add(struct pipeline *pipeline, struct block *block);
 bool commit_ready(const struct pipeline *pipeline, bool more);
 /* Writes all that waits; waits for a sink that is away. False: the pipeline has failed or must stop. */
 bool commit_write(struct pipeline *pipeline, void (*release)(struct pipeline *pipeline, struct block *block));
-/* Between commits: the lease, and what may be pruned. */
-bool commit_idle(struct pipeline *pipeline);
+/* Beside commits, called often: renews the lease by its own clock, and prunes what may go. */
+bool commit_keep(struct pipeline *pipeline);
 
 /* saver.c, the work thread at batch boundaries. */
 void saver_loaded(struct pipeline *pipeline, uint64_t block);

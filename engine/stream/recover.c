@@ -134,7 +134,7 @@ static bool rows_follow(const struct journal_rows *rows, uint64_t block, uint64_
 static bool recovery_goes_on(struct recovery *recovery)
 {
     struct pipeline *pipeline = recovery->pipeline;
-    return commit_idle(pipeline) && !pipeline_stopping(pipeline);
+    return commit_keep(pipeline) && !pipeline_stopping(pipeline);
 }
 
 /* --- from the log --- */
@@ -259,6 +259,7 @@ static bool win_lease(struct recovery *recovery, struct error *err)
     atomic_store(&pipeline->figures->phase, PIPELINE_WAITING_LEASE);
     while (!pipeline_stopping(pipeline)) {
         *err = (struct error){0};
+        pipeline->commit.renewed_ms = pipeline_now_ms();
         if (sink->start(sink->self, pipeline->partitions, pipeline->settings->lease_wait_ms, &recovery->start, err))
             return true;
         if (err->class != ERROR_RETRY)

@@ -20,6 +20,7 @@ HOME = os.path.join(TOP, "build", "run-test")
 TOPICS = [("payments.a", "bank-a"), ("payments.b", "bank-b")]
 PARTITIONS = 3
 PORTION = 6000
+os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1:exitcode=66:suppressions=" + os.path.join(TOP, "tests", "tsan.supp"))
 
 
 class Failure(Exception):

@@ -508,6 +508,7 @@ static bool run_once(struct world *world, uint32_t threads, struct error *err)
         .sink_wait_ms = chance_below(&world->chance, 8),
         .stop_wait_ms = 2000,
         .lease_wait_ms = 1,
+        .renew_every_ms = 1,
         .checkpoint_dir = (const char *)world,
         .checkpoint_every_ms = chance_below(&world->chance, 8),
         .log = &log,
