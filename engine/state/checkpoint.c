@@ -423,10 +423,12 @@ bool checkpoint_load(const char *dir, uint64_t block_max, const struct state_lay
             continue; /* ahead of PostgreSQL: it was restored from an older copy */
         if (!file_path(path, dir, blocks[i], "", err))
             return false;
-        if (load_file(path, layout, state, head, err))
+        bool loaded = load_file(path, layout, state, head, err);
+        if (!loaded)
+            refused(context, strrchr(path, '/') + 1, err->text);
+        *err = (struct error){0}; /* a refused file is reported, it is no failure of the engine */
+        if (loaded)
             return true;
-        refused(context, strrchr(path, '/') + 1, err->text);
     }
-    *err = (struct error){0};
     return false;
 }
