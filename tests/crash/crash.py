@@ -159,13 +159,13 @@ def torment(bench, chance, kills, postgres_kills, feeder):
     fenced = 0
     for kill in range(kills):
         first = bench.engine("a")
-        second = bench.engine("b") if kill % 4 == 1 else None
+        second = bench.engine("b") if kill % 4 == 1 and kill % 20 != 5 else None
         if kill % 20 == 5:  # stopped beyond its lease, then woken: the cleanest zombie
             for _ in range(60):
                 if '"event":"live"' in open(first.log).read():
                     break
                 time.sleep(0.1)
-            zombie, second = first, second or bench.engine("b")
+            zombie, second = first, bench.engine("b")
             zombie.send_signal(signal.SIGSTOP)
             time.sleep(2.5)
             zombie.send_signal(signal.SIGCONT)
