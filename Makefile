@@ -95,7 +95,7 @@ fuzz-short:
 	@python3 tests/fuzz/run.py --seconds 20
 
 # Pages made from the tables that the code is made from.
-PAGES := settings:engine/SETTINGS.md commands:engine/COMMANDS.md \
+PAGES := settings:engine/SETTINGS.md commands:engine/COMMANDS.md metrics:engine/METRICS.md \
          rejections:connectors/json/REJECTIONS.md diagnostics:rules/DIAGNOSTICS.md language:rules/LANGUAGE.md
 pages: all
 	@for p in $(PAGES); do build/muster reference $${p%%:*} > $${p#*:} || exit 1; done

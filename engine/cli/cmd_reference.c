@@ -1,5 +1,6 @@
 /* `muster reference PAGE`: the pages that are made from tables. */
 #include "engine/cli/command.h"
+#include "engine/cli/metrics.h"
 #include "engine/model/reject.h"
 #include "rules/lang/language.h"
 
@@ -21,6 +22,7 @@ static const struct page pages[] = {
     {"settings", settings_print_page},
     {"settings-file", settings_print_file},
     {"commands", command_print_page},
+    {"metrics", metrics_print_page},
     {"rejections", print_rejections},
     {"language", language_print_page},
     {"diagnostics", diagnostics_print_page},

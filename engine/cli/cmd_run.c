@@ -1,8 +1,10 @@
 /* `muster run`: scores the configured topics until told to stop. */
+#include "connectors/console/http.h"
 #include "connectors/kafka/source.h"
 #include "connectors/postgres/sink.h"
 #include "engine/base/invariant.h"
 #include "engine/base/json_writer.h"
+#include "engine/cli/metrics.h"
 #include "engine/cli/notice.h"
 #include "engine/cli/rule_set.h"
 #include "engine/stream/pipeline.h"
@@ -26,6 +28,7 @@ struct running {
     struct source *source;
     struct sink *sink;
     struct pipeline_figures *figures;
+    struct http *http;
     struct notices notices;
     int signals;                    /* signalfd of SIGTERM and SIGINT */
     bool stopping;
@@ -190,6 +193,34 @@ static bool run_pipeline(struct running *running, struct error *err)
     return pipeline_run(&pipeline, &world, running->figures, err);
 }
 
+/* --- metrics and health --- */
+
+static void http_metrics(void *context, FILE *out)
+{
+    const struct running *running = context;
+    metrics_print(running->figures, out);
+}
+
+static bool http_ready(void *context, const char **why)
+{
+    const struct running *running = context;
+    return metrics_ready(running->figures, why);
+}
+
+static bool open_http(struct running *running, struct error *err)
+{
+    char text[64];
+    if (running->settings->http_port < 0)
+        return true;
+    const struct http_answers answers = {.context = running, .metrics = http_metrics, .ready = http_ready};
+    running->http = http_open((uint16_t)running->settings->http_port, &answers, err);
+    if (!running->http)
+        return false;
+    (void)snprintf(text, sizeof text, "http://127.0.0.1:%u/metrics", http_port(running->http));
+    notice_say(&running->notices, NOTICE_INFO, "metrics", text);
+    return true;
+}
+
 /* --- the command --- */
 
 static int exit_code_of(const struct error *err)
@@ -212,7 +243,7 @@ static int run(struct running *running)
     if (!block_signals(running, &err) || !make_folders(running->settings, &err))
         return command_fail(running->line, EXIT_WORLD, "%s", err.text);
     notice_say(&running->notices, NOTICE_INFO, "starting", muster_version);
-    bool ok = open_source(running, &err);
+    bool ok = open_http(running, &err) && open_source(running, &err);
     if (ok) {
         open_sink(running);
         ok = run_pipeline(running, &err);
@@ -236,6 +267,7 @@ int cmd_run(const struct command_line *line)
         code = rule_set_load(line, settings.rules_dir, settings.rates_file, &running.set);
     if (code == EXIT_FINE)
         code = run(&running);
+    http_close(running.http);
     if (running.sink) {
         running.sink->close(running.sink->self); /* gives the lease back */
         json_writer_fini(&running.description);

@@ -1,0 +1,64 @@
+/* Prints the run's figures for Prometheus. */
+#include "engine/cli/metrics.h"
+
+#include "engine/model/reject.h"
+
+#include <string.h>
+
+#define READ(figure) ((unsigned long long)atomic_load_explicit(&(figure), memory_order_relaxed))
+
+static const struct {
+    const char *type, *name, *label, *help;
+} rows[] = {
+#define METRIC(type, name, label, value, help) {#type, #name, label, help},
+#include "engine/cli/metric.def"
+#undef METRIC
+};
+
+enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
+
+static void print_rejections(const struct pipeline_figures *f, FILE *out)
+{
+    fputs("# HELP muster_rejections_total Messages refused, by reason.\n# TYPE muster_rejections_total counter\n", out);
+    for (int i = 1; i < REJECT_COUNT; i++)
+        fprintf(out, "muster_rejections_total{reason=\"%s\"} %llu\n", reject_code((enum reject_reason)i), READ(f->rejected[i]));
+}
+
+void metrics_print(const struct pipeline_figures *f, FILE *out)
+{
+    const unsigned long long values[ROW_COUNT] = {
+#define METRIC(type, name, label, value, help) (unsigned long long)(value),
+#include "engine/cli/metric.def"
+#undef METRIC
+    };
+    for (int i = 0; i < ROW_COUNT; i++) {
+        if (i == 0 || strcmp(rows[i].name, rows[i - 1].name) != 0)
+            fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", rows[i].name, rows[i].help, rows[i].name, rows[i].type);
+        fprintf(out, "%s%s%s%s %llu\n", rows[i].name, rows[i].label[0] ? "{" : "", rows[i].label, rows[i].label[0] ? "}" : "", values[i]);
+    }
+    print_rejections(f, out);
+}
+
+void metrics_print_page(FILE *out)
+{
+    fputs("# Metrics\n\nMade by `muster reference metrics` from `engine/cli/metric.def`. Served as Prometheus text at `/metrics` on loopback\n"
+          "(setting `http_port`), beside `/health/live` and `/health/ready`. No label names an account or a person.\n\n"
+          "| metric | label | type | meaning |\n|---|---|---|---|\n", out);
+    for (int i = 0; i < ROW_COUNT; i++)
+        fprintf(out, "| `%s` | %s%s%s | %s | %s |\n", rows[i].name, rows[i].label[0] ? "`" : "", rows[i].label, rows[i].label[0] ? "`" : "",
+                rows[i].type, rows[i].help);
+    fputs("| `muster_rejections_total` | `reason` | counter | Messages refused, by reason (connectors/json/REJECTIONS.md). |\n", out);
+}
+
+bool metrics_ready(const struct pipeline_figures *f, const char **why)
+{
+    if (READ(f->phase) != PIPELINE_LIVE)
+        *why = "not live: waiting for the lease, recovering or draining\n";
+    else if (READ(f->sink_away_since_ms))
+        *why = "PostgreSQL does not answer: detection is delayed\n";
+    else if (READ(f->source_away_since_ms))
+        *why = "Kafka does not answer\n";
+    else
+        return true;
+    return false;
+}

@@ -1,0 +1,17 @@
+/* Metrics of a running engine: as Prometheus text, and the page that explains them.
+ *
+ * Rows stand in metric.def. No label can hold an account, a name or a small group. Any thread. */
+#ifndef ENGINE_CLI_METRICS_H
+#define ENGINE_CLI_METRICS_H
+
+#include "engine/stream/pipeline.h"
+
+#include <stdio.h>
+
+void metrics_print(const struct pipeline_figures *figures, FILE *out);
+void metrics_print_page(FILE *out);
+
+/* True when the engine scores and both its neighbours answer; why is one sentence else. */
+bool metrics_ready(const struct pipeline_figures *figures, const char **why);
+
+#endif
