@@ -57,6 +57,7 @@ struct at {                 /* a window being worked on */
     struct window *window;
     const struct window_layout *layout;
     size_t size;            /* bytes of a record */
+    uint32_t distinct;      /* columns whose distinct values are counted */
 };
 
 static size_t kept_size(const struct window_layout *layout)
@@ -132,14 +133,6 @@ static void tail_drop(struct tail *tail, const struct aggregate_layout *aggregat
 }
 
 /* --- the last record of an id --- */
-
-static bool layout_distinct(const struct window_layout *layout, int column)
-{
-    for (uint16_t i = 0; i < layout->aggregate_count; i++)
-        if (layout->aggregate[i].fn == WINDOW_DISTINCT && layout->aggregate[i].column == column)
-            return true;
-    return false;
-}
 
 static uint64_t id_hash(uint64_t id)
 {
@@ -235,7 +228,7 @@ static void maps_make(const struct at *at)
 {
     at->window->maps = slab_alloc(&at->shard->slab, COLUMNS * sizeof(struct table));
     for (int column = 0; at->window->maps && column < COLUMNS; column++) {
-        if (!layout_distinct(at->layout, column))
+        if (!(at->distinct >> column & 1))
             continue;
         for (uint32_t i = 0; i < at->window->count; i++) {
             const struct kept *kept = kept_at(at, i);
@@ -288,7 +281,8 @@ static void evict_first(struct at *at)
         if (kept->time_ms > tail->floor_ms)
             tail->floor_ms = kept->time_ms;
     }
-    for (int column = 0; column < COLUMNS; column++) {
+    for (uint32_t left = at->distinct; left; left &= left - 1) {
+        int column = __builtin_ctz(left);
         uint64_t id;
         if (kept->seq & last_bit(column) && kept_id(kept, column, &id))
             last_forget(at, column, id);
@@ -333,9 +327,8 @@ static void tails_add(struct at *at, uint32_t p, const struct kept *kept)
         else if (at->layout->aggregate[i].fn == WINDOW_SUM)
             tail_sum(tail, kept_number(kept, at->layout->aggregate[i].column), 1);
     }
-    for (int column = 0; column < COLUMNS; column++)
-        if (layout_distinct(at->layout, column))
-            distinct_add(at, column, p);
+    for (uint32_t left = at->distinct; left; left &= left - 1)
+        distinct_add(at, __builtin_ctz(left), p);
 }
 
 static slab_ref window_make(struct shard *shard, const struct window_layout *layout)
@@ -378,7 +371,10 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
             return false;
         *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = made;
     }
-    struct at at = {.shard = shard, .layout = &layout->window[index], .size = kept_size(&layout->window[index])};
+    struct at at = {.shard = shard,
+                    .layout = &layout->window[index],
+                    .size = kept_size(&layout->window[index]),
+                    .distinct = shard->state->distinct[keyspace][index]};
     at.window = slab_edit(&shard->slab, *slot, window_size(at.layout));
     if (record->time_ms > at.window->newest_ms)
         at.window->newest_ms = record->time_ms;
