@@ -79,6 +79,34 @@ static bool segment_tail(struct log_writer *log, const char *name, struct error 
     return lseek(log->fd, (off_t)log->size, SEEK_SET) >= 0 || error_errno(err, ERROR_FATAL, "cannot append to log segment %s", name);
 }
 
+static bool copy_all(int from, int to)
+{
+    ssize_t moved;
+    while ((moved = copy_file_range(from, NULL, to, NULL, (size_t)1 << 30, 0)) > 0)
+        continue;
+    return moved == 0;
+}
+
+/* Puts a copy in the place of a segment that was there before us. An engine that lost its lease while
+ * it was stopped may wake and append once more: then to the file that nobody reads any longer. */
+static bool segment_take_over(const char *dir, const char *name, struct error *err)
+{
+    char path[LOG_PATH_MAX], copy[LOG_PATH_MAX], copy_name[64];
+    (void)snprintf(copy_name, sizeof copy_name, "%s.tmp", name);
+    if (!log_path(path, dir, name, err) || !log_path(copy, dir, copy_name, err))
+        return false;
+    int from = open(path, O_RDONLY | O_CLOEXEC);
+    int to = from >= 0 ? open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+    bool good = to >= 0 && copy_all(from, to) && fsync(to) == 0 && rename(copy, path) == 0 && folder_sync(dir);
+    if (!good)
+        error_errno(err, ERROR_FATAL, "cannot take over log segment %s", name);
+    if (from >= 0)
+        (void)close(from);
+    if (to >= 0)
+        (void)close(to);
+    return good;
+}
+
 static bool segment_open(struct log_writer *log, const struct log_segment *segment, struct error *err)
 {
     char path[LOG_PATH_MAX];
@@ -119,7 +147,7 @@ static bool writer_open_last(struct log_writer *log, struct error *err)
     bool good = count >= 0;
     while (good && count-- > 0) {
         char path[LOG_PATH_MAX];
-        good = segment_open(log, &segments[count], err);
+        good = segment_take_over(log->settings.dir, segments[count].name, err) && segment_open(log, &segments[count], err);
         if (!good || log->size > LOG_MAGIC_BYTES)
             break;
         segment_close(log);
