@@ -26,7 +26,7 @@ static uint64_t key_hash(const uint32_t *key, uint8_t width)
 
 static const struct table *keys_table(const struct shard *shard, uint16_t keyspace)
 {
-    return (const struct table *)slab_at(&shard->slab, slab_root(&shard->slab, ROOT_KEYS)) + keyspace;
+    return shard->keys + keyspace;
 }
 
 bool keys_init(struct shard *shard, struct error *err)
@@ -90,6 +90,23 @@ void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t 
         return;
     uint32_t at = (uint32_t)(key_hash(key, shard_layout(shard, keyspace)->width) >> 8) & (table->room - 1);
     __builtin_prefetch((const char *)slab_at(&shard->slab, table->entries) + (size_t)at * sizeof(struct cell_entry));
+}
+
+/* The entry was asked into the cache some visits ago: now the cell it points to. */
+void cell_prefetch_body(const struct shard *shard, uint16_t keyspace, const uint32_t *key)
+{
+    const struct table *table = keys_table(shard, keyspace);
+    if (!table->room)
+        return;
+    uint64_t hash = key_hash(key, shard_layout(shard, keyspace)->width);
+    const struct cell_entry *entries = slab_at(&shard->slab, table->entries);
+    const struct cell_entry *entry = &entries[(uint32_t)(hash >> 8) & (table->room - 1)];
+    if (entry->tag != table_tag(hash))
+        return;
+    const char *cell = slab_at(&shard->slab, entry->cell);
+    __builtin_prefetch(cell);
+    __builtin_prefetch(cell + 64);
+    __builtin_prefetch(cell + 128);
 }
 
 int64_t clock_read(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t clock)

@@ -361,6 +361,8 @@ static bool load_section(struct loading *l, struct state *state, uint32_t shard,
     }
     good = good && load_pages(&state->shard[shard].slab, head.pages, packed, head.packed_size, shard, err);
     free(packed);
+    if (good)
+        shard_bind(&state->shard[shard]);
     return good;
 }
 

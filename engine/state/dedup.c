@@ -28,12 +28,12 @@ bool dedup_init(struct shard *shard, struct error *err)
 
 static const struct table *root_table(const struct shard *shard, int root)
 {
-    return slab_at(&shard->slab, slab_root(&shard->slab, root));
+    return root == ROOT_DEDUP ? shard->repeats : shard->joins;
 }
 
 static struct table *root_edit(struct shard *shard, int root)
 {
-    return slab_edit(&shard->slab, slab_root(&shard->slab, root), sizeof(struct table));
+    return shard_edit(shard, root_table(shard, root), sizeof(struct table));
 }
 
 static bool dedup_same(const void *context, const void *entry)

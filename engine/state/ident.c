@@ -28,7 +28,7 @@ enum { ORDINAL_MAX = (1 << 24) - 1 };
 
 static const struct ident_root *ident_root(const struct shard *shard)
 {
-    return slab_at(&shard->slab, slab_root(&shard->slab, ROOT_IDENT));
+    return shard->idents;
 }
 
 static const struct ident *ident_at(const struct shard *shard, uint32_t ordinal)
@@ -96,7 +96,7 @@ entity_id ident_intern(struct shard *shard, enum entity_kind kind, struct slice 
         table_find(slab, &ident_root(shard)->by_hash, sizeof *found, hash.hi, ident_same, &want);
     if (found)
         return found->ordinal << 8 | shard->index;
-    struct ident_root *root = slab_edit(slab, slab_root(slab, ROOT_IDENT), sizeof *root);
+    struct ident_root *root = shard_edit(shard, shard->idents, sizeof *root);
     if (root->count + 1 >= ORDINAL_MAX || (root->count + 1 >= root->room && !directory_grow(shard, root)))
         return ENTITY_MISSING;
     slab_ref ref = ident_write(shard, kind, text, hash, lookup ? lookup(context, kind, text) : 0);

@@ -11,16 +11,25 @@
 
 enum { ROOT_IDENT = 0, ROOT_DEDUP = 1, ROOT_JOIN = 2, ROOT_KEYS = 3 };
 
+struct ident_root;
+
 struct shard {
     struct slab slab;
     struct state *state;
     uint32_t index;
+    /* where the slab's roots point: nothing in a slab moves, so they hold until the next restore */
+    struct ident_root *idents;
+    struct table *repeats, *joins, *keys; /* keys: one table per keyspace */
 };
+
+/* Sets the roots' pointers, after the slab was made or restored. */
+void shard_bind(struct shard *shard);
 
 struct state {
     struct state_layout layout; /* deep copy, in arena */
     struct arena arena;
     unsigned char key[16];
+    uint32_t **distinct;  /* [keyspace][window]: columns whose distinct values some aggregate counts */
     char *reserved;       /* one range of addresses for all shards */
     size_t reserved_bytes;
     struct shard shard[SHARD_COUNT];

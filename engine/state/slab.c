@@ -27,7 +27,6 @@ enum page_state { PAGE_FROZEN, PAGE_BUSY, PAGE_TAKEN };
 struct slab_private {
     size_t bytes_max;
     uint64_t refused;
-    atomic_bool active;        /* a snapshot is being taken */
     uint32_t page_count;       /* of the snapshot */
     atomic_uchar *page;        /* enum page_state, by page */
     char **copy;               /* frozen content of pages that changed before the saver came */
@@ -42,6 +41,7 @@ void slab_init(struct slab *slab, void *base, size_t bytes_max)
 {
     invariant(bytes_max >= SLAB_PAGE && bytes_max % SLAB_PAGE == 0);
     slab->base = base;
+    atomic_init(&slab->snapshot, false);
     slab->in = calloc(1, sizeof *slab->in);
     invariant(slab->in != NULL);
     slab->in->bytes_max = bytes_max;
@@ -56,7 +56,8 @@ void slab_fini(struct slab *slab)
         return;
     slab_snapshot_end(slab);
     free(slab->in);
-    *slab = (struct slab){0};
+    slab->base = NULL;
+    slab->in = NULL;
 }
 
 /* --- snapshots --- */
@@ -82,27 +83,23 @@ static void page_preserve(struct slab *slab, uint32_t page)
     }
 }
 
-void *slab_edit(struct slab *slab, slab_ref ref, size_t size)
+void slab_preserve(struct slab *slab, slab_ref ref, size_t size)
 {
-    char *at = slab->base + (size_t)ref * UNIT;
-    if (atomic_load_explicit(&slab->in->active, memory_order_acquire)) {
-        size_t from = (size_t)(at - slab->base);
-        size_t last = size ? from + size - 1 : from;
-        for (size_t page = from / SLAB_PAGE; page <= last / SLAB_PAGE; page++)
-            page_preserve(slab, (uint32_t)page);
-    }
-    return at;
+    size_t from = (size_t)ref * UNIT;
+    size_t last = size ? from + size - 1 : from;
+    for (size_t page = from / SLAB_PAGE; page <= last / SLAB_PAGE; page++)
+        page_preserve(slab, (uint32_t)page);
 }
 
 void slab_snapshot_begin(struct slab *slab)
 {
     struct slab_private *in = slab->in;
-    invariant(!atomic_load_explicit(&in->active, memory_order_relaxed));
+    invariant(!atomic_load_explicit(&slab->snapshot, memory_order_relaxed));
     in->page_count = (uint32_t)((head_of(slab)->brk + SLAB_PAGE - 1) / SLAB_PAGE);
     in->page = calloc(in->page_count, sizeof *in->page);
     in->copy = calloc(in->page_count, sizeof *in->copy);
     invariant(in->page && in->copy);
-    atomic_store_explicit(&in->active, true, memory_order_release);
+    atomic_store_explicit(&slab->snapshot, true, memory_order_release);
 }
 
 uint32_t slab_snapshot_pages(const struct slab *slab)
@@ -132,7 +129,7 @@ void slab_snapshot_end(struct slab *slab)
     struct slab_private *in = slab->in;
     if (!in->page)
         return;
-    atomic_store_explicit(&in->active, false, memory_order_release);
+    atomic_store_explicit(&slab->snapshot, false, memory_order_release);
     for (uint32_t i = 0; i < in->page_count; i++)
         free(in->copy[i]);
     free(in->copy);

@@ -12,12 +12,14 @@ static void layout_copy(struct state *state, const struct state_layout *layout)
     struct keyspace_layout *keyspace = ARENA_ARRAY(arena, struct keyspace_layout, layout->keyspace_count + 1);
     state->layout = *layout;
     state->layout.keyspace = keyspace;
+    state->distinct = ARENA_ARRAY(arena, uint32_t *, layout->keyspace_count + 1);
     for (uint16_t k = 0; k < layout->keyspace_count; k++) {
         const struct keyspace_layout *from = &layout->keyspace[k];
         uint64_t *clock = ARENA_ARRAY(arena, uint64_t, from->clock_count + 1);
         struct window_layout *window = ARENA_ARRAY(arena, struct window_layout, from->window_count + 1);
         struct memory_layout *memory = ARENA_ARRAY(arena, struct memory_layout, from->memory_count + 1);
         keyspace[k] = *from;
+        state->distinct[k] = ARENA_ARRAY(arena, uint32_t, from->window_count + 1);
         memcpy(clock, from->clock_hash, from->clock_count * sizeof *clock);
         memcpy(memory, from->memory, from->memory_count * sizeof *memory);
         for (uint16_t w = 0; w < from->window_count; w++) {
@@ -26,6 +28,9 @@ static void layout_copy(struct state *state, const struct state_layout *layout)
             memcpy(aggregate, from->window[w].aggregate, from->window[w].aggregate_count * sizeof *aggregate);
             window[w] = from->window[w];
             window[w].aggregate = aggregate;
+            for (uint16_t a = 0; a < window[w].aggregate_count; a++)
+                if (aggregate[a].fn == WINDOW_DISTINCT)
+                    state->distinct[k][w] |= 1u << aggregate[a].column;
         }
         keyspace[k].clock_hash = clock;
         keyspace[k].window = window;
@@ -59,8 +64,18 @@ struct state *state_new(const struct state_layout *layout, const unsigned char k
             state_free(state);
             return NULL;
         }
+        shard_bind(shard);
     }
     return state;
+}
+
+void shard_bind(struct shard *shard)
+{
+    struct slab *slab = &shard->slab;
+    shard->idents = (struct ident_root *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_IDENT));
+    shard->repeats = (struct table *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_DEDUP));
+    shard->joins = (struct table *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_JOIN));
+    shard->keys = (struct table *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_KEYS));
 }
 
 void state_free(struct state *state)

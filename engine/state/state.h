@@ -118,6 +118,8 @@ struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *k
 struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key);
 /* A hint ahead of cell_find/get: brings the slot of the hash table into the cache. */
 void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
+/* The same for the cell itself, once the slot has arrived. */
+void cell_prefetch_body(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
 
 /* The clock of RULES 2: raises it to time_ms where that is later and returns it. */
 int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t clock, int64_t time_ms);

@@ -25,6 +25,8 @@ struct tail {
     uint32_t distinct;
     uint64_t sum_low;
     int64_t sum_high;
+    int64_t next_ms;      /* time of the record at index, INT64_MAX when there is none: as long as the
+                             floor is below it, the ring need not be touched (a cache miss saved) */
 };
 
 struct window {
@@ -32,7 +34,8 @@ struct window {
     uint32_t room, head, count; /* records [head, head + count) of room */
     slab_ref maps;              /* struct table by column, once there are MAP_FROM records; 0 before */
     uint32_t pad;
-    int64_t newest_ms;
+    int64_t newest_ms;          /* the ring's first and last times stand here too, for the same reason */
+    int64_t oldest_ms;
     struct tail tail[];
 };
 
@@ -57,6 +60,7 @@ struct at {                 /* a window being worked on */
     struct window *window;
     const struct window_layout *layout;
     size_t size;            /* bytes of a record */
+    uint32_t distinct;      /* columns whose distinct values are counted */
 };
 
 static size_t kept_size(const struct window_layout *layout)
@@ -132,14 +136,6 @@ static void tail_drop(struct tail *tail, const struct aggregate_layout *aggregat
 }
 
 /* --- the last record of an id --- */
-
-static bool layout_distinct(const struct window_layout *layout, int column)
-{
-    for (uint16_t i = 0; i < layout->aggregate_count; i++)
-        if (layout->aggregate[i].fn == WINDOW_DISTINCT && layout->aggregate[i].column == column)
-            return true;
-    return false;
-}
 
 static uint64_t id_hash(uint64_t id)
 {
@@ -235,7 +231,7 @@ static void maps_make(const struct at *at)
 {
     at->window->maps = slab_alloc(&at->shard->slab, COLUMNS * sizeof(struct table));
     for (int column = 0; at->window->maps && column < COLUMNS; column++) {
-        if (!layout_distinct(at->layout, column))
+        if (!(at->distinct >> column & 1))
             continue;
         for (uint32_t i = 0; i < at->window->count; i++) {
             const struct kept *kept = kept_at(at, i);
@@ -275,6 +271,12 @@ static bool ring_reserve(struct at *at)
     return true;
 }
 
+/* Time of a record, INT64_MAX behind the last. */
+static int64_t time_at(const struct at *at, uint32_t index)
+{
+    return index < at->window->count ? kept_at(at, index)->time_ms : INT64_MAX;
+}
+
 static void evict_first(struct at *at)
 {
     const struct kept *kept = kept_at(at, 0);
@@ -285,16 +287,19 @@ static void evict_first(struct at *at)
             continue;
         }
         tail_drop(tail, &at->layout->aggregate[i], kept);
+        tail->next_ms = time_at(at, 1);
         if (kept->time_ms > tail->floor_ms)
             tail->floor_ms = kept->time_ms;
     }
-    for (int column = 0; column < COLUMNS; column++) {
+    for (uint32_t left = at->distinct; left; left &= left - 1) {
+        int column = __builtin_ctz(left);
         uint64_t id;
         if (kept->seq & last_bit(column) && kept_id(kept, column, &id))
             last_forget(at, column, id);
     }
     at->window->head++;
     at->window->count--;
+    at->window->oldest_ms = time_at(at, 0);
 }
 
 /* A column's distinct counts, when the record at index p arrives. */
@@ -330,12 +335,13 @@ static void tails_add(struct at *at, uint32_t p, const struct kept *kept)
         struct tail *tail = &at->window->tail[i];
         if (kept->time_ms <= tail->floor_ms)
             tail->index++; /* late, and already before this window: p stands before the tail */
-        else if (at->layout->aggregate[i].fn == WINDOW_SUM)
+        else if (kept->time_ms < tail->next_ms)
+            tail->next_ms = kept->time_ms;
+        if (kept->time_ms > tail->floor_ms && at->layout->aggregate[i].fn == WINDOW_SUM)
             tail_sum(tail, kept_number(kept, at->layout->aggregate[i].column), 1);
     }
-    for (int column = 0; column < COLUMNS; column++)
-        if (layout_distinct(at->layout, column))
-            distinct_add(at, column, p);
+    for (uint32_t left = at->distinct; left; left &= left - 1)
+        distinct_add(at, __builtin_ctz(left), p);
 }
 
 static slab_ref window_make(struct shard *shard, const struct window_layout *layout)
@@ -346,7 +352,7 @@ static slab_ref window_make(struct shard *shard, const struct window_layout *lay
     struct window *window = slab_edit(&shard->slab, ref, window_size(layout));
     window->newest_ms = INT64_MIN;
     for (uint16_t i = 0; i < layout->aggregate_count; i++)
-        window->tail[i].floor_ms = INT64_MIN;
+        window->tail[i] = (struct tail){.floor_ms = INT64_MIN, .next_ms = INT64_MAX};
     return ref;
 }
 
@@ -378,17 +384,21 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
             return false;
         *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = made;
     }
-    struct at at = {.shard = shard, .layout = &layout->window[index], .size = kept_size(&layout->window[index])};
+    struct at at = {.shard = shard,
+                    .layout = &layout->window[index],
+                    .size = kept_size(&layout->window[index]),
+                    .distinct = shard->state->distinct[keyspace][index]};
     at.window = slab_edit(&shard->slab, *slot, window_size(at.layout));
+    bool late = at.window->count && record->time_ms < at.window->newest_ms;
     if (record->time_ms > at.window->newest_ms)
         at.window->newest_ms = record->time_ms;
-    while (at.window->count && kept_at(&at, 0)->time_ms < at.window->newest_ms - at.layout->keep_ms)
+    while (at.window->count && at.window->oldest_ms < at.window->newest_ms - at.layout->keep_ms)
         evict_first(&at);
     if (!ring_reserve(&at))
         return false;
-    uint32_t p = at.window->count;
-    if (p && kept_at(&at, p - 1)->time_ms > record->time_ms)
-        p = upper_bound(&at, record->time_ms, record->seq);
+    uint32_t p = late ? upper_bound(&at, record->time_ms, record->seq) : at.window->count;
+    if (p == 0)
+        at.window->oldest_ms = record->time_ms;
     struct kept *to = shard_edit(shard, kept_at(&at, p), (at.window->count - p + 1) * at.size);
     memmove((char *)to + at.size, to, (at.window->count - p) * at.size);
     record_write(to, record, key_is_receiver, at.layout->extra_count);
@@ -435,9 +445,9 @@ __int128 window_value(struct shard *shard, struct cell *cell, uint16_t keyspace,
     struct tail *tail = &at.window->tail[aggregate];
     if (floor_ms < tail->floor_ms)
         return scan_value(&at, def, floor_ms);
-    while (tail->index < at.window->count && kept_at(&at, tail->index)->time_ms <= floor_ms) {
+    while (tail->next_ms <= floor_ms) {
         tail_drop(tail, def, kept_at(&at, tail->index));
-        tail->index++;
+        tail->next_ms = time_at(&at, ++tail->index);
     }
     tail->floor_ms = floor_ms;
     if (def->fn == WINDOW_COUNT)

@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-/* How many visits ahead the key's place in the hash table is asked into the cache. */
-enum { PREFETCH_AHEAD = 8 };
+/* How many visits ahead the key's place in the hash table, then its cell, are asked into the cache. */
+enum { PREFETCH_SLOT = 16, PREFETCH_CELL = 8 };
 
 /* --- route --- */
 
@@ -305,15 +305,14 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
         return; /* nothing is remembered, or the shard is full (counted there) */
     if (at->read_count)
         visit_read(step, at, visit, shard, cell);
-    if (changes) {
-        for (uint16_t j = 0; j < at->stream_count; j++) {
-            if (mask_bit(mask, at->stream[j]))
-                visit_stream(step, at->stream[j], visit, visit_side(step, visit, at->stream[j]), shard, cell);
-        }
-        for (uint16_t j = 0; j < at->memory_count; j++) {
-            uint32_t bit = (uint32_t)step->program->stream_count + at->memory[j];
-            if (mask_bit(mask, bit))
-                visit_memory(step, worker, at->memory[j], visit, visit_side(step, visit, bit), shard, cell);
+    for (uint32_t w = 0; changes && w < step->plan->mask_words; w++) {
+        for (uint64_t left = mask[w] & at->mask[w]; left; left &= left - 1) {
+            uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
+            int side = visit_side(step, visit, bit);
+            if (bit < step->program->stream_count)
+                visit_stream(step, (uint16_t)bit, visit, side, shard, cell);
+            else
+                visit_memory(step, worker, (uint16_t)(bit - step->program->stream_count), visit, side, shard, cell);
         }
     }
     for (uint16_t j = 0; j < at->rule_count; j++) {
@@ -331,9 +330,13 @@ static void strata_visit(void *context, uint32_t index, uint32_t workers)
     for (uint32_t from = 0; from < workers; from++) {
         const struct visit_list *list = &step->worker[from].bucket[index];
         for (uint32_t i = 0; i < list->count; i++) {
-            if (i + PREFETCH_AHEAD < list->count) {
-                const struct visit *ahead = &list->visit[i + PREFETCH_AHEAD];
+            if (i + PREFETCH_SLOT < list->count) {
+                const struct visit *ahead = &list->visit[i + PREFETCH_SLOT];
                 cell_prefetch(state_shard(step->state, key_shard(ahead->key, ahead->width)), ahead->keyspace, ahead->key);
+            }
+            if (i + PREFETCH_CELL < list->count) {
+                const struct visit *ahead = &list->visit[i + PREFETCH_CELL];
+                cell_prefetch_body(state_shard(step->state, key_shard(ahead->key, ahead->width)), ahead->keyspace, ahead->key);
             }
             visit_work(step, worker, &list->visit[i]);
         }
