@@ -347,10 +347,15 @@ static void live(struct pipeline *pipeline)
         run_alone(pipeline);
     else
         run_threads(pipeline);
-    if (over(pipeline))
+    if (over(pipeline)) {
         saver_abandon(pipeline);
-    else
-        saver_finish(pipeline);
+        return;
+    }
+    saver_finish(pipeline);
+    /* a last checkpoint may have failed: a drained engine leaves a whole log all the same */
+    struct error err = {0};
+    if (!over(pipeline) && pipeline->log && !log_writer_flush(pipeline->log, true, &err))
+        pipeline_fail(pipeline, &err);
 }
 
 bool pipeline_run(const struct pipeline_settings *settings, const struct pipeline_world *world,

@@ -1,0 +1,192 @@
+/* What is wrong in an event -> what is said: every reason of engine/model/reject.def, with its field. */
+#include "engine/base/arena.h"
+#include "engine/model/decode.h"
+
+#include <criterion/criterion.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define T "\"time\":\"2026-03-02T10:00:00Z\","
+#define M "\"amount\":\"5.00\",\"currency\":\"USD\","
+#define S "\"sender\":{\"account\":\"A\"}"
+#define OK "{\"id\":\"1\",\"source\":\"b\"," T M S
+
+static const struct {
+    const char *json, *reason, *field;
+} rows[] = {
+    {OK "}", "NONE", ""},
+    {"", "EMPTY", ""},
+    {"{", "NOT_JSON", ""},
+    {"this is not JSON", "NOT_JSON", ""},
+    {"[]", "NOT_OBJECT", ""},
+    {"42", "NOT_OBJECT", ""},
+    {"null", "NOT_OBJECT", ""},
+    {OK "} {}", "NOT_JSON", ""},
+    {OK ",}", "NOT_JSON", ""},
+    {OK ",\"x\":tru}", "NOT_JSON", ""},
+    {OK ",\"x\":01}", "NOT_JSON", ""},
+    {OK ",\"x\":NaN}", "NOT_JSON", ""},
+    {"\xEF\xBB\xBF" OK "}", "NOT_JSON", ""},
+    {OK ",\"narrative\":\"\xFF\xFE\"}", "BAD_UTF8", ""},
+    {OK ",\"narrative\":\"\xC0\xAF\"}", "BAD_UTF8", ""},
+    {OK ",\"narrative\":\"a\\u0000b\"}", "NUL_CHARACTER", "narrative"},
+    {"{\"id\":\"a\\u0000\",\"source\":\"b\"," T M S "}", "NUL_CHARACTER", "id"},
+    {OK ",\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}", "TOO_DEEP", ""},
+    {OK ",\"id\":\"2\"}", "DUPLICATE_KEY", "id"},
+    {OK ",\"sender\":{\"account\":\"B\"}}", "DUPLICATE_KEY", "sender"},
+    {OK ",\"receiver\":{\"account\":\"B\",\"account\":\"C\"}}", "DUPLICATE_KEY", "receiver.account"},
+    {OK ",\"place\":{\"name\":\"x\",\"name\":\"y\"}}", "DUPLICATE_KEY", "place.name"},
+    {"{\"source\":\"b\"," T M S "}", "MISSING_FIELD", "id"},
+    {"{\"id\":\"1\"," T M S "}", "SOURCE_MISSING", "source"},
+    {"{\"id\":\"1\",\"source\":\"b\"," M S "}", "MISSING_FIELD", "time"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"currency\":\"USD\"," S "}", "MISSING_FIELD", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\"5.00\"," S "}", "MISSING_FIELD", "currency"},
+    {"{\"id\":1,\"source\":\"b\"," T M S "}", "WRONG_TYPE", "id"},
+    {"{\"id\":null,\"source\":\"b\"," T M S "}", "WRONG_TYPE", "id"},
+    {"{\"id\":\"\",\"source\":\"b\"," T M S "}", "EMPTY_TEXT", "id"},
+    {OK ",\"receiver\":\"B\"}", "WRONG_TYPE", "receiver"},
+    {OK ",\"receiver\":[\"B\"]}", "WRONG_TYPE", "receiver"},
+    {OK ",\"receiver\":{\"account\":7}}", "WRONG_TYPE", "receiver.account"},
+    {OK ",\"receiver\":{\"cash\":\"yes\"}}", "WRONG_TYPE", "receiver.cash"},
+    {OK ",\"place\":\"Nairobi\"}", "WRONG_TYPE", "place"},
+    {OK ",\"terminal\":\"12345678901234567890123456789012345678901234567890123456789012345\"}", "TOO_LONG", "terminal"},
+    {OK ",\"purpose\":\"SALARY\"}", "TOO_LONG", "purpose"},
+    {OK ",\"mcc\":\"70110\"}", "TOO_LONG", "mcc"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":5.00,\"currency\":\"USD\"," S "}", "MONEY_AS_REAL", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":5,\"currency\":\"USD\"," S "}", "MONEY_AS_REAL", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":1e2,\"currency\":\"USD\"," S "}", "MONEY_AS_REAL", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount_minor\":5.5,\"currency\":\"USD\"," S "}", "MONEY_AS_REAL", "amount_minor"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount_minor\":18446744073709551615,\"currency\":\"USD\"," S "}", "MONEY_AS_REAL", "amount_minor"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount_minor\":\"500\",\"currency\":\"USD\"," S "}", "WRONG_TYPE", "amount_minor"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount_minor\":0,\"currency\":\"USD\"," S "}", "BAD_AMOUNT", "amount_minor"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount_minor\":-5,\"currency\":\"USD\"," S "}", "BAD_AMOUNT", "amount_minor"},
+    {OK ",\"amount_minor\":500}", "AMOUNT_TWICE", "amount_minor"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\"-5.00\",\"currency\":\"USD\"," S "}", "BAD_AMOUNT", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\"+5.00\",\"currency\":\"USD\"," S "}", "BAD_AMOUNT", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\"5.\",\"currency\":\"USD\"," S "}", "BAD_AMOUNT", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\".50\",\"currency\":\"USD\"," S "}", "BAD_AMOUNT", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\"5.001\",\"currency\":\"USD\"," S "}", "BAD_AMOUNT", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\"5.0\",\"currency\":\"JPY\"," S "}", "BAD_AMOUNT", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\"1,000.00\",\"currency\":\"USD\"," S "}", "BAD_AMOUNT", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\"0.00\",\"currency\":\"USD\"," S "}", "BAD_AMOUNT", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\"99999999999999999999\",\"currency\":\"USD\"," S "}", "AMOUNT_OVERFLOW", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\"92233720368547758.08\",\"currency\":\"USD\"," S "}", "AMOUNT_OVERFLOW", "amount"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\"92233720368547758.07\",\"currency\":\"USD\"," S "}", "NONE", ""},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\"5.00\",\"currency\":\"UDS\"," S "}", "BAD_CURRENCY", "currency"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T "\"amount\":\"5.00\",\"currency\":\"usd\"," S "}", "BAD_CURRENCY", "currency"},
+    {OK ",\"receiver\":{\"account\":\"B\",\"country\":\"UK\"}}", "BAD_COUNTRY", "receiver.country"},
+    {OK ",\"place\":{\"country\":\"ke\"}}", "BAD_COUNTRY", "place.country"},
+    {"{\"id\":\"1\",\"source\":\"b\",\"time\":\"yesterday\"," M S "}", "BAD_TIME", "time"},
+    {"{\"id\":\"1\",\"source\":\"b\",\"time\":\"2026-03-02T10:00:00\"," M S "}", "BAD_TIME", "time"},
+    {"{\"id\":\"1\",\"source\":\"b\",\"time\":\"2026-02-30T10:00:00Z\"," M S "}", "BAD_TIME", "time"},
+    {"{\"id\":\"1\",\"source\":\"b\",\"time\":\"2026-03-02T25:00:00Z\"," M S "}", "BAD_TIME", "time"},
+    {"{\"id\":\"1\",\"source\":\"b\",\"time\":\"1899-12-31T23:59:59Z\"," M S "}", "BAD_TIME", "time"},
+    {"{\"id\":\"1\",\"source\":\"b\",\"time\":1767225600," M S "}", "WRONG_TYPE", "time"},
+    {"{\"id\":\"1\",\"source\":\"b\",\"time\":\"2026-03-02T12:05:00.001Z\"," M S "}", "FUTURE", "time"},
+    {"{\"id\":\"1\",\"source\":\"b\",\"time\":\"2026-03-02T12:05:00.000Z\"," M S "}", "NONE", ""},
+    {OK ",\"kind\":\"PRESENT\"}", "BAD_CODE", "kind"},
+    {OK ",\"channel\":\"PIGEON\"}", "BAD_CODE", "channel"},
+    {OK ",\"status\":\"DONE\"}", "BAD_CODE", "status"},
+    {OK ",\"purpose\":\"sala\"}", "BAD_CODE", "purpose"},
+    {OK ",\"mcc\":\"70A1\"}", "BAD_MCC", "mcc"},
+    {OK ",\"mcc\":\"701\"}", "BAD_MCC", "mcc"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T M "\"terminal\":\"t\"}", "NO_SIDES", "sender"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T M "\"sender\":{\"cash\":true},\"receiver\":{\"cash\":true}}", "CASH_BOTH", "receiver.cash"},
+    {"{\"id\":\"1\",\"source\":\"b\"," T M "\"sender\":{\"cash\":true,\"account\":\"A\"}}", "CASH_ACCOUNT", "sender.account"},
+    {OK ",\"nationality\":\"X\",\"sex\":\"f\",\"religion\":[1]}", "NONE", ""},
+};
+
+struct fixture {
+    struct decoder *decoder;
+    struct rates *rates;
+    struct arena arena;
+};
+
+static void fixture_open(struct fixture *f)
+{
+    cr_assert(sodium_init() >= 0);
+    f->rates = rates_none(currency_parse(SLICE("USD")));
+    f->decoder = decoder_new(&(struct decode_settings){.rates = f->rates, .message_bytes_max = 8192, .future_ms_max = 300000});
+    arena_init(&f->arena);
+}
+
+static void fixture_close(struct fixture *f)
+{
+    decoder_free(f->decoder);
+    rates_free(f->rates);
+    arena_fini(&f->arena);
+}
+
+static enum reject_reason decode(struct fixture *f, struct slice body, struct event *event, struct slice *field)
+{
+    /* arrived at 12:00:00Z that day */
+    struct message message = {.body = body, .broker_ms = 1772452800000};
+    return decoder_decode(f->decoder, &message, &f->arena, event, field);
+}
+
+Test(decode, says_what_is_wrong_and_where)
+{
+    struct fixture f;
+    fixture_open(&f);
+    cr_assert(sizeof rows / sizeof rows[0] >= 60);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct event event;
+        struct slice field;
+        enum reject_reason reason = decode(&f, slice_of(rows[i].json), &event, &field);
+        cr_expect_str_eq(reject_code(reason), rows[i].reason, "%s: %s", rows[i].json, reject_code(reason));
+        cr_expect(slice_equal(field, slice_of(rows[i].field)), "%s: field %.*s", rows[i].json, (int)field.size, field.data);
+    }
+    fixture_close(&f);
+}
+
+Test(decode, refuses_what_is_too_large)
+{
+    struct fixture f;
+    struct event event;
+    struct slice field;
+    char *large = calloc(1, 9000);
+    fixture_open(&f);
+    memset(large, ' ', 9000);
+    cr_assert_eq(decode(&f, (struct slice){large, 9000}, &event, &field), REJECT_TOO_LARGE);
+    free(large);
+    fixture_close(&f);
+}
+
+Test(decode, fills_the_event)
+{
+    struct fixture f;
+    struct event event;
+    struct slice field;
+    const char *json = "{\"id\":\"e1\",\"source\":\"bank\",\"time\":\"2026-03-02T10:00:00.250+03:00\",\"amount\":\"1500.5\",\"currency\":\"USD\","
+                       "\"sender\":{\"account\":\"A\",\"country\":\"KE\",\"device\":\"D\"},\"receiver\":{\"cash\":true},\"purpose\":\"SALA\","
+                       "\"mcc\":\"0742\",\"narrative\":\"caf\\u00e9\",\"place\":{\"name\":\"Nairobi\"}}";
+    fixture_open(&f);
+    cr_assert_eq(decode(&f, slice_of(json), &event, &field), REJECT_NONE);
+    cr_expect_eq(event.time_ms, 1772434800250);
+    cr_expect_eq(event.amount_minor, 150050);
+    cr_expect_eq(event.amount_base, 150050);
+    cr_expect_eq(event.kind, KIND_CASH_OUT);
+    cr_expect_eq(event.flow, FLOW_SETTLED);
+    cr_expect_eq(event.mcc, 742);
+    cr_expect(event.flags & EVENT_RECEIVER_CASH);
+    cr_expect(slice_equal(event.ref_text[REF_SENDER_DEVICE], SLICE("D")));
+    cr_expect(slice_equal(event.narrative, SLICE("caf\xC3\xA9")));
+    cr_expect_eq(event.ref_text[REF_RECEIVER].size, 0);
+    fixture_close(&f);
+}
+
+/* Protected attributes have no field: with and without them it is the same event. */
+Test(decode, reads_no_protected_attribute)
+{
+    struct fixture f;
+    struct event plain, with;
+    struct slice field;
+    fixture_open(&f);
+    cr_assert_eq(decode(&f, SLICE(OK "}"), &plain, &field), REJECT_NONE);
+    cr_assert_eq(decode(&f, SLICE(OK ",\"nationality\":\"XX\",\"sex\":\"f\",\"ethnicity\":\"y\",\"immigration_status\":\"z\"}"), &with, &field), REJECT_NONE);
+    cr_expect_eq(memcmp(plain.ref_hash, with.ref_hash, sizeof plain.ref_hash), 0);
+    cr_expect_eq(plain.flags, with.flags);
+    cr_expect_eq(plain.amount_base, with.amount_base);
+    fixture_close(&f);
+}
