@@ -578,7 +578,7 @@ static bool story(uint64_t seed, uint32_t threads, uint32_t *crashes, uint32_t *
 int main(int argc, char **argv)
 {
     uint32_t passed = 0, failed = 0, crashes = 0, loads = 0;
-    uint32_t stories = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 30;
+    uint32_t stories = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 12;
     for (uint32_t i = 0; i < stories; i++) {
         const char *what;
         bool ok = story(1000 + i, 1 + i % 3, &crashes, &loads, &what);
