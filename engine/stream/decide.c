@@ -60,7 +60,8 @@ struct once_entry {
     uint64_t rule_hash;
     uint32_t entity, role;
     int64_t last_ms;           /* of the last hit that gave points */
-    uint64_t last_seq;
+    uint64_t last_seq;         /* of that hit's event */
+    uint32_t last_place, pad;  /* which hit of that event it was */
 };
 
 /* One subject touched by the event at hand. */
@@ -77,6 +78,7 @@ struct deciding {
     struct decide_out *out;
     struct touched touched[TOUCHED_MAX];
     uint32_t touched_count;
+    uint32_t place;            /* of the hit at hand among the event's hits that this shard sees */
 };
 
 static uint64_t name_hash(struct slice name)
@@ -91,6 +93,7 @@ struct decide *decide_new(const struct program *program)
     struct decide *decide = calloc(1, sizeof *decide);
     invariant(decide != NULL);
     decide->program = program;
+    invariant(program->family_count <= FAMILY_MAX);
     decide->rule_hash = calloc(program->rule_count + 1u, sizeof *decide->rule_hash);
     decide->typology_hash = calloc(program->typology_count + 1u, sizeof *decide->typology_hash);
     invariant(decide->rule_hash && decide->typology_hash);
@@ -184,7 +187,8 @@ static bool once_allows(struct deciding *d, const struct hit *hit, const struct 
     if (!table)
         return true;
     const struct once_entry *found = table_find(d->slab, table, sizeof *found, hash, once_same, &want);
-    if (found && found->last_seq != hit->seq && hit->time_ms - found->last_ms < once_ms)
+    bool same_hit = found && found->last_seq == hit->seq && found->last_place == d->place;
+    if (found && !same_hit && hit->time_ms - found->last_ms < once_ms)
         return false; /* a hit older than the last one that gave points gives none, too */
     struct once_entry *entry;
     if (found) {
@@ -201,6 +205,7 @@ static bool once_allows(struct deciding *d, const struct hit *hit, const struct 
     }
     entry->last_ms = hit->time_ms;
     entry->last_seq = hit->seq;
+    entry->last_place = d->place;
     return true;
 }
 
@@ -240,38 +245,28 @@ struct standing {
     bool including;                /* one of them is of the family asked for */
 };
 
-static void standing_rules(const struct deciding *d, const struct score *score, const struct typology *typology,
-                           int64_t *rule_milli, uint64_t *rule_seq)
-{
-    const struct stored_hit *stored = slab_at(d->slab, score->stored);
-    for (uint32_t i = 0; i < score->stored_count; i++) {
-        int32_t rule = rule_of(d->decide, stored[i].rule_hash);
-        if (rule < 0)
-            continue;
-        rule_milli[rule] += decayed_milli(stored[i].points, score->newest_ms - stored[i].time_ms, typology->half_life_ms);
-        if (stored[i].seq > rule_seq[rule])
-            rule_seq[rule] = stored[i].seq;
-    }
-}
-
-/* Caps on positive points per family, then all negative points, never below 0 (RULES 23). A rule
- * may give positive and negative points: they are told apart hit by hit. */
-static int64_t standing_score(const struct deciding *d, const struct score *score, const struct typology *typology)
+/* What the stored hits come to, rule by rule, and the score: caps on positive points per family, then
+ * all negative points, never below 0 (RULES 23). A rule may give positive and negative points: they
+ * are told apart hit by hit. */
+static int64_t standing_score(const struct deciding *d, const struct score *score, const struct typology *typology,
+                              int64_t *rule_milli, uint64_t *rule_seq)
 {
     const struct stored_hit *stored = slab_at(d->slab, score->stored);
     int64_t family[FAMILY_MAX] = {0};
     int64_t against = 0, sum = 0;
     for (uint32_t i = 0; i < score->stored_count; i++) {
         int32_t rule = rule_of(d->decide, stored[i].rule_hash);
-        if (rule < 0)
-            continue;
         int64_t milli = decayed_milli(stored[i].points, score->newest_ms - stored[i].time_ms, typology->half_life_ms);
+        if (rule < 0 || milli == 0) /* nothing is left of it: stored or not, it must not show */
+            continue;
+        rule_milli[rule] += milli;
+        rule_seq[rule] = stored[i].seq;
         if (milli < 0)
             against -= milli;
         else
             family[d->decide->program->rule[rule].family] += milli;
     }
-    for (uint16_t f = 0; f < d->decide->program->family_count && f < FAMILY_MAX; f++) {
+    for (uint16_t f = 0; f < d->decide->program->family_count; f++) {
         int64_t cap = (int64_t)typology->family_cap * MILLI;
         sum += cap && family[f] > cap ? cap : family[f];
     }
@@ -286,10 +281,9 @@ static void standing_take(const struct deciding *d, const struct score *score, c
     int64_t *rule_milli = ARENA_ARRAY(arena, int64_t, program->rule_count + 1u);
     uint64_t *rule_seq = ARENA_ARRAY(arena, uint64_t, program->rule_count + 1u);
     bool family[FAMILY_MAX] = {false};
-    *standing = (struct standing){.score_milli = standing_score(d, score, typology)};
+    *standing = (struct standing){.score_milli = standing_score(d, score, typology, rule_milli, rule_seq)};
     standing->indicator = ARENA_ARRAY(arena, struct alert_indicator, program->rule_count + 1u);
     standing->counting = ARENA_ARRAY(arena, uint64_t, program->rule_count + 1u);
-    standing_rules(d, score, typology, rule_milli, rule_seq);
     for (uint16_t r = 0; r < program->rule_count; r++) {
         const struct rule *rule = &program->rule[r];
         if (rule_milli[r] == 0)
@@ -446,7 +440,9 @@ static void told_add(struct deciding *d, struct score *score, const struct stand
     }
 }
 
-static void revision_hits(struct deciding *d, const struct score *score, struct alert_revision *revision)
+/* The hits that formed the alert, each once: two points clauses of one hit are stored apart. */
+static void revision_hits(struct deciding *d, const struct score *score, const struct typology *typology,
+                          struct alert_revision *revision)
 {
     struct arena *arena = d->out->arena;
     const struct stored_hit *stored = slab_at(d->slab, score->stored);
@@ -455,11 +451,15 @@ static void revision_hits(struct deciding *d, const struct score *score, struct 
     struct slice *rule_id = ARENA_ARRAY(arena, struct slice, score->stored_count + 1);
     for (uint32_t i = 0; i < score->stored_count; i++) {
         int32_t index = rule_of(d->decide, stored[i].rule_hash);
-        if (index < 0)
+        if (index < 0 || decayed_milli(stored[i].points, score->newest_ms - stored[i].time_ms, typology->half_life_ms) == 0)
             continue;
-        seq[revision->hit_count] = stored[i].seq;
-        rule_id[revision->hit_count] = d->decide->program->rule[index].id;
-        rule[revision->hit_count++] = (uint16_t)index;
+        uint32_t count = revision->hit_count;
+        if (count && seq[count - 1] == stored[i].seq && rule[count - 1] == index)
+            continue;
+        seq[count] = stored[i].seq;
+        rule_id[count] = d->decide->program->rule[index].id;
+        rule[count] = (uint16_t)index;
+        revision->hit_count++;
     }
     revision->hit_seq = seq;
     revision->hit_rule = rule;
@@ -492,11 +492,13 @@ static void revision_write(struct deciding *d, struct score *score, uint16_t typ
                                         .victim = score->roles >> ROLE_POSSIBLE_VICTIM & 1,
                                         .reason = (uint8_t)reason,
                                         .indicator_count = standing->indicator_count,
-                                        .indicator = standing->indicator,
-                                        .hit_total = score->hit_total};
+                                        .indicator = standing->indicator};
     memcpy(revision->id, score->alert_id, sizeof revision->id);
-    if (reason == REVISION_FIRST)
-        revision_hits(d, score, revision);
+    if (reason == REVISION_FIRST) {
+        revision_hits(d, score, typology, revision);
+        score->hit_total = revision->hit_count;
+    }
+    revision->hit_total = score->hit_total;
     score->told_milli = standing->score_milli;
     score->told_roles = score->roles;
     told_add(d, score, standing);
@@ -527,6 +529,20 @@ static void episode_check(struct deciding *d, struct score *score, const struct 
         score->newest_ms = hit->time_ms;
 }
 
+/* A hit that gives points inside an episode is named once, however many clauses of it give. */
+static void later_hit(struct deciding *d, struct score *score, const struct hit *hit)
+{
+    struct decide_out *out = d->out;
+    for (uint32_t i = out->alert_hit_count; i > 0 && out->alert_hit[i - 1].seq == hit->seq; i--)
+        if (out->alert_hit[i - 1].rule == hit->rule && memcmp(out->alert_hit[i - 1].alert_id, score->alert_id, sizeof score->alert_id) == 0)
+            return;
+    score->hit_total++;
+    out->alert_hit = out_room(out->alert_hit, out->alert_hit_count, &out->alert_hit_room, sizeof *out->alert_hit);
+    struct alert_hit *alert_hit = &out->alert_hit[out->alert_hit_count++];
+    *alert_hit = (struct alert_hit){.seq = hit->seq, .rule_id = hit->rule_id, .rule = hit->rule};
+    memcpy(alert_hit->alert_id, score->alert_id, sizeof alert_hit->alert_id);
+}
+
 static void apply_visit(struct deciding *d, const struct decide_visit *visit)
 {
     const struct hit *hit = visit->hit;
@@ -547,14 +563,8 @@ static void apply_visit(struct deciding *d, const struct decide_visit *visit)
                                 .rule_hash = d->decide->rule_hash[hit->rule],
                                 .points = subject->points};
     stored_add(d, score, typology, &stored);
-    score->hit_total++;
-    if (!score->open)
-        return;
-    struct decide_out *out = d->out;
-    out->alert_hit = out_room(out->alert_hit, out->alert_hit_count, &out->alert_hit_room, sizeof *out->alert_hit);
-    struct alert_hit *alert_hit = &out->alert_hit[out->alert_hit_count++];
-    *alert_hit = (struct alert_hit){.seq = hit->seq, .rule_id = hit->rule_id, .rule = hit->rule};
-    memcpy(alert_hit->alert_id, score->alert_id, sizeof alert_hit->alert_id);
+    if (score->open)
+        later_hit(d, score, hit);
 }
 
 static void judge_open(struct deciding *d, const struct touched *touched, const struct standing *standing, const struct hit *hit)
@@ -601,8 +611,11 @@ void decide_shard(const struct decide *decide, struct shard *shard, const struct
     for (uint32_t from = 0; from < count;) {
         uint32_t to = from;
         d->touched_count = 0;
-        while (to < count && visit[to].hit->seq == visit[from].hit->seq)
+        d->place = 0;
+        while (to < count && visit[to].hit->seq == visit[from].hit->seq) {
+            d->place += to > from && visit[to].hit != visit[to - 1].hit;
             apply_visit(d, &visit[to++]);
+        }
         for (uint32_t i = 0; i < d->touched_count; i++)
             judge_subject(d, &d->touched[i], visit[from].hit);
         from = to;

@@ -11,8 +11,13 @@
  *   typology; a late hit does not lower it, and its own points have decayed by its distance to it.
  * - Roles are collected from the first hit after a gap of half_life (else 90d) on, so a role given
  *   before the episode began is no news inside it.
- * - Two points clauses of one hit on one subject and role both give, inside `once per` too.
- * - The hits that formed an alert are those whose points have not decayed to nothing.
+ * - Two points clauses of one hit on one subject and role both give, inside `once per` too. Two hits of
+ *   one event (a rule that holds for both ends of a payment) do not: they are 0 ms apart.
+ * - The hits that formed an alert are those whose points have not decayed to nothing; each is named
+ *   once, as is a later one, however many of its clauses give points. hit_total counts both.
+ * - Points of one rule for one subject are added up, whatever their sign, before they are asked to be
+ *   at least 1 (24); an indicator is new once per episode, even if it faded in between.
+ * - Points, unlike roles, outlive the end of an episode: they only decay.
  * - At most STORED_MAX hits are kept per typology and subject; the oldest go first. */
 #ifndef ENGINE_STREAM_DECIDE_H
 #define ENGINE_STREAM_DECIDE_H
