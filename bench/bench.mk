@@ -1,0 +1,13 @@
+# Benchmarks: bench/bench.py drives the programs of bench/main and the muster binary.
+BENCHES := $(patsubst %.c,$(OUT)/%,$(wildcard bench/main/*.c))
+
+$(OUT)/bench/main/%: $(OUT)/bench/main/%.o $(OUT)/libmuster.a
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
+
+.PHONY: bench bench-check
+bench: all $(BENCHES)
+	@python3 bench/bench.py
+
+bench-check: all $(BENCHES)
+	@python3 bench/bench.py --check

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""`make bench`: what Muster costs, on this machine, as a table and as JSON under bench/results.
+`make bench-check` (--check): small, gates on ratios within one run and on instruction counts, never on
+absolute times; ends with `N passed, N failed, N skipped`."""
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+HOME = os.path.join(TOP, "build", "bench")
+RULES = ["--rules", "rules/packs/trafficking", "--rates", "rules/packs/rates.csv"]
+INSTRUCTIONS = os.path.join(TOP, "bench", "results", "instructions.txt")
+
+
+def run(*words, **more):
+    return subprocess.run(words, cwd=TOP, check=True, capture_output=True, text=True, **more)
+
+
+def stream(events, seed=7):
+    path = os.path.join(HOME, "stream-%d.ndjson" % events)
+    if not os.path.exists(path):
+        run("build/muster", "gen", "--events", str(events), "--seed", str(seed), "--sources", "2", "--out", path)
+    return path
+
+
+def replay(path, threads):
+    """{'events/s': …, phase: ns per event}"""
+    done = run("build/muster", "replay", path, *RULES, "--threads", str(threads), "--phases")
+    text = done.stdout + done.stderr
+    out = {"events/s": float(re.search(r"([\d]+)/s", text).group(1))}
+    for name, ns in re.findall(r"^ +(\w+) +[\d.]+ ms +(\d+) ns/event", text, re.M):
+        out[name] = float(ns)
+    return out
+
+
+def medians(rows):
+    return {name: statistics.median(row.get(name, 0) for row in rows) for name in rows[0]}
+
+
+def machine():
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    return "%s, %d cores, Linux %s, %s" % (model, os.cpu_count(), platform.release(), run("build/muster", "version").stdout.strip())
+
+
+# --- Kafka to PostgreSQL ---
+
+class Servers:
+    def __enter__(self):
+        self.home = os.path.join(HOME, "servers")
+        shutil.rmtree(self.home, ignore_errors=True)
+        os.makedirs(self.home)
+        self.sh("start")
+        self.dsn = run("docker/postgres.sh", "dsn", os.path.join(self.home, "postgres")).stdout.strip()
+        address = os.path.join(self.home, "kafka")
+        self.kafka = subprocess.Popen(["build/muster", "mock-kafka", "--topic", "payments.bank-1:8", "--topic", "payments.bank-2:8", "--port-file", address],
+                                      cwd=TOP, stdout=subprocess.DEVNULL)
+        while not os.path.exists(address):
+            time.sleep(0.05)
+        self.brokers = open(address).read().strip()
+        self.settings = os.path.join(self.home, "muster.yaml")
+        with open(self.settings, "w") as out:
+            out.write("kafka_brokers: \"%s\"\nkafka_topics:\n  payments.bank-1: bank-1\n  payments.bank-2: bank-2\npostgres_dsn: \"%s\"\n" % (self.brokers, self.dsn))
+            out.write("rules_dir: rules/packs/trafficking\nrates_file: rules/packs/rates.csv\nthreads: 2\nhttp_port: -1\n")
+            for name in ("state_dir", "log_dir", "log_key_dir", "master_key_file"):
+                out.write("%s: %s\n" % (name, os.path.join(self.home, name)))
+        run("build/muster", "db", "migrate", "--config", self.settings)
+        return self
+
+    def sh(self, verb):
+        with open(os.path.join(self.home, "postgres.out"), "a") as out:
+            subprocess.run(["docker/postgres.sh", verb, os.path.join(self.home, "postgres")], cwd=TOP, stdout=out, stderr=out, check=True)
+
+    def __exit__(self, *_):
+        self.kafka.terminate()
+        self.kafka.wait()
+        self.sh("stop")
+
+    def position(self):
+        text = run("psql", "-X", "-A", "-t", "-d", self.dsn, "-c", "select coalesce(sum(next_offset), 0) from muster.position").stdout
+        return int(text)
+
+
+def kafka(events):
+    """(events/s of a bare consumer, events/s into PostgreSQL), both start included."""
+    path = stream(events)
+    total = sum(1 for _ in open(path))
+    with Servers() as servers:
+        run("build/muster", "feed", "--config", servers.settings, "--quiet", path)
+        bare = run("build/release/bench/main/consume", servers.brokers, str(total), "payments.bank-1", "payments.bank-2").stdout
+        begin = time.monotonic()
+        with open(os.path.join(servers.home, "engine.log"), "w") as log:
+            engine = subprocess.Popen(["build/muster", "run", "--config", servers.settings], cwd=TOP, stderr=log)
+            while servers.position() < total and engine.poll() is None and time.monotonic() - begin < 120:
+                time.sleep(0.02)
+            seconds = time.monotonic() - begin
+            engine.terminate()
+            engine.wait()
+    return float(re.search(r"([\d]+)/s", bare).group(1)), total / seconds
+
+
+# --- the whole table ---
+
+def bench():
+    path = stream(1000000)
+    rows = []
+    one, two = (medians([replay(path, threads) for _ in range(3)]) for threads in (1, 2))
+    rows.append(("replay of 1 million events, pack loaded, 1 thread", "%.0f events/s" % one["events/s"], "muster replay FILE --threads 1 --phases"))
+    rows.append(("the same, 2 threads", "%.0f events/s" % two["events/s"], "muster replay FILE --threads 2 --phases"))
+    rows.append(("speed-up from 1 to 2 threads", "%.2f" % (two["events/s"] / one["events/s"]), ""))
+    for phase in ("read", "decode", "order", "own", "route", "visit", "decide", "results"):
+        if phase in one:
+            rows.append(("%s, 1 thread" % phase, "%.0f ns/event" % one[phase], "route and visit are the strata" if phase == "route" else ""))
+    bare, whole = kafka(120000)
+    rows.append(("bare librdkafka consumer, mock broker, 16 partitions", "%.0f messages/s" % bare, "bench/main/consume"))
+    rows.append(("Kafka to PostgreSQL, same topics, start included", "%.0f events/s" % whole, "muster run"))
+    rows.append(("ratio of the two", "%.2f" % (whole / bare), ""))
+    memory = run("build/release/bench/main/memory", "rules/packs/trafficking", "tests/data/strata").stdout
+    for line in memory.splitlines():
+        match = re.match(r"(bytes per .*?) +([\d.]+) +(\(.*\))", line)
+        rows.append((match.group(1), match.group(2), match.group(3)) if match else (line, "", ""))
+    write(rows)
+
+
+def write(rows):
+    when = time.strftime("%Y-%m-%d")
+    lines = ["# Results", "", "Made by `make bench` on %s: %s. Medians of three runs." % (when, machine()), "", "| what | figure | how |", "|---|---|---|"]
+    lines += ["| %s | %s | %s |" % row for row in rows]
+    with open(os.path.join(TOP, "bench", "results", "README.md"), "w") as out:
+        out.write("\n".join(lines) + "\n")
+    with open(os.path.join(TOP, "bench", "results", "results.json"), "w") as out:
+        json.dump({"date": when, "machine": machine(), "rows": rows}, out, indent=1)
+        out.write("\n")
+    print("\n".join(lines))
+
+
+# --- gates ---
+
+def instructions(path):
+    """Instructions per event of a one-thread replay, by callgrind."""
+    words = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "build/muster", "replay", path, *RULES, "--threads", "1", "--quiet"]
+    text = subprocess.run(words, cwd=TOP, capture_output=True, text=True).stderr
+    match = re.search(r"Collected : (\d+)", text)
+    return int(match.group(1)) / sum(1 for _ in open(path)) if match else None
+
+
+def check():
+    passed = failed = skipped = 0
+    path = stream(150000)
+    rows = [(replay(path, 1), replay(path, 2)) for _ in range(3)]
+    speedup = statistics.median(two["events/s"] / one["events/s"] for one, two in rows)
+    strata = statistics.median((one["route"] + one["visit"]) / one["decode"] for one, _ in rows)
+    for what, good in (("2 threads are at least 1.1 times as fast as 1: %.2f" % speedup, speedup >= 1.1),
+                       ("strata cost at most 12 times decoding: %.1f" % strata, strata <= 12)):
+        print("%s %s" % ("ok    " if good else "FAILED", what))
+        passed, failed = passed + good, failed + (not good)
+    flat = subprocess.run(["build/release/bench/main/memory", "rules/packs/trafficking", "tests/data/strata"], cwd=TOP, capture_output=True, text=True)
+    print("%s memory stays flat over ten times the longest window" % ("ok    " if flat.returncode == 0 else "FAILED"))
+    passed, failed = passed + (flat.returncode == 0), failed + (flat.returncode != 0)
+    small = stream(5000)
+    count = instructions(small) if shutil.which("valgrind") else None
+    if count is None:
+        skipped += 1
+        print("skip   instructions per event: valgrind cannot run this binary here")
+    else:
+        known = float(open(INSTRUCTIONS).read()) if os.path.exists(INSTRUCTIONS) else count
+        good = count <= known * 1.10
+        print("%s %.0f instructions per event, %.0f when last noted" % ("ok    " if good else "FAILED", count, known))
+        passed, failed = passed + good, failed + (not good)
+    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
+    return 1 if failed else 0
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--check", action="store_true")
+    options = options.parse_args()
+    os.makedirs(HOME, exist_ok=True)
+    return check() if options.check else bench() or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
