@@ -4,11 +4,11 @@ packages:
 	@docker/packages.sh
 
 demo: packages
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all
 	@docker/demo.sh demo
 
 up: packages
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all
 	@docker/demo.sh up
 
 down:

@@ -73,7 +73,7 @@ start_servers() {
 }
 
 feed_stream() {
-  say "2. A labelled month of payments from two banks, with planted schemes and innocent look-alikes"
+  say "2. Three labelled months of payments from two banks, with planted schemes and innocent look-alikes"
   "$muster" gen --events "$events" --seed 7 --sources 2 --out "$home/stream.ndjson" --labels "$home/labels.csv" | sed 's/^/   /'
   "$muster" feed --config "$home/muster.yaml" "$home/stream.ndjson"
 }

@@ -122,7 +122,7 @@ static void show_indicators(const char *text, FILE *out)
 {
     json_t *list = json_loads(text, 0, NULL), *item;
     size_t i;
-    (void)fputs("\nWhy: indicators, with what they still count after decay\n", out);
+    (void)fputs("\nWhy: indicators, with what they still count after decay (each family is capped, so the score may be less than the sum)\n", out);
     json_array_foreach(list, i, item) {
         char points[32];
         points_text((int64_t)json_integer_value(json_object_get(item, "points_milli")), points);
@@ -229,7 +229,7 @@ static bool show_hits(struct session *session, const char *id, bool unmask, FILE
                                  1, values, err);
     if (!rows)
         return false;
-    fprintf(out, "\nHits: %d that gave points, oldest first (times in UTC, amounts in the base currency)\n", PQntuples(rows));
+    fprintf(out, "\nHits: %d gave points so far, oldest first (times in UTC, amounts in the base currency)\n", PQntuples(rows));
     for (int i = 0; i < PQntuples(rows); i++)
         show_hit(rows, i, unmask, out);
     PQclear(rows);
@@ -247,7 +247,7 @@ static void show_head(const PGresult *rows, bool unmask, FILE *out)
             PQgetvalue(rows, 0, 3));
     fprintf(out, "Subject:  %s %s, as %s\n", PQgetvalue(rows, 0, 4), victim && !unmask ? subject : PQgetvalue(rows, 0, 5), roles);
     fprintf(out, "Score:    %s points in revision %s (%s)\n", score, PQgetvalue(rows, 0, 8), PQgetvalue(rows, 0, 9));
-    fprintf(out, "Episode:  began %s UTC with event %s of %s; %s hits gave points\n", PQgetvalue(rows, 0, 11), PQgetvalue(rows, 0, 12),
+    fprintf(out, "Episode:  began %s UTC with event %s of %s; %s hits had given points by then\n", PQgetvalue(rows, 0, 11), PQgetvalue(rows, 0, 12),
             PQgetvalue(rows, 0, 13), PQgetvalue(rows, 0, 14));
     fprintf(out, "Rules:    set %s (%.16s…)\n", PQgetvalue(rows, 0, 16), PQgetvalue(rows, 0, 17));
     if (victim)
