@@ -8,10 +8,12 @@ import os
 import platform
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import time
+import urllib.request
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HOME = os.path.join(TOP, "build", "bench")
@@ -65,9 +67,12 @@ class Servers:
             time.sleep(0.05)
         self.brokers = open(address).read().strip()
         self.settings = os.path.join(self.home, "muster.yaml")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.http_port = free.getsockname()[1]
         with open(self.settings, "w") as out:
             out.write("kafka_brokers: \"%s\"\nkafka_topics:\n  payments.bank-1: bank-1\n  payments.bank-2: bank-2\npostgres_dsn: \"%s\"\n" % (self.brokers, self.dsn))
-            out.write("rules_dir: rules/packs/trafficking\nrates_file: rules/packs/rates.csv\nthreads: 2\nhttp_port: -1\n")
+            out.write("rules_dir: rules/packs/trafficking\nrates_file: rules/packs/rates.csv\nthreads: 2\nhttp_port: %d\n" % self.http_port)
             for name in ("state_dir", "log_dir", "log_key_dir", "master_key_file"):
                 out.write("%s: %s\n" % (name, os.path.join(self.home, name)))
         run("build/muster", "db", "migrate", "--config", self.settings)
@@ -86,9 +91,13 @@ class Servers:
         text = run("psql", "-X", "-A", "-t", "-d", self.dsn, "-c", "select coalesce(sum(next_offset), 0) from muster.position").stdout
         return int(text)
 
+    def metric(self, series):
+        text = urllib.request.urlopen("http://127.0.0.1:%d/metrics" % self.http_port, timeout=5).read().decode()
+        return float(re.search(r"^%s ([\d.e+]+)$" % re.escape(series), text, re.M).group(1))
+
 
 def kafka(events):
-    """(events/s of a bare consumer, events/s into PostgreSQL), both start included."""
+    """(events/s of a bare consumer, events/s into PostgreSQL, {stage: ns per event}); rates include the start."""
     path = stream(events)
     total = sum(1 for _ in open(path))
     with Servers() as servers:
@@ -100,9 +109,11 @@ def kafka(events):
             while servers.position() < total and engine.poll() is None and time.monotonic() - begin < 120:
                 time.sleep(0.02)
             seconds = time.monotonic() - begin
+            stages = {"log": servers.metric('muster_phase_nanoseconds_total{phase="log"}') / total,
+                      "sink": servers.metric("muster_commit_nanoseconds_total") / total}
             engine.terminate()
             engine.wait()
-    return float(re.search(r"([\d]+)/s", bare).group(1)), total / seconds
+    return float(re.search(r"([\d]+)/s", bare).group(1)), total / seconds, stages
 
 
 # --- the whole table ---
@@ -117,7 +128,9 @@ def bench():
     for phase in ("read", "decode", "order", "own", "route", "visit", "decide", "results"):
         if phase in one:
             rows.append(("%s, 1 thread" % phase, "%.0f ns/event" % one[phase], "route and visit are the strata" if phase == "route" else ""))
-    bare, whole = kafka(120000)
+    bare, whole, stages = kafka(120000)
+    rows.append(("log, sealed and compressed, on a thread of its own", "%.0f ns/event" % stages["log"], "muster run"))
+    rows.append(("sink: commits to PostgreSQL, on a thread of its own", "%.0f ns/event" % stages["sink"], "muster run"))
     rows.append(("bare librdkafka consumer, mock broker, 16 partitions", "%.0f messages/s" % bare, "bench/main/consume"))
     rows.append(("Kafka to PostgreSQL, same topics, start included", "%.0f events/s" % whole, "muster run"))
     rows.append(("ratio of the two", "%.2f" % (whole / bare), ""))

@@ -41,6 +41,8 @@ int main(int argc, char **argv)
         got += count;
     }
     double seconds = now_s() - begin;
+    if (!good)
+        fprintf(stderr, "consume: %s\n", err.text);
     printf("%llu messages in %.3f s, %.0f/s\n", (unsigned long long)got, seconds, (double)got / seconds);
     arena_fini(&arena);
     free(messages);

@@ -1,5 +1,6 @@
 /* What state holds per event and per idle account, told by the state's own books (shards are mapped, so
- * the allocator does not see them). Usage: memory RULES_DIR; prints a table, then checks flatness. */
+ * the allocator does not see them), and by jemalloc's statistics for all the rest.
+ * Usage: memory PACK_DIR SHORT_WINDOWS_DIR; prints a table, then checks that neither grows. */
 #include "engine/base/invariant.h"
 #include "engine/stream/crew.h"
 #include "engine/stream/step.h"
@@ -9,6 +10,9 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef MUSTER_JEMALLOC
+#include <jemalloc/jemalloc.h>
+#endif
 
 enum { BATCH = 8192, MINUTE_MS = 60000 };
 
@@ -86,6 +90,18 @@ static void bench_close(struct bench *bench)
     arena_fini(&bench->out);
 }
 
+/* Bytes in use outside the state; 0 where jemalloc is not built in. */
+static uint64_t heap_bytes(void)
+{
+    size_t allocated = 0;
+#ifdef MUSTER_JEMALLOC
+    uint64_t epoch = 1;
+    (void)mallctl("epoch", NULL, NULL, &epoch, sizeof epoch);
+    (void)mallctl("stats.allocated", &allocated, &(size_t){sizeof allocated}, NULL, 0);
+#endif
+    return allocated;
+}
+
 static double per(uint64_t bytes, uint64_t count)
 {
     return count ? (double)bytes / (double)count : 0;
@@ -115,19 +131,23 @@ static bool print_flatness(const struct program *program, struct crew *crew)
 {
     struct bench bench;
     struct state_stats s;
-    uint64_t middle = 0, end = 0;
+    uint64_t middle = 0, end = 0, heap_middle = 0;
     bench_open(&bench, program, crew);
     uint64_t window_events = (uint64_t)program->widest_ms / 100 + 4 * 60 * 600; /* and lateness, and repeats */
     for (int part = 1; part <= 10; part++) {
         feed(&bench, window_events, 20000, 100, &s);
-        if (part == 5)
+        if (part == 5) {
             middle = s.bytes_used;
+            heap_middle = heap_bytes();
+        }
     }
     end = s.bytes_used;
+    uint64_t heap_end = heap_bytes();
     printf("state after 5 and 10 times the longest window: %.1f and %.1f MiB (%llu events)\n", (double)middle / 1048576, (double)end / 1048576,
            (unsigned long long)bench.seq);
+    printf("heap beside it, by jemalloc's statistics: %.1f and %.1f MiB\n", (double)heap_middle / 1048576, (double)heap_end / 1048576);
     bench_close(&bench);
-    return (double)end < 1.15 * (double)middle;
+    return (double)end < 1.15 * (double)middle && (double)heap_end <= 1.05 * (double)heap_middle;
 }
 
 static struct program *load(const char *dir)

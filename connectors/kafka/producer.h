@@ -22,7 +22,7 @@ struct kafka_producer;
 struct kafka_producer *kafka_producer_open(const struct kafka_producer_settings *settings, struct error *err) must_check;
 int32_t kafka_producer_partitions(const struct kafka_producer *producer);
 
-/* The partition that `key` belongs to: the same for every feeder (FNV-1a). */
+/* The partition that `key` belongs to: the same for every feeder (FNV-1a, mixed). */
 int32_t kafka_producer_choose(const struct kafka_producer *producer, struct slice key);
 
 /* Queues a copy of body; waits while the queue is full. timestamp_ms: 0 lets the broker or librdkafka
