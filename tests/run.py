@@ -92,7 +92,7 @@ def suites():
             yield Suite("tsan/" + name, "long", "build/tsan/tests/simulation/" + name, *([argument] if argument else []), limit=600, env=tsan)
     yield Suite("determinism/million", "long", "python3", "tests/integration/determinism.py", "--events", "1000000", limit=1200)
     yield Suite("crash", "long", "python3", "tests/crash/crash.py", limit=1500)
-    yield Suite("fuzz", "long", "python3", "tests/fuzz/run.py", "--seconds", "20", limit=600)
+    yield Suite("fuzz", "long", "python3", "tests/fuzz/run.py", "--seconds", "15", limit=600)
     yield Suite("bench-check", "long", *make, "bench-check", limit=600)
 
 

@@ -6,6 +6,13 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+/* Copies count elements; there may be none, and then no array either. */
+static void array_copy(void *to, const void *from, size_t count, size_t size)
+{
+    if (count)
+        memcpy(to, from, count * size);
+}
+
 static void layout_copy(struct state *state, const struct state_layout *layout)
 {
     struct arena *arena = &state->arena;
@@ -20,12 +27,12 @@ static void layout_copy(struct state *state, const struct state_layout *layout)
         struct memory_layout *memory = ARENA_ARRAY(arena, struct memory_layout, from->memory_count + 1);
         keyspace[k] = *from;
         state->distinct[k] = ARENA_ARRAY(arena, uint32_t, from->window_count + 1);
-        memcpy(clock, from->clock_hash, from->clock_count * sizeof *clock);
-        memcpy(memory, from->memory, from->memory_count * sizeof *memory);
+        array_copy(clock, from->clock_hash, from->clock_count, sizeof *clock);
+        array_copy(memory, from->memory, from->memory_count, sizeof *memory);
         for (uint16_t w = 0; w < from->window_count; w++) {
             struct aggregate_layout *aggregate =
                 ARENA_ARRAY(arena, struct aggregate_layout, from->window[w].aggregate_count + 1);
-            memcpy(aggregate, from->window[w].aggregate, from->window[w].aggregate_count * sizeof *aggregate);
+            array_copy(aggregate, from->window[w].aggregate, from->window[w].aggregate_count, sizeof *aggregate);
             window[w] = from->window[w];
             window[w].aggregate = aggregate;
             for (uint16_t a = 0; a < window[w].aggregate_count; a++)

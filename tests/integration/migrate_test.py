@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""What is wrong with a database's migrations -> what is said; and that the engine's role cannot do more than
+it must. A private PostgreSQL under build/migrate-test. Ends with `N passed, N failed`."""
+import os
+import shutil
+import subprocess
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HOME = os.path.join(TOP, "build", "migrate-test")
+
+# (what is done to the database, command, exit code, what must be said)
+ROWS = [
+    (None, "status", 1, "2 migrations are due"),
+    (None, "migrate", 0, "migration 2 (roles): applied now"),
+    (None, "migrate", 0, "migration 2 (roles): applied"),
+    (None, "status", 0, "last journal block 0"),
+    ("update muster_migration set checksum = 'x' where number = 1", "migrate", 3, "migration 1 (base) was changed after it was applied"),
+    ("update muster_migration set checksum = 'x' where number = 1", "status", 3, "migration 1 (base) was changed after it was applied"),
+    ("update muster_migration set name = 'bass' where number = 1", "migrate", 3, "migration 1 (bass) was changed after it was applied"),
+    ("delete from muster_migration where number = 1", "migrate", 3, "migration 1 is missing before migration 2"),
+    ("insert into muster_migration values (3, 'future', 'x', now())", "migrate", 3, "the database has migration 3 (future), which this program does not know"),
+    ("delete from muster_migration where number = 2; create role muster_x; drop role muster_x", "migrate", 0, "migration 2 (roles): applied now"),
+]
+
+# What a role must not be able to do, and what it must.
+DENIED = [("muster_engine", "delete from muster.hit"), ("muster_engine", "update muster.alert set subject = ''"), ("muster_engine", "drop table muster.hit"),
+          ("muster_engine", "insert into muster.alert_state values ('\\x00')"), ("muster_engine", "create table muster.x (a int)"),
+          ("muster_console", "insert into muster.alert_hit values ('\\x00', 1, 'R')"), ("muster_console", "update muster.position set next_offset = 0"),
+          ("muster_auditor", "delete from muster.rejection"), ("muster_auditor", "update muster.alert_state set state = 'closed'")]
+ALLOWED = [("muster_engine", "select * from muster.position"), ("muster_engine", "select muster.ensure_month(now())"),
+           ("muster_console", "select * from muster.queue"), ("muster_auditor", "select * from muster.rejection")]
+
+
+def postgres(verb):
+    with open(HOME + ".out", "a") as out:
+        subprocess.run(["docker/postgres.sh", verb, HOME], cwd=TOP, stdout=out, stderr=out, check=True)
+
+
+def psql(dsn, sql):
+    return subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", dsn, "-c", sql], cwd=TOP, capture_output=True, text=True)
+
+
+def main():
+    passed = failed = 0
+
+    def hold(what, good, detail=""):
+        nonlocal passed, failed
+        passed, failed = passed + bool(good), failed + (not good)
+        print("%s %s%s" % ("ok    " if good else "FAILED", what, "" if good else ": " + detail), flush=True)
+
+    shutil.rmtree(HOME, ignore_errors=True)
+    postgres("start")
+    try:
+        dsn = subprocess.run(["docker/postgres.sh", "dsn", HOME], cwd=TOP, capture_output=True, text=True).stdout.strip()
+        for sql, verb, code, says in ROWS:
+            if sql:
+                psql(dsn, "create table saved as table muster_migration")
+                psql(dsn, sql)
+            done = subprocess.run(["build/muster", "db", verb, "--set", "postgres_dsn=" + dsn], cwd=TOP, capture_output=True, text=True)
+            hold("%s after %s: %s" % (verb, sql, says), done.returncode == code and says in done.stdout + done.stderr,
+                 "exit %d: %s" % (done.returncode, done.stdout + done.stderr))
+            if sql:
+                psql(dsn, "truncate muster_migration; insert into muster_migration table saved; drop table saved")
+        for role, sql in DENIED:
+            done = psql(dsn, "set role %s; %s" % (role, sql))
+            hold("%s may not %s" % (role, sql), done.returncode and "permission denied" in done.stderr or "must be owner" in done.stderr, done.stderr)
+        for role, sql in ALLOWED:
+            done = psql(dsn, "set role %s; %s" % (role, sql))
+            hold("%s may %s" % (role, sql), done.returncode == 0, done.stderr)
+        done = subprocess.run(["build/muster", "db", "status", "--set", "postgres_dsn=host=127.0.0.1 port=1 dbname=x"], cwd=TOP, capture_output=True, text=True)
+        hold("no server: said so", done.returncode == 3 and "cannot connect to PostgreSQL" in done.stderr, done.stderr)
+    finally:
+        postgres("stop")
+    print("%d passed, %d failed" % (passed, failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
