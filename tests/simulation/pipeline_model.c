@@ -51,7 +51,7 @@ struct world {
     uint64_t hit[MESSAGES + 1];  /* hash by seq, 0: none */
     uint32_t hit_count, rejections, outcome_messages;
     bool fence_next;
-    bool live;                   /* the last run came through its recovery */
+    atomic_bool live;            /* the last run came through its recovery */
     uint32_t wrong;              /* things the sink must never see */
 
     struct kept_record *record;  /* the log */
@@ -482,9 +482,8 @@ static bool model_stop(void *context)
 {
     struct world *world = context;
     pthread_mutex_lock(&world->lock);
-    bool stop = all_committed(world) || world->fence_next;
-    if (world->fence_next && world->row_last)
-        stop = false; /* shall run into the fence */
+    /* with something left to commit it shall run into the fence; a run that recovers goes on to be live */
+    bool stop = (all_committed(world) && atomic_load(&world->live)) || (world->fence_next && !world->row_last);
     pthread_mutex_unlock(&world->lock);
     return stop;
 }
@@ -503,7 +502,7 @@ static void model_notice(void *context, enum notice_level level, const char *eve
     struct world *world = context;
     (void)level, (void)text;
     if (strcmp(event, "live") == 0)
-        world->live = true;
+        atomic_store(&world->live, true);
 }
 
 static bool run_once(struct world *world, uint32_t threads, struct error *err)
@@ -529,7 +528,7 @@ static bool run_once(struct world *world, uint32_t threads, struct error *err)
                         .prune = model_prune, .renew = model_renew, .close = model_close};
     const struct pipeline_world around = {.source = &source, .sink = &sink, .program = &program, .context = world,
                                           .stop = model_stop, .notice = model_notice};
-    world->live = false;
+    atomic_store(&world->live, false);
     struct pipeline_figures *figures = calloc(1, sizeof *figures);
     bool ok = pipeline_run(&settings, &around, figures, err);
     free(figures);
@@ -575,7 +574,7 @@ static bool story(uint64_t seed, uint32_t threads, uint32_t *crashes, uint32_t *
         ok = expected;
         *crashes += !drained;
         lose_memory(world);
-        if (drained && world->live && all_committed(world) && !world->fence_next)
+        if (drained && atomic_load(&world->live) && all_committed(world) && !world->fence_next)
             break;
     }
     if (!ok)
