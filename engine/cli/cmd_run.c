@@ -113,6 +113,12 @@ static bool make_folders(const struct settings *settings, struct error *err)
            (!settings->log_enabled || (make_folder(settings->log_dir, err) && make_folder(settings->log_key_dir, err)));
 }
 
+static void source_notice(void *context, const char *event, const char *text)
+{
+    struct running *running = context;
+    notice_say(&running->notices, NOTICE_WARNING, event, text);
+}
+
 /* Waits for Kafka as long as it takes, unless told to stop. */
 static bool open_source(struct running *running, struct error *err)
 {
@@ -129,7 +135,11 @@ static bool open_source(struct running *running, struct error *err)
         .topic = topic,
         .topic_count = settings->kafka_topics.count,
         .group = *settings->kafka_group ? settings->kafka_group : NULL,
-        .message_bytes_max = (size_t)settings->message_kb_max << 10,
+        .partition_max = (uint32_t)settings->partition_max,
+        .fetch_bytes_max = (size_t)settings->kafka_fetch_mb << 20,
+        .refresh_ms = (uint32_t)settings->kafka_refresh_s * 1000,
+        .notice = source_notice,
+        .context = running,
         .extra = kafka_security_properties(running->security),
     };
     bool told = false;
@@ -144,9 +154,6 @@ static bool open_source(struct running *running, struct error *err)
         usleep(KAFKA_TRY_MS * 1000);
     }
     free(topic);
-    if (running->source && running->source->partitions->count > settings->partition_max)
-        return error_set(err, ERROR_FATAL, "the topics have %u partitions, partition_max allows %lld",
-                         running->source->partitions->count, (long long)settings->partition_max);
     return running->source != NULL;
 }
 
