@@ -2,6 +2,7 @@
 #include "engine/model/format.h"
 
 #include "engine/base/invariant.h"
+#include "engine/base/utf8.h"
 
 #include <stdlib.h>
 
@@ -61,6 +62,11 @@ void format_unknown(struct format_output *out, struct slice name)
 
 /* --- drafts --- */
 
+struct slice format_own_name(const struct slice *own, enum event_field field)
+{
+    return own && own[field].size ? own[field] : slice_of(event_field_path(field));
+}
+
 /* Whole numbers of up to 18 digits: longer ones stay text, and are refused as such. */
 static bool read_number(struct slice text, int64_t *number)
 {
@@ -105,8 +111,22 @@ static void write_part(struct json_writer *writer, const struct draft *draft, co
         json_close_object(writer);
 }
 
+/* The writer mends broken UTF-8, which would change what the bank said. */
+static enum event_field broken_text(const struct draft *draft)
+{
+    int field = 0;
+    while (field < EF_COUNT && utf8_valid(draft->text[field]))
+        field++;
+    return (enum event_field)field;
+}
+
 void format_add(struct format_output *out, const struct draft *draft)
 {
+    enum event_field broken = broken_text(draft);
+    if (broken < EF_COUNT) {
+        format_refuse(out, REJECT_BAD_UTF8, format_own_name(draft->own, broken), draft->raw);
+        return;
+    }
     struct format_item *item = item_new(out);
     struct json_writer *writer = &out->writer;
     if (!item)
@@ -158,8 +178,8 @@ enum reject_reason message_decode(struct decoder *decoder, const struct message 
     if (reason == REJECT_NONE || !translated || !translated->own)
         return reason;
     enum event_field known = event_field_parse(*field);
-    if (known < EF_COUNT && translated->own[known].size)
-        *field = translated->own[known];
+    if (known < EF_COUNT)
+        *field = format_own_name(translated->own, known);
     return reason;
 }
 

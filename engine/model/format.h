@@ -75,7 +75,9 @@ struct draft {
     struct slice raw;            /* the piece of the message it is made from */
 };
 
-/* Adds the draft as canonical JSON. */
+/* What the bank calls a field; the canonical path where it has no name for it. */
+struct slice format_own_name(const struct slice *own, enum event_field field);
+/* Adds the draft as canonical JSON; as refused where a text is no UTF-8. */
 void format_add(struct format_output *out, const struct draft *draft);
 /* Adds a piece of the message as refused. */
 void format_refuse(struct format_output *out, enum reject_reason reason, struct slice field, struct slice raw);
