@@ -33,7 +33,7 @@ struct world {
 static void world_make(struct world *world)
 {
     struct error err = {0};
-    *world = (struct world){.read = {{.ref = REF_SENDER, .slot = 0}, {.ref = REF_RECEIVER, .slot = 4}}};
+    *world = (struct world){.read = {{.side = READ_SENDER, .slot = 0}, {.side = READ_RECEIVER, .slot = 4}}};
     world->zone = zone_load(SLICE("Africa/Nairobi"), &err);
     cr_assert(world->zone != NULL, "%s", err.text);
     world->list[0] = list_new(SLICE("accounts"), TYPE_ACCOUNT);
