@@ -65,10 +65,12 @@ static bool seen_key(struct emitter *em, const struct syntax_expr *value, struct
     const struct keyspace *base = em->key;
     struct emitter *sub = arena_alloc(&c->scratch, sizeof *sub);
     *sub = (struct emitter){.c = c, .scope = SCOPE_FILTER, .key = base, .keyspace = em->keyspace};
-    if (base->form == KEY_TRANSFER || base->width == KEY_WIDTH_MAX || value->form != EXPR_NAME) {
+    struct memory_path path;
+    bool field = value->form == EXPR_NAME && (name_field(value->name.text) >= 0 || name_memory(c, value->name.text, &path));
+    if (base->form == KEY_TRANSFER || base->width == KEY_WIDTH_MAX || !field) {
         struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_NEW, value->span, "%s",
                                               base->form == KEY_TRANSFER ? "a single transfer remembers nothing, so all is new to it"
-                                              : value->form != EXPR_NAME ? "only a field can be new"
+                                              : !field ? "only a field can be new"
                                                                          : "this key is too long to remember what is new to it");
         diagnostic_help(c->diagnostics, d, "for example `other is new over 90d` in `for each account`");
         return false;
