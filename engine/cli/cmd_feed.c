@@ -3,6 +3,7 @@
 #include "connectors/kafka/producer.h"
 #include "engine/base/invariant.h"
 #include "engine/cli/command.h"
+#include "engine/cli/kafka_security_of.h"
 #include "engine/cli/progress.h"
 #include "engine/model/decode.h"
 
@@ -23,6 +24,7 @@ struct outlet {
 struct feeding {
     const struct command_line *line;
     const char *brokers;
+    struct kafka_security *security;
     struct decoder *decoder;
     struct outlet outlet[TOPIC_MAX];
     uint32_t outlet_count;           /* 0: only checked */
@@ -83,7 +85,10 @@ static struct outlet *choose_outlet(struct feeding *feeding, const struct event 
     }
     if (!outlet->producer)
         outlet->producer = kafka_producer_open(
-            &(struct kafka_producer_settings){.brokers = feeding->brokers, .topic = outlet->topic}, err);
+            &(struct kafka_producer_settings){.brokers = feeding->brokers,
+                                              .topic = outlet->topic,
+                                              .extra = kafka_security_properties(feeding->security)},
+            err);
     return outlet->producer ? outlet : NULL;
 }
 
@@ -215,6 +220,8 @@ static int feed(struct feeding *feeding, const struct settings *settings, const 
     feeding->decoder = decoder_new(&decode);
     feeding->message = calloc(LINES_AT_ONCE, sizeof *feeding->message);
     invariant(feeding->decoder && feeding->message);
+    if (feeding->outlet_count && !(feeding->security = kafka_security_of(settings, &err)))
+        return command_fail(line, EXIT_USAGE, "%s", err.text);
     if (!feed_files(feeding, decode.message_bytes_max, &err))
         return command_fail(line, EXIT_WORLD, "%s", err.text);
     uint64_t sent = 0;
@@ -240,6 +247,7 @@ int cmd_feed(const struct command_line *line)
     for (uint32_t i = 0; i < feeding.outlet_count; i++)
         if (feeding.outlet[i].producer)
             kafka_producer_close(feeding.outlet[i].producer);
+    kafka_security_close(feeding.security);
     if (feeding.decoder)
         decoder_free(feeding.decoder);
     rates_free(rates);
