@@ -5,7 +5,7 @@ Each suite is a command that ends with `N passed, N failed[, N skipped]`, a Crit
 plain check (one pass or one failure by its exit code). Output goes to build/test-logs/SUITE.log; a
 failed suite's last lines are shown. The last line here is `N passed, N failed, N skipped`.
 
-Usage: run.py [--only NAME[,NAME…]] [--list] GROUP…    groups: quick, long"""
+Usage: run.py [--only NAME[,NAME…]] [--list] GROUP…    groups: quick, long, kafka"""
 import argparse
 import glob
 import os
@@ -94,6 +94,10 @@ def suites():
     yield Suite("crash", "long", "python3", "tests/crash/crash.py", limit=1500)
     yield Suite("fuzz", "long", "python3", "tests/fuzz/run.py", "--seconds", "15", limit=600)
     yield Suite("bench-check", "long", *make, "bench-check", limit=600)
+
+    # against a real Apache Kafka; where none can be had each says so and counts as skipped
+    yield Suite("kafka/integration", "kafka", "python3", "tests/integration/run_test.py", "--broker", "real", limit=400)
+    yield Suite("kafka/crash", "kafka", "python3", "tests/crash/crash.py", "--broker", "real", "--kills", "100", limit=900)
 
 
 def show_tail(name):

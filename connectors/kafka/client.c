@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { ASK_AGAIN_MS = 100 };
+
 /* librdkafka would print its own lines to standard error; ours are JSON and come from the pipeline. */
 static void discard_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
@@ -96,24 +98,44 @@ enum error_class client_error_class(rd_kafka_resp_err_t code)
     }
 }
 
-bool client_partitions(rd_kafka_t *client, const char *topic, int wait_ms, int32_t *count, struct error *err)
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* One question; waits up to wait_ms for its answer. */
+static rd_kafka_resp_err_t ask_partitions(rd_kafka_t *client, rd_kafka_topic_t *topic, int wait_ms, int32_t *count)
 {
     const struct rd_kafka_metadata *metadata;
-    rd_kafka_topic_t *handle = rd_kafka_topic_new(client, topic, NULL);
-    if (!handle)
-        return error_set(err, ERROR_FATAL, "kafka topic %s: %s", topic, rd_kafka_err2str(rd_kafka_last_error()));
-    rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, handle, &metadata, wait_ms);
-    rd_kafka_topic_destroy(handle);
+    rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, topic, &metadata, wait_ms);
     if (code)
-        return error_set(err, client_error_class(code), "kafka topic %s: %s", topic, rd_kafka_err2str(code));
+        return code;
     invariant(metadata->topic_cnt == 1);
     code = metadata->topics[0].err;
     *count = metadata->topics[0].partition_cnt;
     rd_kafka_metadata_destroy(metadata);
-    if (code || *count <= 0)
-        return error_set(err, client_error_class(code ? code : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC), "kafka topic %s: %s",
-                         topic, rd_kafka_err2str(code ? code : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC));
-    return true;
+    return code || *count > 0 ? code : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+}
+
+bool client_partitions(rd_kafka_t *client, const char *name, int wait_ms, int32_t *count, struct error *err)
+{
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(client, name, NULL);
+    if (!topic)
+        return error_set(err, ERROR_FATAL, "kafka topic %s: %s", name, rd_kafka_err2str(rd_kafka_last_error()));
+    int64_t until_ms = monotonic_ms() + wait_ms;
+    rd_kafka_resp_err_t code;
+    /* a broker that refuses the connection answers at once: it may be on its way up */
+    for (;;) {
+        int64_t left_ms = until_ms - monotonic_ms();
+        code = ask_partitions(client, topic, left_ms > 1 ? (int)left_ms : 1, count);
+        if (!code || client_error_class(code) != ERROR_RETRY || monotonic_ms() + ASK_AGAIN_MS >= until_ms)
+            break;
+        nanosleep(&(struct timespec){0, ASK_AGAIN_MS * 1000000}, NULL);
+    }
+    rd_kafka_topic_destroy(topic);
+    return !code || error_set(err, client_error_class(code), "kafka topic %s: %s", name, rd_kafka_err2str(code));
 }
 
 /* The thread that destroys; the last of the two to let go frees this. */

@@ -7,6 +7,7 @@
 #include "engine/cli/command.h"
 #include "engine/cli/feed_read.h"
 #include "engine/cli/format_choice.h"
+#include "engine/cli/kafka_security_of.h"
 #include "engine/cli/progress.h"
 
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct outlet {
 struct feeding {
     const struct command_line *line;
     const char *brokers;
+    struct kafka_security *security;
     struct decoder *decoder;
     struct outlet outlet[TOPIC_MAX];
     uint32_t outlet_count;           /* 0: only checked */
@@ -95,7 +97,10 @@ static struct outlet *choose_outlet(struct feeding *feeding, const struct event 
     }
     if (!outlet->producer)
         outlet->producer = kafka_producer_open(
-            &(struct kafka_producer_settings){.brokers = feeding->brokers, .topic = outlet->topic}, err);
+            &(struct kafka_producer_settings){.brokers = feeding->brokers,
+                                              .topic = outlet->topic,
+                                              .extra = kafka_security_properties(feeding->security)},
+            err);
     return outlet->producer ? outlet : NULL;
 }
 
@@ -350,6 +355,8 @@ static int feed(struct feeding *feeding, const struct settings *settings, const 
     feeding->unknowns = calloc(1, sizeof *feeding->unknowns);
     feeding->message_bytes_max = decode.message_bytes_max;
     invariant(feeding->decoder && feeding->message && feeding->unknowns);
+    if (feeding->outlet_count && !(feeding->security = kafka_security_of(settings, &err)))
+        return command_fail(line, EXIT_USAGE, "%s", err.text);
     if (!feed_files(feeding, decode.message_bytes_max, &err))
         return command_fail(line, EXIT_WORLD, "%s", err.text);
     uint64_t sent = 0;
@@ -379,6 +386,7 @@ int cmd_feed(const struct command_line *line)
     for (uint32_t i = 0; i < feeding.outlet_count; i++)
         if (feeding.outlet[i].producer)
             kafka_producer_close(feeding.outlet[i].producer);
+    kafka_security_close(feeding.security);
     if (feeding.decoder)
         decoder_free(feeding.decoder);
     rates_free(rates);

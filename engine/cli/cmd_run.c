@@ -5,6 +5,7 @@
 #include "engine/base/invariant.h"
 #include "engine/base/json_writer.h"
 #include "engine/cli/format_choice.h"
+#include "engine/cli/kafka_security_of.h"
 #include "engine/cli/metrics.h"
 #include "engine/cli/notice.h"
 #include "engine/cli/rule_set.h"
@@ -26,6 +27,7 @@ struct running {
     struct rule_set set;
     struct json_writer description; /* of the rule set */
     char holder[192];               /* who we are, for operators who wonder who has the lease */
+    struct kafka_security *security;
     struct source *source;
     struct sink *sink;
     struct pipeline_figures *figures;
@@ -126,6 +128,9 @@ static bool translate_source(struct running *running, struct error *err)
 static bool open_source(struct running *running, struct error *err)
 {
     const struct settings *settings = running->settings;
+    running->security = kafka_security_of(settings, err);
+    if (!running->security)
+        return false;
     struct kafka_topic *topic = calloc(settings->kafka_topics.count + 1, sizeof *topic);
     invariant(topic);
     for (uint32_t i = 0; i < settings->kafka_topics.count; i++)
@@ -136,6 +141,7 @@ static bool open_source(struct running *running, struct error *err)
         .topic_count = settings->kafka_topics.count,
         .group = *settings->kafka_group ? settings->kafka_group : NULL,
         .message_bytes_max = (size_t)settings->message_kb_max << 10,
+        .extra = kafka_security_properties(running->security),
     };
     bool told = false;
     while (!run_stop(running)) {

@@ -383,6 +383,17 @@ int64_t zone_clock_ms(const struct zone *zone, int64_t utc_ms)
     return local - (int64_t)day_of_ms(local) * MS_PER_DAY;
 }
 
+int32_t zone_week(const struct zone *zone, int64_t utc_ms)
+{
+    int32_t since_monday = zone_day(zone, utc_ms) + 3; /* day 0 was a Thursday: week 0 began at day -3 */
+    return since_monday >= 0 ? since_monday / 7 : -((6 - since_monday) / 7);
+}
+
+int64_t zone_week_end_ms(const struct zone *zone, int32_t week)
+{
+    return zone_day_start_ms(zone, (week + 1) * 7 - 3) - 1;
+}
+
 int zone_weekday(const struct zone *zone, int64_t utc_ms)
 {
     return (int)(((int64_t)zone_day(zone, utc_ms) % 7 + 7 + 3) % 7) + 1; /* day 0 was a Thursday */
