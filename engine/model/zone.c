@@ -364,10 +364,34 @@ int64_t zone_day_start_ms(const struct zone *zone, int32_t day)
     return low;
 }
 
+int64_t zone_utc_ms(const struct zone *zone, int64_t local_ms)
+{
+    /* the offsets a day before and after are those on both sides of a change near local_ms */
+    int64_t before = local_ms - zone_offset_ms(zone, local_ms - MS_PER_DAY);
+    int64_t after = local_ms - zone_offset_ms(zone, local_ms + MS_PER_DAY);
+    int64_t first = before < after ? before : after, second = before < after ? after : before;
+    if (first + zone_offset_ms(zone, first) == local_ms)
+        return first;
+    if (second + zone_offset_ms(zone, second) == local_ms)
+        return second;
+    return before;
+}
+
 int64_t zone_clock_ms(const struct zone *zone, int64_t utc_ms)
 {
     int64_t local = utc_ms + zone_offset_ms(zone, utc_ms);
     return local - (int64_t)day_of_ms(local) * MS_PER_DAY;
+}
+
+int32_t zone_week(const struct zone *zone, int64_t utc_ms)
+{
+    int32_t since_monday = zone_day(zone, utc_ms) + 3; /* day 0 was a Thursday: week 0 began at day -3 */
+    return since_monday >= 0 ? since_monday / 7 : -((6 - since_monday) / 7);
+}
+
+int64_t zone_week_end_ms(const struct zone *zone, int32_t week)
+{
+    return zone_day_start_ms(zone, (week + 1) * 7 - 3) - 1;
 }
 
 int zone_weekday(const struct zone *zone, int64_t utc_ms)

@@ -36,7 +36,7 @@ static void layout_copy(struct state *state, const struct state_layout *layout)
             window[w] = from->window[w];
             window[w].aggregate = aggregate;
             for (uint16_t a = 0; a < window[w].aggregate_count; a++)
-                if (aggregate[a].fn == WINDOW_DISTINCT)
+                if (aggregate[a].fn == WINDOW_DISTINCT && !aggregate[a].days)
                     state->distinct[k][w] |= 1u << aggregate[a].column;
         }
         keyspace[k].clock_hash = clock;

@@ -14,19 +14,24 @@
 enum { STATE_KEY_MAX = 4, STATE_EXTRA_MAX = 4, STATE_KEEP_MAX = 8 };
 
 /* --- layout --- */
-enum window_fn { WINDOW_COUNT, WINDOW_SUM, WINDOW_DISTINCT };
+enum window_fn { WINDOW_COUNT, WINDOW_SUM, WINDOW_DISTINCT, WINDOW_MIN, WINDOW_MAX, WINDOW_AVG, WINDOW_FIRST, WINDOW_LAST };
 /* Columns of a record: amount, sender, receiver, other (the end that is not the key), extras. */
 enum window_column { WINDOW_AMOUNT, WINDOW_SENDER, WINDOW_RECEIVER, WINDOW_OTHER, WINDOW_EXTRA };
 
 struct aggregate_layout {
     uint64_t hash;
     uint8_t fn, column;
+    uint8_t habit;           /* number from 1 of its habit in this window: `usual` asks for it; 0: none */
+    int32_t days;            /* over whole calendar days, kept as daily buckets; 0: over the ring */
+    int32_t days_kept;       /* buckets older than the newest day minus this may go */
 };
 struct window_layout {
     uint64_t hash;           /* of the stream's definition */
     int64_t keep_ms;         /* widest span of its aggregates plus lateness: records older than the
                                 key's newest time in this window minus this may go */
     uint8_t extra_count;
+    uint8_t habit_count;
+    bool by_day;             /* some aggregate is kept by day: records must say theirs */
     uint16_t aggregate_count;
     const struct aggregate_layout *aggregate;
 };
@@ -133,6 +138,7 @@ struct record {
     int64_t amount;           /* base minor units, MISSING_I64 when unknown */
     entity_id sender, receiver;
     int64_t extra[STATE_EXTRA_MAX]; /* window_layout.extra_count of them; MISSING_I64 when missing */
+    int32_t day;              /* local day since 1970; read only where window_layout.by_day */
 };
 
 /* Adds a record at its own place in (time, seq) order; late ones are inserted. `key_is_receiver`
@@ -140,17 +146,44 @@ struct record {
 bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window,
                 const struct record *record, bool key_is_receiver);
 
-/* The aggregate's value over the records with time > floor_ms. floor_ms never falls for one
- * (cell, aggregate) while in normal use; where it does, the ring is scanned: the definition wins.
- * Count and distinct: >= 0. Sum: 128 bits. Missing columns are skipped (count counts records).
- * Empty cell or window: 0. Not const: it advances its tail (edits the slab). */
-__int128 window_value(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window,
-                      uint16_t aggregate, int64_t floor_ms);
+/* What an aggregate covers: times in (floor_ms, ceiling_ms], or, for one kept by day, the whole days
+ * (floor_day, ceiling_day]. */
+struct window_span {
+    int64_t floor_ms, ceiling_ms;
+    int32_t floor_day, ceiling_day;
+};
+
+/* Sums are exact (128 bits); a mean is rounded half-even. */
+struct window_result {
+    __int128 value;
+    bool known;
+};
+
+/* The aggregate's value over a span. The floor never falls for one (cell, aggregate) while in normal
+ * use, nor is the ceiling below the newest record; where they are, the ring is scanned: the definition
+ * wins. Missing columns are skipped (count counts records). Over nothing, count, sum and distinct are
+ * 0, the others unknown. One corner is not exact: a distinct kept by day, asked with a ceiling before
+ * its newest day, leaves out values seen again later. Not const: it advances its tail (edits the slab). */
+struct window_result window_value(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window,
+                                  uint16_t aggregate, const struct window_span *span);
 
 /* Walks records with time > floor_ms, newest (time, seq) first, until visit returns false. */
 typedef bool (*record_visit_fn)(void *context, const struct record *record, bool key_is_receiver);
 void window_walk(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window,
                  int64_t floor_ms, record_visit_fn visit, void *context);
+
+/* Habits (RULES 14): what an aggregate came to at the end of each of the key's last HABIT_WEEKS weeks.
+ * Weeks are numbered by the caller. Before a record is added: weeks [*from, week) are to be sampled, in
+ * order, by habit_put; the week of the key's first record begins the habit and is never sampled, and so
+ * does the first after a silence of more than HABIT_WEEKS. False when there are none (or the shard is full). */
+enum { HABIT_WEEKS = 26, HABIT_WEEKS_LEAST = 8 };
+bool habit_due(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, uint8_t habit, int32_t week,
+               int32_t *from);
+void habit_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, uint8_t habit, int32_t week,
+               struct window_result sample);
+/* Median of the known samples of the HABIT_WEEKS weeks before `week`; unknown below HABIT_WEEKS_LEAST. */
+struct window_result habit_median(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window,
+                                  uint8_t habit, int32_t week);
 
 /* Memory: keeps the record with the greatest (time, seq). */
 struct memory_record {

@@ -4,40 +4,18 @@
  * what it passes off the running sum. Distinct counts the records that are the last of their id:
  * an id stands in the window exactly if its last record does, so one mark per record serves every
  * window length. From MAP_FROM records on a table finds an id's last record; below, a scan does. */
-#include "engine/state/private.h"
+#include "engine/state/window_private.h"
 
 #include "engine/base/invariant.h"
 
-enum { MAP_FROM = 32, COLUMNS = WINDOW_EXTRA + STATE_EXTRA_MAX };
+#include <stdlib.h>
 
-/* Bits of a kept record's seq: which end the key is, and for which columns it is its id's last. */
-static const uint64_t SEQ_RECEIVER = (uint64_t)1 << 63;
-static const uint64_t SEQ_BITS = ((uint64_t)1 << 48) - 1;
+enum { MAP_FROM = 32, COLUMNS = WINDOW_EXTRA + STATE_EXTRA_MAX };
 
 static inline uint64_t last_bit(int column)
 {
     return (uint64_t)1 << (48 + column);
 }
-
-struct tail {
-    int64_t floor_ms;     /* records with time <= floor are before the tail */
-    uint32_t index;       /* first record behind it, counted from head */
-    uint32_t distinct;
-    uint64_t sum_low;
-    int64_t sum_high;
-    int64_t next_ms;      /* time of the record at index, INT64_MAX when there is none: as long as the
-                             floor is below it, the ring need not be touched (a cache miss saved) */
-};
-
-struct window {
-    slab_ref ring;
-    uint32_t room, head, count; /* records [head, head + count) of room */
-    slab_ref maps;              /* struct table by column, once there are MAP_FROM records; 0 before */
-    uint32_t pad;
-    int64_t newest_ms;          /* the ring's first and last times stand here too, for the same reason */
-    int64_t oldest_ms;
-    struct tail tail[];
-};
 
 /* An id's last record, by column. */
 struct last_entry {
@@ -47,30 +25,9 @@ struct last_entry {
     uint64_t seq;
 };
 
-struct kept {               /* a record as the ring holds it, extra_count extras long */
-    int64_t time_ms;
-    uint64_t seq;           /* with SEQ_… bits */
-    int64_t amount;
-    entity_id sender, receiver;
-    int64_t extra[];
-};
-
-struct at {                 /* a window being worked on */
-    struct shard *shard;
-    struct window *window;
-    const struct window_layout *layout;
-    size_t size;            /* bytes of a record */
-    uint32_t distinct;      /* columns whose distinct values are counted */
-};
-
 static size_t kept_size(const struct window_layout *layout)
 {
     return sizeof(struct kept) + layout->extra_count * sizeof(int64_t);
-}
-
-static size_t window_size(const struct window_layout *layout)
-{
-    return sizeof(struct window) + layout->aggregate_count * sizeof(struct tail);
 }
 
 static const struct kept *kept_at(const struct at *at, uint32_t index)
@@ -115,12 +72,13 @@ static void tail_sum(struct tail *tail, int64_t amount, int sign)
 {
     if (amount == MISSING_I64)
         return;
+    tail->known += (uint32_t)sign;
     __int128 sum = ((__int128)tail->sum_high << 64 | tail->sum_low) + (sign > 0 ? (__int128)amount : -(__int128)amount);
     tail->sum_low = (uint64_t)sum;
     tail->sum_high = (int64_t)(sum >> 64);
 }
 
-static int64_t kept_number(const struct kept *kept, int column)
+int64_t kept_number(const struct kept *kept, int column)
 {
     uint64_t id;
     return kept_id(kept, column, &id) ? (int64_t)id : MISSING_I64;
@@ -129,10 +87,10 @@ static int64_t kept_number(const struct kept *kept, int column)
 /* Takes the record at the tail off the aggregate; the caller moves index. */
 static void tail_drop(struct tail *tail, const struct aggregate_layout *aggregate, const struct kept *kept)
 {
-    if (aggregate->fn == WINDOW_SUM)
+    if (aggregate->fn == WINDOW_SUM || aggregate->fn == WINDOW_AVG)
         tail_sum(tail, kept_number(kept, aggregate->column), -1);
     else if (aggregate->fn == WINDOW_DISTINCT && kept->seq & last_bit(aggregate->column))
-        tail->distinct--;
+        tail->known--;
 }
 
 /* --- the last record of an id --- */
@@ -281,12 +239,19 @@ static void evict_first(struct at *at)
 {
     const struct kept *kept = kept_at(at, 0);
     for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
-        struct tail *tail = &at->window->tail[i];
+        const struct aggregate_layout *aggregate = &at->layout->aggregate[i];
+        struct tail *tail = &at->window->aggregate[i].tail;
+        if (aggregate->days)
+            continue; /* buckets go by day */
+        if (is_extreme(aggregate)) {
+            extreme_evict(at, &at->window->aggregate[i].extreme, kept->time_ms, kept->seq & SEQ_BITS);
+            continue;
+        }
         if (tail->index > 0) {
             tail->index--;
             continue;
         }
-        tail_drop(tail, &at->layout->aggregate[i], kept);
+        tail_drop(tail, aggregate, kept);
         tail->next_ms = time_at(at, 1);
         if (kept->time_ms > tail->floor_ms)
             tail->floor_ms = kept->time_ms;
@@ -320,28 +285,45 @@ static void distinct_add(struct at *at, int column, uint32_t p)
     if (!last_note(at, column, id, kept->time_ms, kept->seq & SEQ_BITS))
         maps_free(at);
     for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
-        struct tail *tail = &at->window->tail[i];
-        if (at->layout->aggregate[i].fn != WINDOW_DISTINCT || at->layout->aggregate[i].column != column)
+        const struct aggregate_layout *aggregate = &at->layout->aggregate[i];
+        struct tail *tail = &at->window->aggregate[i].tail;
+        if (aggregate->fn != WINDOW_DISTINCT || aggregate->column != column || aggregate->days)
             continue;
         bool counted = last >= 0 && last >= (int64_t)tail->index;
         if (!counted && p >= tail->index)
-            tail->distinct++;
+            tail->known++;
     }
 }
 
-static void tails_add(struct at *at, uint32_t p, const struct kept *kept)
+/* One aggregate learns of the record at index p; false when the shard is full. */
+static bool aggregate_add(struct at *at, uint16_t index, const struct kept *kept, int32_t day)
 {
-    for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
-        struct tail *tail = &at->window->tail[i];
-        if (kept->time_ms <= tail->floor_ms)
-            tail->index++; /* late, and already before this window: p stands before the tail */
-        else if (kept->time_ms < tail->next_ms)
-            tail->next_ms = kept->time_ms;
-        if (kept->time_ms > tail->floor_ms && at->layout->aggregate[i].fn == WINDOW_SUM)
-            tail_sum(tail, kept_number(kept, at->layout->aggregate[i].column), 1);
+    const struct aggregate_layout *aggregate = &at->layout->aggregate[index];
+    union aggregate_state *state = &at->window->aggregate[index];
+    if (aggregate->days)
+        return days_add(at, &state->days, aggregate, kept, day);
+    if (is_extreme(aggregate))
+        return extreme_add(at, &state->extreme, aggregate->fn, kept, kept_number(kept, aggregate->column));
+    struct tail *tail = &state->tail;
+    if (kept->time_ms <= tail->floor_ms) {
+        tail->index++; /* late, and already before this window: p stands before the tail */
+        return true;
     }
+    if (kept->time_ms < tail->next_ms)
+        tail->next_ms = kept->time_ms;
+    if (aggregate->fn == WINDOW_SUM || aggregate->fn == WINDOW_AVG)
+        tail_sum(tail, kept_number(kept, aggregate->column), 1);
+    return true;
+}
+
+static bool aggregates_add(struct at *at, uint32_t p, const struct kept *kept, int32_t day)
+{
+    bool good = true;
+    for (uint16_t i = 0; i < at->layout->aggregate_count; i++)
+        good &= aggregate_add(at, i, kept, day);
     for (uint32_t left = at->distinct; left; left &= left - 1)
         distinct_add(at, __builtin_ctz(left), p);
+    return good;
 }
 
 static slab_ref window_make(struct shard *shard, const struct window_layout *layout)
@@ -352,7 +334,8 @@ static slab_ref window_make(struct shard *shard, const struct window_layout *lay
     struct window *window = slab_edit(&shard->slab, ref, window_size(layout));
     window->newest_ms = INT64_MIN;
     for (uint16_t i = 0; i < layout->aggregate_count; i++)
-        window->tail[i] = (struct tail){.floor_ms = INT64_MIN, .next_ms = INT64_MAX};
+        if (!layout->aggregate[i].days && !is_extreme(&layout->aggregate[i]))
+            window->aggregate[i].tail = (struct tail){.floor_ms = INT64_MIN, .next_ms = INT64_MAX};
     return ref;
 }
 
@@ -360,6 +343,19 @@ static slab_ref *window_slot(struct shard *shard, struct cell *cell, const struc
 {
     (void)shard;
     return (slab_ref *)(void *)((char *)cell + cell_window_at(layout, window));
+}
+
+slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    slab_ref *slot = window_slot(shard, cell, layout, index);
+    if (!*slot) {
+        slab_ref made = window_make(shard, &layout->window[index]);
+        if (!made)
+            return 0;
+        *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = made;
+    }
+    return *slot;
 }
 
 static void record_write(struct kept *kept, const struct record *record, bool key_is_receiver, uint8_t extra_count)
@@ -377,18 +373,14 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
                 bool key_is_receiver)
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref *slot = window_slot(shard, cell, layout, index);
-    if (!*slot) {
-        slab_ref made = window_make(shard, &layout->window[index]);
-        if (!made)
-            return false;
-        *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = made;
-    }
+    slab_ref ref = window_ensure(shard, cell, keyspace, index);
+    if (!ref)
+        return false;
     struct at at = {.shard = shard,
                     .layout = &layout->window[index],
                     .size = kept_size(&layout->window[index]),
                     .distinct = shard->state->distinct[keyspace][index]};
-    at.window = slab_edit(&shard->slab, *slot, window_size(at.layout));
+    at.window = slab_edit(&shard->slab, ref, window_size(at.layout));
     bool late = at.window->count && record->time_ms < at.window->newest_ms;
     if (record->time_ms > at.window->newest_ms)
         at.window->newest_ms = record->time_ms;
@@ -403,58 +395,154 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
     memmove((char *)to + at.size, to, (at.window->count - p) * at.size);
     record_write(to, record, key_is_receiver, at.layout->extra_count);
     at.window->count++;
-    tails_add(&at, p, to);
+    bool good = aggregates_add(&at, p, to, record->day);
     if (at.window->count == MAP_FROM && !at.window->maps)
         maps_make(&at);
     struct cell *edited = shard_edit(shard, cell, sizeof *cell);
     if (record->time_ms > edited->newest_ms)
         edited->newest_ms = record->time_ms;
-    return true;
+    return good;
 }
 
 /* --- reading --- */
 
-/* By definition, from scratch: for a floor that fell. */
-static __int128 scan_value(const struct at *at, const struct aggregate_layout *aggregate, int64_t floor_ms)
+struct window_result mean_half_even(__int128 sum, uint64_t count)
 {
-    __int128 value = 0;
-    for (uint32_t i = at->window->count; i-- > 0;) {
-        const struct kept *kept = kept_at(at, i);
-        if (kept->time_ms <= floor_ms)
-            break;
-        if (aggregate->fn == WINDOW_COUNT)
-            value++;
-        else if (aggregate->fn == WINDOW_DISTINCT)
-            value += (kept->seq & last_bit(aggregate->column)) != 0;
-        else if (kept_number(kept, aggregate->column) != MISSING_I64)
-            value += kept_number(kept, aggregate->column);
-    }
-    return value;
+    if (!count)
+        return (struct window_result){0};
+    __int128 by = count, mean = sum / by, rest = sum % by;
+    __int128 twice = rest < 0 ? -2 * rest : 2 * rest;
+    if (twice > by || (twice == by && mean % 2 != 0))
+        mean += sum < 0 ? -1 : 1;
+    return (struct window_result){mean, true};
 }
 
-__int128 window_value(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, uint16_t aggregate,
-                      int64_t floor_ms)
+static int by_id(const void *a, const void *b)
 {
-    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref ref = *window_slot(shard, cell, layout, index);
-    if (!ref)
-        return 0;
-    struct at at = {.shard = shard, .layout = &layout->window[index], .size = kept_size(&layout->window[index])};
-    at.window = slab_edit(&shard->slab, ref, window_size(at.layout));
-    const struct aggregate_layout *def = &at.layout->aggregate[aggregate];
-    struct tail *tail = &at.window->tail[aggregate];
-    if (floor_ms < tail->floor_ms)
-        return scan_value(&at, def, floor_ms);
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Different values among records [from, to), counted without the marks, which look beyond `to`. */
+static struct window_result scan_distinct(const struct at *at, int column, uint32_t from, uint32_t to)
+{
+    uint64_t *id = malloc(((size_t)(to - from) + 1) * sizeof *id);
+    invariant(id != NULL);
+    uint32_t count = 0, distinct = 0;
+    for (uint32_t i = from; i < to; i++)
+        count += kept_id(kept_at(at, i), column, &id[count]);
+    qsort(id, count, sizeof *id, by_id);
+    for (uint32_t i = 0; i < count; i++)
+        distinct += i == 0 || id[i] != id[i - 1];
+    free(id);
+    return (struct window_result){distinct, true};
+}
+
+/* The first (step 1) or last (step -1) known value among records [from, to). */
+static struct window_result scan_end(const struct at *at, int column, uint32_t from, uint32_t to, bool first)
+{
+    for (uint32_t i = from; i < to; i++) {
+        int64_t number = kept_number(kept_at(at, first ? i : to - 1 - (i - from)), column);
+        if (number != MISSING_I64)
+            return (struct window_result){number, true};
+    }
+    return (struct window_result){0};
+}
+
+static struct window_result scan_extreme(const struct at *at, const struct aggregate_layout *aggregate, uint32_t from, uint32_t to)
+{
+    struct window_result best = {0};
+    for (uint32_t i = from; i < to; i++) {
+        int64_t number = kept_number(kept_at(at, i), aggregate->column);
+        if (number == MISSING_I64)
+            continue;
+        if (!best.known || (aggregate->fn == WINDOW_MIN ? number < best.value : number > best.value))
+            best = (struct window_result){number, true};
+    }
+    return best;
+}
+
+static struct window_result scan_sum(const struct at *at, const struct aggregate_layout *aggregate, uint32_t from, uint32_t to)
+{
+    __int128 sum = 0;
+    uint64_t known = 0;
+    for (uint32_t i = from; i < to; i++) {
+        int64_t number = kept_number(kept_at(at, i), aggregate->column);
+        if (number == MISSING_I64)
+            continue;
+        sum += number;
+        known++;
+    }
+    return aggregate->fn == WINDOW_AVG ? mean_half_even(sum, known) : (struct window_result){sum, true};
+}
+
+/* By definition, from scratch: for a floor that fell, or a ceiling before the newest record. */
+static struct window_result scan_value(const struct at *at, const struct aggregate_layout *aggregate, const struct window_span *span)
+{
+    uint32_t from = upper_bound(at, span->floor_ms, SEQ_BITS), to = upper_bound(at, span->ceiling_ms, SEQ_BITS);
+    to = to < from ? from : to;
+    switch ((enum window_fn)aggregate->fn) {
+    case WINDOW_COUNT:
+        return (struct window_result){to - from, true};
+    case WINDOW_DISTINCT:
+        return scan_distinct(at, aggregate->column, from, to);
+    case WINDOW_FIRST:
+    case WINDOW_LAST:
+        return scan_end(at, aggregate->column, from, to, aggregate->fn == WINDOW_FIRST);
+    case WINDOW_MIN:
+    case WINDOW_MAX:
+        return scan_extreme(at, aggregate, from, to);
+    case WINDOW_SUM:
+    case WINDOW_AVG:
+        return scan_sum(at, aggregate, from, to);
+    }
+    return (struct window_result){0};
+}
+
+/* From the tail, moved up to the floor. */
+static struct window_result tail_value(const struct at *at, const struct aggregate_layout *aggregate, struct tail *tail, int64_t floor_ms)
+{
     while (tail->next_ms <= floor_ms) {
-        tail_drop(tail, def, kept_at(&at, tail->index));
-        tail->next_ms = time_at(&at, ++tail->index);
+        tail_drop(tail, aggregate, kept_at(at, tail->index));
+        tail->next_ms = time_at(at, ++tail->index);
     }
     tail->floor_ms = floor_ms;
-    if (def->fn == WINDOW_COUNT)
-        return at.window->count - tail->index;
-    if (def->fn == WINDOW_DISTINCT)
-        return tail->distinct;
-    return (__int128)tail->sum_high << 64 | tail->sum_low;
+    __int128 sum = (__int128)tail->sum_high << 64 | tail->sum_low;
+    switch ((enum window_fn)aggregate->fn) {
+    case WINDOW_COUNT:
+        return (struct window_result){at->window->count - tail->index, true};
+    case WINDOW_DISTINCT:
+        return (struct window_result){tail->known, true};
+    case WINDOW_FIRST:
+    case WINDOW_LAST:
+        return scan_end(at, aggregate->column, tail->index, at->window->count, aggregate->fn == WINDOW_FIRST);
+    case WINDOW_AVG:
+        return mean_half_even(sum, tail->known);
+    default:
+        return (struct window_result){sum, true};
+    }
+}
+
+struct window_result window_value(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, uint16_t aggregate,
+                                  const struct window_span *span)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    const struct aggregate_layout *def = &layout->window[index].aggregate[aggregate];
+    slab_ref ref = *window_slot(shard, cell, layout, index);
+    if (!ref)
+        return (struct window_result){.known = def->fn == WINDOW_COUNT || def->fn == WINDOW_SUM || def->fn == WINDOW_DISTINCT};
+    struct at at = {.shard = shard, .layout = &layout->window[index], .size = kept_size(&layout->window[index])};
+    at.window = slab_edit(&shard->slab, ref, window_size(at.layout));
+    union aggregate_state *state = &at.window->aggregate[aggregate];
+    if (def->days)
+        return days_value(&at, &state->days, def, span);
+    if (span->ceiling_ms < at.window->newest_ms)
+        return scan_value(&at, def, span);
+    if (is_extreme(def))
+        return extreme_value(&at, &state->extreme, span->floor_ms);
+    if (span->floor_ms < state->tail.floor_ms)
+        return scan_value(&at, def, span);
+    return tail_value(&at, def, &state->tail, span->floor_ms);
 }
 
 void window_walk(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index, int64_t floor_ms,
@@ -490,6 +578,17 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
     struct at at = {.shard = shard, .layout = layout, .size = kept_size(layout)};
     at.window = slab_edit(&shard->slab, ref, window_size(layout));
     maps_free(&at);
+    for (uint16_t i = 0; i < layout->aggregate_count; i++) {
+        if (layout->aggregate[i].days)
+            days_free(shard, &at.window->aggregate[i].days);
+        else if (is_extreme(&layout->aggregate[i]))
+            extreme_free(shard, &at.window->aggregate[i].extreme);
+    }
+    for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
+        slab_ref kept;
+        memcpy(&kept, (const char *)at.window + window_habit_at(layout, habit), sizeof kept);
+        slab_free(&shard->slab, kept, habit_bytes());
+    }
     slab_free(&shard->slab, at.window->ring, at.window->room * at.size);
     slab_free(&shard->slab, ref, window_size(layout));
 }
@@ -504,5 +603,12 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
     if (!ref)
         return 0;
     const struct window *window = slab_at(&shard->slab, ref);
-    return window_size(layout) + window->room * kept_size(layout);
+    size_t bytes = window_size(layout) + window->room * kept_size(layout) + layout->habit_count * habit_bytes();
+    for (uint16_t i = 0; i < layout->aggregate_count; i++) {
+        if (layout->aggregate[i].days)
+            bytes += days_bytes(&window->aggregate[i].days);
+        else if (is_extreme(&layout->aggregate[i]))
+            bytes += extreme_bytes(&window->aggregate[i].extreme);
+    }
+    return bytes;
 }

@@ -155,7 +155,7 @@ static void reject(struct intake_worker *worker, const struct message *message, 
         .position = message->position,
         .reason = reason,
         .field = field,
-        .body = message->body,
+        .body = message_raw(message),
         .source = message->source,
     };
 }
@@ -176,7 +176,7 @@ static void decode_work(void *context, uint32_t index, uint32_t workers)
             continue;
         }
         enum reject_reason reason =
-            decoder_decode(worker->decoder, &block->message[i], &block->texts[index], event, &field);
+            message_decode(worker->decoder, &block->message[i], &block->texts[index], event, &field);
         intake->event_reason[i] = (uint8_t)reason;
         if (reason == REJECT_NONE)
             step_match_texts(intake->settings.program, worker->scratch, event);
@@ -226,7 +226,8 @@ static void note_ranges(struct block *block, int64_t *position)
     for (uint32_t i = 0; i < block->message_count; i++) {
         const struct position *at = &block->message[i].position;
         struct journal_range *range = &block->range[at->partition];
-        invariant(at->offset >= range->next);
+        /* items of one message share its offset */
+        invariant(at->offset >= range->next || (at->item > 0 && at->offset == range->next - 1));
         if (range->first < 0)
             range->first = at->offset;
         range->next = at->offset + 1;

@@ -31,6 +31,15 @@ int64_t window_floor(const struct program *program, int64_t clock_ms, int64_t sp
     return zone_day_start_ms(program->zone, zone_day(program->zone, clock_ms) - days + 1) - 1;
 }
 
+/* What an aggregate covers at a clock's time. */
+static struct window_span clock_span(const struct program *program, const struct aggregate *aggregate, int64_t clock_ms)
+{
+    if (aggregate->days == 0)
+        return (struct window_span){.floor_ms = clock_ms - aggregate->span_ms, .ceiling_ms = clock_ms};
+    int32_t day = zone_day(program->zone, clock_ms);
+    return (struct window_span){.floor_day = day - aggregate->days, .ceiling_day = day};
+}
+
 static int64_t saturate(__int128 sum)
 {
     if (sum > INT64_MAX)
@@ -46,9 +55,33 @@ static void judge_inputs(struct step *step, const struct rule *rule, const struc
     for (uint16_t i = 0; i < rule->input_count; i++) {
         const struct aggregate *aggregate = &step->program->aggregate[rule->input[i]];
         const struct plan_aggregate *bound = &step->plan->aggregate[rule->input[i]];
-        int64_t floor_ms = window_floor(step->program, clock_ms, aggregate->span_ms, aggregate->days);
-        __int128 sum = window_value(shard, cell, visit->keyspace, bound->window, bound->aggregate, floor_ms);
-        input[i] = (struct value){saturate(sum), true};
+        struct window_result result;
+        if (aggregate->usual) {
+            result = habit_median(shard, cell, visit->keyspace, bound->window, bound->habit, zone_week(step->program->zone, clock_ms));
+        } else {
+            struct window_span span = clock_span(step->program, aggregate, clock_ms);
+            result = window_value(shard, cell, visit->keyspace, bound->window, bound->aggregate, &span);
+        }
+        input[i] = (struct value){saturate(result.value), result.known};
+    }
+}
+
+/* Weeks that ended since the last record of the stream are sampled as they stood (RULES 14): before
+ * this event's own record enters. */
+void judge_habits(struct step *step, uint16_t stream, const struct visit *visit, struct shard *shard, struct cell *cell)
+{
+    const struct plan_stream *at = &step->plan->stream[stream];
+    const struct zone *zone = step->program->zone;
+    int32_t week = zone_week(zone, step->event[visit->event].time_ms), from;
+    for (uint8_t h = 0; h < at->habit_count; h++) {
+        if (!habit_due(shard, cell, visit->keyspace, at->window, (uint8_t)(h + 1), week, &from))
+            continue;
+        const struct aggregate *aggregate = &step->program->aggregate[at->habit[h]];
+        for (int32_t w = from; w < week; w++) {
+            struct window_span span = clock_span(step->program, aggregate, zone_week_end_ms(zone, w));
+            habit_put(shard, cell, visit->keyspace, at->window, (uint8_t)(h + 1), w,
+                      window_value(shard, cell, visit->keyspace, at->window, step->plan->aggregate[at->habit[h]].aggregate, &span));
+        }
     }
 }
 

@@ -18,24 +18,50 @@ static void plan_clocks(struct plan *plan, uint16_t keyspace, struct keyspace_la
     layout->clock_hash = hash;
 }
 
-static void plan_window(struct plan *plan, uint16_t stream, struct window_layout *window, struct plan_aggregate *bound,
-                        uint16_t window_index, int64_t lateness_ms)
+/* Aggregates of one stream: each stands once per clock in the window, for its tail follows the clock;
+ * with a habit where some rule asks what is usual: `usual X` is bound to X's own place. */
+static void plan_aggregates(struct plan *plan, uint16_t stream, struct window_layout *window, struct plan_stream *at,
+                            struct plan_aggregate *bound, uint16_t window_index, int64_t lateness_ms)
 {
     const struct program *program = plan->program;
-    const struct stream *def = &program->stream[stream];
     struct aggregate_layout *aggregate = ARENA_ARRAY(&plan->arena, struct aggregate_layout, program->aggregate_count + 1);
-    *window = (struct window_layout){.hash = def->hash,
-                                     .keep_ms = def->keep_ms + lateness_ms,
-                                     .extra_count = def->extra_count,
-                                     .aggregate = aggregate};
+    uint16_t *habit = ARENA_ARRAY(&plan->arena, uint16_t, program->aggregate_count + 1);
+    uint16_t *clock = ARENA_ARRAY(&plan->arena, uint16_t, program->aggregate_count + 1);
     for (uint16_t i = 0; i < program->aggregate_count; i++) {
-        const struct aggregate *agg = &program->aggregate[i];
-        if (agg->stream != stream)
+        const struct aggregate *from = &program->aggregate[i];
+        if (from->stream != stream)
             continue;
-        bound[i] = (struct plan_aggregate){.window = window_index, .aggregate = window->aggregate_count};
-        aggregate[window->aggregate_count++] =
-            (struct aggregate_layout){.hash = agg->hash, .fn = agg->fn, .column = agg->column};
+        uint16_t place = 0;
+        while (place < window->aggregate_count && (aggregate[place].hash != from->base_hash || clock[place] != from->clock))
+            place++;
+        clock[place] = from->clock;
+        if (place == window->aggregate_count)
+            aggregate[window->aggregate_count++] =
+                (struct aggregate_layout){.hash = from->base_hash,
+                                          .fn = from->fn,
+                                          .column = from->column,
+                                          .days = from->days,
+                                          .days_kept = from->days ? from->days + (int32_t)(lateness_ms / MS_PER_DAY) + 2 : 0};
+        if (from->usual && !aggregate[place].habit) {
+            habit[window->habit_count] = i;
+            aggregate[place].habit = ++window->habit_count;
+        }
+        window->by_day |= from->days != 0;
+        bound[i] = (struct plan_aggregate){.window = window_index, .aggregate = place, .habit = from->usual ? aggregate[place].habit : 0};
     }
+    window->aggregate = aggregate;
+    at->by_day = window->by_day;
+    at->habit = habit;
+    at->habit_count = window->habit_count;
+}
+
+static void plan_window(struct plan *plan, uint16_t stream, struct window_layout *window, struct plan_stream *at,
+                        struct plan_aggregate *bound, uint16_t window_index, int64_t lateness_ms)
+{
+    const struct stream *def = &plan->program->stream[stream];
+    *window = (struct window_layout){.hash = def->hash, .keep_ms = def->keep_ms + lateness_ms, .extra_count = def->extra_count};
+    at->window = window_index;
+    plan_aggregates(plan, stream, window, at, bound, window_index, lateness_ms);
 }
 
 /* The layout of one keyspace; the local indexes go into the plan's tables. */
@@ -54,11 +80,10 @@ static void plan_layout(struct plan *plan, uint16_t keyspace, struct keyspace_la
     for (uint16_t i = 0; i < program->stream_count; i++) {
         if (program->stream[i].keyspace != keyspace)
             continue;
-        stream[i].window = layout->window_count;
-        plan_window(plan, i, &window[layout->window_count], aggregate, layout->window_count, lateness_ms);
+        plan_window(plan, i, &window[layout->window_count], &stream[i], aggregate, layout->window_count, lateness_ms);
         layout->window_count++;
-        if (program->stream[i].keep_ms > layout->widest_ms)
-            layout->widest_ms = program->stream[i].keep_ms;
+        if (program->stream[i].widest_ms > layout->widest_ms)
+            layout->widest_ms = program->stream[i].widest_ms;
     }
     for (uint16_t i = 0; i < program->memory_count; i++) {
         const struct memory *def = &program->memory[i];

@@ -14,12 +14,16 @@ enum { MASK_WORDS_MAX = 8 };
 
 struct plan_stream {
     uint16_t window;        /* index inside its keyspace's layout */
+    bool by_day;            /* its records must say their local day */
+    uint8_t habit_count;
+    const uint16_t *habit;  /* indexes into the program's aggregates: which have a habit, by its number - 1 */
 };
 struct plan_memory {
     uint16_t memory;        /* index inside its keyspace's layout */
 };
 struct plan_aggregate {
     uint16_t window, aggregate; /* indexes inside the keyspace's layout and the window */
+    uint8_t habit;              /* `usual`: the number of its habit in the window */
 };
 struct plan_rule {
     uint64_t touch[MASK_WORDS_MAX]; /* streams whose update evaluates the rule */

@@ -71,7 +71,7 @@ static void report_evidence(const struct step *step, struct arena *arena, const 
     const struct event *event = &step->event[raw->event];
     struct evidence *evidence = ARENA_ARRAY(arena, struct evidence, raw->evidence_count + 1);
     /* a pair or composite key is no end of the payment: then the sender is who matters */
-    bool account = step->program->keyspace[rule->keyspace].form == KEY_ACCOUNT;
+    bool account = step->program->keyspace[rule->keyspace].sided;
     for (uint32_t i = 0; i < raw->evidence_count; i++) {
         const struct raw_evidence *from = &raw->evidence[i];
         bool in = from->incoming || !account;
@@ -102,8 +102,7 @@ static void report_key(const struct step *step, struct arena *arena, const struc
     const struct keyspace *keyspace = &step->program->keyspace[rule->keyspace];
     hit->key_count = raw->width;
     for (uint8_t i = 0; i < raw->width; i++) {
-        enum value_type type = keyspace->form == KEY_COMPOSITE ? keyspace->type[i] : TYPE_ACCOUNT;
-        hit->key[i] = value_text(step->program, step->state, arena, (struct value){raw->key[i], true}, type);
+        hit->key[i] = value_text(step->program, step->state, arena, (struct value){raw->key[i], true}, keyspace->type[i]);
     }
 }
 

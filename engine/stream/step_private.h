@@ -140,6 +140,7 @@ void step_lap(struct step *step, enum step_phase phase, uint64_t *since);
 void judge_rule(struct step *step, struct step_worker *worker, uint16_t rule, const struct visit *visit,
                 struct shard *shard, struct cell *cell);
 void judge_prepare(struct step *step, struct step_worker *worker, uint32_t event, int side);
+void judge_habits(struct step *step, uint16_t stream, const struct visit *visit, struct shard *shard, struct cell *cell);
 /* Lower end, exclusive, of a window at clock time: by span, or by whole local days (RULES 2, 5). */
 int64_t window_floor(const struct program *program, int64_t clock_ms, int64_t span_ms, int32_t days);
 

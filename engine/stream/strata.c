@@ -56,10 +56,10 @@ static void route_mask(struct step *step, struct step_worker *worker, const stru
     }
 }
 
-static bool route_reads(const struct step *step, const struct plan_keyspace *at, enum event_ref ref)
+static bool route_reads(const struct step *step, const struct plan_keyspace *at, enum read_side side)
 {
     for (uint16_t j = 0; j < at->read_count; j++)
-        if (step->program->read[at->read[j]].ref == ref)
+        if (step->program->read[at->read[j]].side == side)
             return true;
     return false;
 }
@@ -80,50 +80,27 @@ static void route_push(struct step *step, struct step_worker *worker, struct vis
     visit_push(&worker->bucket[shard_owner(shard, workers)], visit);
 }
 
-static void route_account(struct step *step, struct step_worker *worker, uint16_t keyspace, uint32_t i, uint32_t workers)
-{
-    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, keyspace);
-    const struct event *event = &step->event[i];
-    const enum event_ref ref[2] = {REF_SENDER, REF_RECEIVER};
-    uint8_t wanted = 0;
-    for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++) {
-        if (event->ref[ref[side]] == ENTITY_MISSING)
-            continue;
-        bool named_before = (event->joined_same >> ref[side] & 1) != 0;
-        if (!(event->flags & EVENT_LATE) && !named_before)
-            route_mask(step, worker, at, i, side);
-        if (route_reads(step, at, ref[side]) || (!named_before && route_needed(step, at, i, side)))
-            wanted |= (uint8_t)(1 << side);
-    }
-    struct visit visit = {.event = i, .keyspace = keyspace, .width = 1};
-    if (event->ref[REF_SENDER] == event->ref[REF_RECEIVER] && wanted) {
-        visit.sides = SIDES_BOTH;
-        visit.key[0] = event->ref[REF_SENDER];
-        route_push(step, worker, &visit, workers);
-        return;
-    }
-    for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++) {
-        if (!(wanted >> side & 1))
-            continue;
-        visit.sides = (uint8_t)(1 << side);
-        visit.key[0] = event->ref[ref[side]];
-        route_push(step, worker, &visit, workers);
-    }
-}
-
-/* The words of a pair or composite key; false when one is not known. */
-static bool route_key(struct step *step, struct step_worker *worker, const struct keyspace *keyspace, uint32_t i,
+/* The words of a key as one side of the event names it; false when one is not known. */
+static bool route_key(struct step *step, struct step_worker *worker, const struct keyspace *keyspace, uint32_t i, int side,
                       uint32_t *key)
 {
     const struct event *event = &step->event[i];
+    if (key_is_entity(keyspace->form)) {
+        key[0] = event->ref[key_entity(keyspace->form)->ref[side]];
+        return key[0] != ENTITY_MISSING;
+    }
     if (keyspace->form == KEY_PAIR) {
         key[0] = event->ref[REF_SENDER];
         key[1] = event->ref[REF_RECEIVER];
         return key[0] != ENTITY_MISSING && key[1] != ENTITY_MISSING;
     }
-    judge_prepare(step, worker, i, SIDE_SENDER);
-    for (int w = 0; w < keyspace->width; w++) {
-        struct value value = eval_value(&worker->evaluation, &keyspace->element[w]);
+    bool seen = keyspace->form == KEY_SEEN;
+    uint8_t first = seen ? (uint8_t)(keyspace->width - 1) : 0;
+    if (seen && !route_key(step, worker, &step->program->keyspace[keyspace->base], i, side, key))
+        return false;
+    judge_prepare(step, worker, i, side);
+    for (uint8_t w = first; w < keyspace->width; w++) {
+        struct value value = eval_value(&worker->evaluation, &keyspace->element[w - first]);
         if (!value.known)
             return false;
         key[w] = (uint32_t)value.number;
@@ -131,20 +108,50 @@ static bool route_key(struct step *step, struct step_worker *worker, const struc
     return true;
 }
 
-static void route_composite(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, uint32_t workers)
+static bool key_named_before(const struct event *event, const struct keyspace *keyspace, int side)
+{
+    uint32_t refs = keyspace->joined_refs[side];
+    return (event->flags & EVENT_JOINED) && (event->joined_same & refs) == refs;
+}
+
+/* Works out what the event is in for one side's key; true when the key is to be visited. */
+static bool route_side(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, int side, struct visit *visit)
 {
     const struct keyspace *keyspace = &step->program->keyspace[k];
     const struct plan_keyspace *at = plan_at(step->plan, step->stratum, k);
     const struct event *event = &step->event[i];
-    struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = keyspace->width};
-    if (!route_key(step, worker, keyspace, i, visit.key))
-        return;
-    bool named_before = (event->flags & EVENT_JOINED) && (event->joined_same & keyspace->joined_refs) == keyspace->joined_refs;
+    if (!route_key(step, worker, keyspace, i, side, visit->key))
+        return false;
+    bool named_before = key_named_before(event, keyspace, side);
     if (!(event->flags & EVENT_LATE) && !named_before)
-        route_mask(step, worker, at, i, SIDE_SENDER);
-    bool reads = keyspace->form == KEY_PAIR && route_reads(step, at, REF_COUNT);
-    if (reads || (!named_before && route_needed(step, at, i, SIDE_SENDER)))
+        route_mask(step, worker, at, i, side);
+    enum read_side reads = !keyspace->sided ? READ_WHOLE : side == SIDE_SENDER ? READ_SENDER : READ_RECEIVER;
+    return route_reads(step, at, reads) || (!named_before && route_needed(step, at, i, side));
+}
+
+static void route_whole(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, uint32_t workers)
+{
+    struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = step->program->keyspace[k].width};
+    if (route_side(step, worker, k, i, SIDE_SENDER, &visit))
         route_push(step, worker, &visit, workers);
+}
+
+/* Both sides of the event; a key that is on both is visited once (RULES 7). */
+static void route_sided(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, uint32_t workers)
+{
+    uint8_t width = step->program->keyspace[k].width;
+    struct visit sent = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = width};
+    struct visit received = {.event = i, .keyspace = k, .sides = SIDES_RECEIVER, .width = width};
+    bool wanted[2] = {route_side(step, worker, k, i, SIDE_SENDER, &sent), route_side(step, worker, k, i, SIDE_RECEIVER, &received)};
+    if ((wanted[0] || wanted[1]) && sent.key[0] != ENTITY_MISSING && memcmp(sent.key, received.key, sizeof sent.key) == 0) {
+        sent.sides = SIDES_BOTH;
+        route_push(step, worker, &sent, workers);
+        return;
+    }
+    if (wanted[0])
+        route_push(step, worker, &sent, workers);
+    if (wanted[1])
+        route_push(step, worker, &received, workers);
 }
 
 static void route_transfer(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i)
@@ -172,18 +179,13 @@ static void strata_route(void *context, uint32_t index, uint32_t workers)
         for (uint16_t k = 0; k < step->program->keyspace_count; k++) {
             if (plan_at(step->plan, step->stratum, k)->idle)
                 continue;
-            switch (step->program->keyspace[k].form) {
-            case KEY_TRANSFER:
+            const struct keyspace *keyspace = &step->program->keyspace[k];
+            if (keyspace->form == KEY_TRANSFER)
                 route_transfer(step, worker, k, i);
-                break;
-            case KEY_ACCOUNT:
-                route_account(step, worker, k, i, workers);
-                break;
-            case KEY_PAIR:
-            case KEY_COMPOSITE:
-                route_composite(step, worker, k, i, workers);
-                break;
-            }
+            else if (keyspace->sided)
+                route_sided(step, worker, k, i, workers);
+            else
+                route_whole(step, worker, k, i, workers);
         }
     }
 }
@@ -192,11 +194,11 @@ static void strata_route(void *context, uint32_t index, uint32_t workers)
 
 static bool read_concerns(const struct memory_read *read, const struct visit *visit)
 {
-    if (read->ref == REF_SENDER)
+    if (read->side == READ_SENDER)
         return (visit->sides & SIDES_SENDER) != 0;
-    if (read->ref == REF_RECEIVER)
+    if (read->side == READ_RECEIVER)
         return (visit->sides & SIDES_RECEIVER) != 0;
-    return read->ref == REF_COUNT;
+    return true;
 }
 
 /* READ: what this event asks of this key, as it was strictly before this event's update. */
@@ -214,7 +216,7 @@ static void visit_read(struct step *step, const struct plan_keyspace *at, const 
         if (!memory_get(shard, cell, visit->keyspace, step->plan->memory[read->memory].memory, &record))
             continue;
         int64_t age_ms = event->time_ms - record.time_ms;
-        if (age_ms < 0 || age_ms >= memory->for_ms)
+        if (!memory->seen && (age_ms < 0 || age_ms >= memory->for_ms))
             continue;
         slots[read->slot] = (struct value){record.time_ms, true};
         for (uint8_t v = 0; v < memory->keep_count; v++)
@@ -237,6 +239,10 @@ static void visit_stream(struct step *step, uint16_t index, const struct visit *
                             .amount = event->amount_base,
                             .sender = event->ref[REF_SENDER],
                             .receiver = event->ref[REF_RECEIVER]};
+    if (step->plan->stream[index].by_day)
+        record.day = zone_day(step->program->zone, event->time_ms);
+    if (step->plan->stream[index].habit_count)
+        judge_habits(step, index, visit, shard, cell);
     for (uint8_t x = 0; x < stream->extra_count; x++)
         record.extra[x] = kept_number(eval_field(step->program, event, side, (enum field)stream->extra[x]));
     (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
@@ -279,13 +285,7 @@ static void visit_mask(const struct step *step, const struct visit *visit, uint6
 static bool visit_named_before(const struct step *step, const struct visit *visit)
 {
     const struct event *event = &step->event[visit->event];
-    if (!(event->flags & EVENT_JOINED))
-        return false;
-    const struct keyspace *keyspace = &step->program->keyspace[visit->keyspace];
-    uint32_t refs = keyspace->joined_refs;
-    if (keyspace->form == KEY_ACCOUNT)
-        refs = visit->sides & SIDES_SENDER ? 1u << REF_SENDER : 1u << REF_RECEIVER;
-    return (event->joined_same & refs) == refs;
+    return key_named_before(event, &step->program->keyspace[visit->keyspace], visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
 }
 
 static void visit_work(struct step *step, struct step_worker *worker, const struct visit *visit)

@@ -235,20 +235,12 @@ static void memory_keeps(struct compiler *c, const struct syntax_memory *at, str
 
 static bool memory_key(struct compiler *c, const struct syntax_memory *at, struct keyspace *key)
 {
-    bool account = slice_equal(at->key.text, SLICE("account"));
-    const char *label = account ? "account" : "pair";
-    *key = (struct keyspace){.form = account ? KEY_ACCOUNT : KEY_PAIR, .width = account ? 1 : 2, .label = label,
-                             .joined_refs = 1u << REF_SENDER | 1u << REF_RECEIVER, .hash = hash_slice(1, slice_of(label))};
-    if (account || slice_equal(at->key.text, SLICE("pair")))
+    enum key_form form = key_form_of(at->key.text);
+    *key = plain_key(form == KEY_FORM_COUNT || form == KEY_TRANSFER ? KEY_ACCOUNT : form);
+    if (form != KEY_FORM_COUNT && form != KEY_TRANSFER)
         return true;
-    static const char *const later[] = {"party", "device", "phone", "address", "terminal", "place"};
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
-        if (slice_equal(at->key.text, slice_of(later[i]))) {
-            diagnostic_add(c->diagnostics, DIAG_NOT_YET, at->key.span, "a memory for each %s is not in this version", later[i]);
-            return false;
-        }
-    }
-    diagnostic_add(c->diagnostics, DIAG_KEY_UNKNOWN, at->key.span, "memories are kept for each account or pair");
+    struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_KEY_UNKNOWN, at->key.span, "memories are kept for each account or pair");
+    diagnostic_help(c->diagnostics, d, "or for each party, device, phone, address or terminal");
     return false;
 }
 
@@ -300,6 +292,7 @@ static void compile_memories(struct compiler *c)
         }
         c->memory_syntax[c->memory_count++] = memory;
     }
+    c->memory_named = c->memory_count;
     for (uint16_t i = 0; i < c->memory_count; i++)
         memory_compile(c, i);
 }
@@ -391,7 +384,7 @@ static void compile_rules(struct compiler *c)
     }
     qsort(rule, count, sizeof(const struct syntax_rule *), by_rule);
     c->stream = ARENA_ARRAY(c->arena, struct stream, LIMIT_STREAMS);
-    c->aggregate = ARENA_ARRAY(c->arena, struct aggregate, AGGREGATE_MAX);
+    c->aggregate = ARENA_ARRAY(c->arena, struct aggregate, WINDOWS_MAX);
     c->clock = ARENA_ARRAY(c->arena, struct clock_def, LIMIT_RULES);
     c->rule = ARENA_ARRAY(c->arena, struct rule, count + 1);
     uint16_t keyspaces = c->keyspace_count, reads = c->read_count, slots = c->slot_count;
@@ -400,6 +393,7 @@ static void compile_rules(struct compiler *c)
             compile_rule(c, rule[i]);
     memset(c->stream, 0, sizeof *c->stream * c->stream_count);
     c->stream_count = c->clock_count = c->aggregate_count = c->rule_count = 0;
+    c->memory_count = c->memory_named;
     c->keyspace_count = keyspaces;
     c->read_count = reads;
     c->slot_count = slots;
@@ -496,7 +490,7 @@ static void program_finish(struct compiler *c)
         struct stream *stream = &c->stream[i];
         for (uint8_t x = 0; x < stream->extra_count; x++)
             stream->hash = hash_number(stream->hash, stream->extra[x]);
-        p->widest_ms = stream->keep_ms > p->widest_ms ? stream->keep_ms : p->widest_ms;
+        p->widest_ms = stream->widest_ms > p->widest_ms ? stream->widest_ms : p->widest_ms;
     }
     for (uint16_t i = 0; i < c->memory_count; i++) {
         highest = c->memory[i].stratum > highest ? c->memory[i].stratum : highest;

@@ -1,13 +1,15 @@
 /* What the files of the compiler share: the tables being filled, and the emitter of one expression.
  *
  * compile.c lays out the program, names.c resolves names, emit.c checks types and emits nodes,
- * compile_rule.c builds rules and shares streams, warn.c says what is legal but doubtful. Checking
+ * compile_source.c shares keys, streams and windows, compile_habit.c does `usual` and `is new`,
+ * compile_rule.c builds rules, warn.c says what is legal but doubtful. Checking
  * and emitting are one pass: a wrong part gets the type POISON, which silences whatever uses it. */
 #ifndef RULES_LANG_COMPILE_H
 #define RULES_LANG_COMPILE_H
 
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/limit.h"
+#include "rules/lang/eval.h"
 #include "rules/lang/load.h"
 
 /* The program and the memory behind it. */
@@ -16,7 +18,7 @@ struct compiled {
     struct arena arena;
 };
 
-enum { KEYSPACE_MAX = 256, AGGREGATE_MAX = 4096, READ_MAX = 256, FAMILY_COUNT = 12 };
+enum { KEYSPACE_MAX = 256, WINDOWS_MAX = 4096, READ_MAX = 256, FAMILY_COUNT = 12 };
 
 struct compiler {
     struct compiled *out;
@@ -40,6 +42,7 @@ struct compiler {
     struct rule *rule;
     uint16_t keyspace_count, stream_count, clock_count, aggregate_count, read_count, rule_count, slot_count;
     uint16_t memory_count, list_count, text_count;
+    uint16_t memory_named;          /* those that authors wrote; behind them what `is new` keeps */
     const struct syntax_memory **memory_syntax; /* by program index */
     uint8_t *memory_state;                      /* 0 new, 1 being measured, 2 done */
 };
@@ -102,6 +105,7 @@ void report_code(struct compiler *c, enum value_type type, const struct name *na
 void help_suggestion(struct compiler *c, struct diagnostic *d, const struct suggestion *suggestion);
 
 /* emit.c */
+uint16_t read_intern(struct compiler *c, uint16_t memory, enum read_side side);
 struct typed emit(struct emitter *em, const struct syntax_expr *expr, enum value_type want);
 struct typed emit_path(struct emitter *em, const struct name *name, enum value_type want);
 bool emit_condition(struct emitter *em, const struct syntax_expr *expr, const char *where, uint16_t *root);
@@ -112,12 +116,32 @@ uint64_t hash_bytes(uint64_t seed, const void *bytes, size_t size);
 uint64_t hash_slice(uint64_t seed, struct slice text);
 uint64_t hash_number(uint64_t seed, int64_t number);
 
+/* compile_source.c */
+uint16_t keyspace_intern(struct compiler *c, const struct keyspace *key);
+struct keyspace plain_key(enum key_form form);
+enum key_form key_form_of(struct slice word);  /* KEY_FORM_COUNT when it is none */
+bool key_of_rule(struct compiler *c, const struct syntax_rule *rule, struct keyspace *key);
+bool type_is_key(uint8_t type);                /* values of it fit a word of a key */
+uint32_t path_refs(const struct compiler *c, struct slice word); /* bits of enum event_ref */
+bool source_fits(struct compiler *c, const struct keyspace *key, const struct syntax_source *source);
+bool source_filter(struct emitter *em, const struct syntax_source *source, const struct syntax_let *limit, struct expr *filter,
+                   bool *side_relative);
+const struct syntax_source *source_resolve(struct emitter *em, const struct syntax_source *source, const struct syntax_let **limit);
+bool stream_intern(struct emitter *em, const struct syntax_source *source, const struct syntax_let *limit, uint16_t *index);
+bool stream_column(struct emitter *em, uint16_t stream, const struct name *name, uint8_t *column, uint8_t *type);
+uint16_t aggregate_intern(struct compiler *c, const struct aggregate *aggregate);
+struct typed emit_aggregate(struct emitter *em, const struct syntax_expr *expr);
+/* The window, whose param must be legal over its whole range. */
+bool window_span(struct emitter *em, const struct syntax_expr *over, int64_t *span_ms, int32_t *days);
+struct typed input_intern(struct emitter *em, const struct syntax_expr *expr, const struct aggregate *aggregate, uint8_t type);
+
+/* compile_habit.c */
+struct typed emit_usual(struct emitter *em, const struct syntax_expr *expr);
+struct typed emit_new(struct emitter *em, const struct syntax_expr *expr);
+
 /* compile_rule.c */
 void compile_rule(struct compiler *c, const struct syntax_rule *rule);
-struct typed emit_aggregate(struct emitter *em, const struct syntax_expr *expr);
-bool source_fits(struct compiler *c, const struct keyspace *key, const struct syntax_source *source);
-uint8_t expr_stratum(const struct compiler *c, const struct syntax_expr *expr);
-uint16_t keyspace_intern(struct compiler *c, const struct keyspace *key);
+uint8_t path_stratum(const struct compiler *c, struct slice word);
 
 /* compile.c */
 extern const char *const family_words[FAMILY_COUNT + 1];

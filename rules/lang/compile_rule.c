@@ -5,11 +5,10 @@
 
 #include <stdlib.h>
 
-static const struct typed poison = {0, TYPE_POISON};
-
 /* --- strata --- */
 
-uint8_t expr_stratum(const struct compiler *c, const struct syntax_expr *expr)
+/* key: stratum in which the rule's key is known, for `is new` asks a memory of that key. */
+static uint8_t expr_stratum(const struct compiler *c, const struct syntax_expr *expr, uint8_t key)
 {
     uint8_t highest = 0;
     struct memory_path path;
@@ -19,13 +18,15 @@ uint8_t expr_stratum(const struct compiler *c, const struct syntax_expr *expr)
         return (uint8_t)(c->memory[path.memory].stratum + 1);
     const struct syntax_expr *part[4] = {expr->a, expr->b, expr->c, expr->aggregate ? expr->aggregate->source.where : NULL};
     for (int i = 0; i < 4; i++) {
-        uint8_t stratum = expr_stratum(c, part[i]);
+        uint8_t stratum = expr_stratum(c, part[i], key);
         highest = stratum > highest ? stratum : highest;
     }
+    if (expr->form == EXPR_NEW)
+        return (uint8_t)((highest > key ? highest : key) + 1);
     return highest;
 }
 
-static uint8_t path_stratum(const struct compiler *c, struct slice word)
+uint8_t path_stratum(const struct compiler *c, struct slice word)
 {
     struct memory_path path;
     return name_memory(c, word, &path) ? (uint8_t)(c->memory[path.memory].stratum + 1) : 0;
@@ -33,370 +34,22 @@ static uint8_t path_stratum(const struct compiler *c, struct slice word)
 
 static uint8_t rule_stratum(const struct compiler *c, const struct syntax_rule *rule)
 {
-    uint8_t highest = expr_stratum(c, rule->when);
+    uint8_t highest = 0;
 #define RAISE(value) do { uint8_t s = (value); highest = s > highest ? s : highest; } while (0)
     for (const struct syntax_key *key = rule->key; key; key = key->next)
         RAISE(path_stratum(c, key->path.text));
+    uint8_t of_key = highest;
+    RAISE(expr_stratum(c, rule->when, of_key));
     for (const struct syntax_let *let = rule->let; let; let = let->next)
-        RAISE(expr_stratum(c, let->is_source ? let->source.where : let->value));
+        RAISE(expr_stratum(c, let->is_source ? let->source.where : let->value, of_key));
     for (const struct syntax_points *points = rule->points; points; points = points->next)
         RAISE(path_stratum(c, points->subject.text));
     for (const struct syntax_say *say = rule->say; say; say = say->next)
         RAISE(path_stratum(c, say->name.text));
     for (const struct syntax_except *except = rule->except; except; except = except->next)
-        RAISE(expr_stratum(c, except->condition));
+        RAISE(expr_stratum(c, except->condition, of_key));
 #undef RAISE
     return highest;
-}
-
-/* --- keys --- */
-
-uint16_t keyspace_intern(struct compiler *c, const struct keyspace *key)
-{
-    for (uint16_t i = 0; i < c->keyspace_count; i++)
-        if (c->keyspace[i].hash == key->hash)
-            return i;
-    invariant(c->keyspace_count < KEYSPACE_MAX);
-    c->keyspace[c->keyspace_count] = *key;
-    return c->keyspace_count++;
-}
-
-static bool type_is_key(uint8_t type)
-{
-    return (type >= TYPE_ACCOUNT && type <= TYPE_PLACE) || type == TYPE_COUNTRY || type == TYPE_CURRENCY || type == TYPE_KIND ||
-           type == TYPE_CHANNEL || type == TYPE_PURPOSE || type == TYPE_MCC || type == TYPE_CORRIDOR;
-}
-
-static uint32_t path_refs(const struct compiler *c, struct slice word)
-{
-    struct memory_path path;
-    int field = name_field(word);
-    if (field >= FIELD_SENDER && field <= FIELD_PLACE)
-        return 1u << field; /* the fields up to PLACE stand in the order of enum event_ref */
-    if (!name_memory(c, word, &path))
-        return 0;
-    if (slice_equal(path.base, SLICE("sender")))
-        return 1u << REF_SENDER;
-    if (slice_equal(path.base, SLICE("receiver")))
-        return 1u << REF_RECEIVER;
-    return 1u << REF_SENDER | 1u << REF_RECEIVER;
-}
-
-static bool key_element(struct compiler *c, const struct syntax_key *at, struct keyspace *key)
-{
-    struct emitter *em = arena_alloc(&c->scratch, sizeof *em);
-    *em = (struct emitter){.c = c, .scope = SCOPE_FILTER, .key = key};
-    struct memory_path path;
-    if (name_field(at->path.text) < 0 && !name_memory(c, at->path.text, &path)) {
-        struct suggestion s = {.wrong = at->path.text};
-        static const char *const words[] = {"account", "pair", "transfer", "sender", "receiver", NULL};
-        for (int i = 0; words[i]; i++)
-            suggest_offer(&s, slice_of(words[i]));
-        struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_KEY_UNKNOWN, at->path.span, "`%.*s` is not a key",
-                                              (int)at->path.text.size, at->path.text.data);
-        help_suggestion(c, d, &s);
-        return false;
-    }
-    struct typed value = emit_path(em, &at->path, TYPE_POISON);
-    if (value.type == TYPE_POISON)
-        return false;
-    if (!type_is_key(value.type)) {
-        struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_KEY_TYPE, at->path.span, "this cannot be part of a key");
-        diagnostic_label(c->diagnostics, d, "%s", type_says((enum value_type)value.type));
-        return false;
-    }
-    key->element[key->width] = emitted(em, value.node);
-    key->type[key->width] = (enum value_type)value.type;
-    key->hash = hash_expr(c, &key->element[key->width], key->hash);
-    key->joined_refs |= path_refs(c, at->path.text);
-    uint8_t stratum = path_stratum(c, at->path.text);
-    key->stratum = stratum > key->stratum ? stratum : key->stratum;
-    key->width++;
-    return true;
-}
-
-static struct keyspace plain_key(enum key_form form)
-{
-    static const char *const labels[] = {"transfer", "account", "pair"};
-    uint32_t refs = form == KEY_TRANSFER ? 0 : 1u << REF_SENDER | 1u << REF_RECEIVER;
-    return (struct keyspace){.form = form, .width = (uint8_t)(form == KEY_PAIR ? 2 : form == KEY_ACCOUNT ? 1 : 0),
-                             .joined_refs = refs, .label = labels[form], .hash = hash_slice(1, slice_of(labels[form]))};
-}
-
-static bool rule_key(struct compiler *c, const struct syntax_rule *rule, struct keyspace *key)
-{
-    static const char *const forms[] = {"transfer", "account", "pair"};
-    const struct syntax_key *first = rule->key;
-    if (!first)
-        return false;
-    for (int form = KEY_TRANSFER; form <= KEY_PAIR && !first->next; form++) {
-        if (slice_equal(first->path.text, slice_of(forms[form]))) {
-            *key = plain_key((enum key_form)form);
-            return true;
-        }
-    }
-    *key = (struct keyspace){.form = KEY_COMPOSITE, .hash = hash_slice(1, SLICE("composite"))};
-    struct slice label = {"", 0};
-    for (const struct syntax_key *at = first; at; at = at->next) {
-        if (key->width == KEY_WIDTH_MAX) {
-            diagnostic_add(c->diagnostics, DIAG_LIMIT, at->path.span, "a key has at most %d parts", KEY_WIDTH_MAX);
-            return false;
-        }
-        if (!key_element(c, at, key))
-            return false;
-        label = arena_format(c->arena, "%.*s%s%.*s", (int)label.size, label.data, label.size ? ", " : "", (int)at->path.text.size,
-                             at->path.text.data);
-    }
-    key->label = arena_text(c->arena, label);
-    return true;
-}
-
-/* --- streams --- */
-
-bool source_fits(struct compiler *c, const struct keyspace *key, const struct syntax_source *source)
-{
-    static const char *const words[] = {"in", "out", "transfers", "refunds", "reversals"};
-    bool fits = key->form == KEY_ACCOUNT || (key->form != KEY_TRANSFER && source->flow != STREAM_IN && source->flow != STREAM_OUT);
-    if (fits)
-        return true;
-    struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_SOURCE_NOT_HERE, source->span, "`for each %s` has no `%s`",
-                                          key->form == KEY_COMPOSITE ? "…" : key->label, words[source->flow]);
-    diagnostic_help(c->diagnostics, d, key->form == KEY_TRANSFER ? "a single transfer has no sources and no windows"
-                                                                   : "use `transfers`, the events that carry this key");
-    return false;
-}
-
-/* Emits the filter; false when it is wrong. */
-static bool source_filter(struct emitter *em, const struct syntax_source *source, const struct syntax_let *limit,
-                          struct expr *filter, bool *side_relative)
-{
-    struct emitter *sub = arena_alloc(&em->c->scratch, sizeof *sub);
-    *sub = (struct emitter){.c = em->c, .scope = SCOPE_FILTER, .rule = em->rule, .key = em->key,
-                            .keyspace = em->keyspace, .let_limit = limit, .stratum = em->stratum};
-    *filter = (struct expr){0};
-    if (!source_fits(em->c, em->key, source))
-        return false;
-    uint16_t root = 0;
-    if (source->where && !emit_condition(sub, source->where, "`where`", &root))
-        return false;
-    if (sub->full) {
-        diagnostic_add(em->c->diagnostics, DIAG_LIMIT, source->span, "a filter of more than %d parts", EXPR_NODE_MAX);
-        return false;
-    }
-    if (source->where)
-        *filter = emitted(sub, root);
-    *side_relative = sub->side_relative;
-    return true;
-}
-
-static const char *source_label(const struct compiler *c, struct span span)
-{
-    struct slice text = c->syntax->file[span.file].text;
-    return arena_text(c->arena, (struct slice){text.data + span.at, span.size});
-}
-
-/* The let or inline source behind a name; NULL when there is none (reported). */
-static const struct syntax_source *source_resolve(struct emitter *em, const struct syntax_source *source,
-                                                  const struct syntax_let **limit)
-{
-    *limit = em->let_limit;
-    if (!source->is_name)
-        return source;
-    const struct syntax_let *let = name_let(em, source->name.text);
-    if (!let) {
-        report_unknown(em, &source->name);
-        return NULL;
-    }
-    if (!let->is_source) {
-        struct diagnostic *d = diagnostic_add(em->c->diagnostics, DIAG_VALUE_NOT_SOURCE, source->name.span,
-                                              "`%.*s` is a value, not a source of events", (int)let->name.text.size, let->name.text.data);
-        diagnostic_second(em->c->diagnostics, d, let->name.span, "declared here");
-        return NULL;
-    }
-    if (let->source.is_name)
-        return NULL; /* could not be read */
-    *limit = let;
-    return &let->source;
-}
-
-static bool stream_intern(struct emitter *em, const struct syntax_source *source, const struct syntax_let *limit, uint16_t *index)
-{
-    struct compiler *c = em->c;
-    struct stream stream = {.keyspace = em->keyspace, .flow = (uint8_t)source->flow, .stratum = em->stratum};
-    if (!source_filter(em, source, limit, &stream.filter, &stream.side_relative))
-        return false;
-    uint64_t hash = hash_number(hash_number(em->key->hash, stream.flow), stream.stratum);
-    stream.hash = hash_expr(c, &stream.filter, hash);
-    for (*index = 0; *index < c->stream_count; (*index)++)
-        if (c->stream[*index].hash == stream.hash)
-            return true;
-    if (c->stream_count == LIMIT_STREAMS) {
-        diagnostic_add(c->diagnostics, DIAG_LIMIT, source->span, "a rule set has at most %d different sources", LIMIT_STREAMS);
-        return false;
-    }
-    stream.label = source_label(c, source->span);
-    c->stream[c->stream_count++] = stream;
-    return true;
-}
-
-static const uint8_t field_types[FIELD_COUNT] = {
-#define FIELD(name, word, type, help) TYPE_##type,
-#include "rules/lang/field.def"
-#undef FIELD
-};
-
-/* The column of a stream in which a field stands; asks for an extra one where needed. */
-static bool stream_column(struct emitter *em, uint16_t stream, const struct name *name, uint8_t *column, uint8_t *type)
-{
-    struct compiler *c = em->c;
-    struct stream *at = &c->stream[stream];
-    int field = name_field(name->text);
-    if (field < 0) {
-        report_unknown(em, name);
-        return false;
-    }
-    if (field >= FIELD_ACCOUNT && em->key->form != KEY_ACCOUNT) {
-        diagnostic_add(c->diagnostics, DIAG_FIELD_NOT_HERE, name->span, "`%.*s` has a meaning only in `for each account`",
-                       (int)name->text.size, name->text.data);
-        return false;
-    }
-    *type = field_types[field];
-    static const struct {
-        int field;
-        uint8_t column;
-    } plain[] = {{FIELD_AMOUNT, COLUMN_AMOUNT}, {FIELD_SENDER, COLUMN_SENDER}, {FIELD_RECEIVER, COLUMN_RECEIVER}, {FIELD_OTHER, COLUMN_OTHER}};
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
-        if (plain[i].field == field) {
-            *column = plain[i].column;
-            return true;
-        }
-    }
-    uint8_t extra = 0;
-    while (extra < at->extra_count && at->extra[extra] != field)
-        extra++;
-    if (extra == STREAM_EXTRA_MAX) {
-        diagnostic_add(c->diagnostics, DIAG_LIMIT, name->span, "one source keeps at most %d fields besides amount, sender and receiver",
-                       STREAM_EXTRA_MAX);
-        return false;
-    }
-    if (extra == at->extra_count) {
-        at->extra[at->extra_count++] = (uint8_t)field;
-        at->side_relative |= field >= FIELD_ACCOUNT;
-    }
-    *column = (uint8_t)(COLUMN_EXTRA + extra);
-    return true;
-}
-
-static bool span_legal(struct emitter *em, struct span span, int64_t ms)
-{
-    if (ms > 0 && ms <= (int64_t)LIMIT_DAYS * MS_PER_DAY &&
-        (ms <= (int64_t)LIMIT_EXACT_DAYS * MS_PER_DAY || ms % MS_PER_DAY == 0))
-        return true;
-    struct diagnostic *d = diagnostic_add(em->c->diagnostics, DIAG_WINDOW, span, "this window is not possible");
-    diagnostic_help(em->c->diagnostics, d, "windows are more than 0 and at most 400d; above 30d they are whole days");
-    return false;
-}
-
-/* The window, whose param must be legal over its whole range. */
-static bool window_span(struct emitter *em, const struct syntax_expr *over, int64_t *span_ms, int32_t *days)
-{
-    const struct syntax_expr *value = over;
-    if (over->form == EXPR_NAME) {
-        const struct syntax_param *param = name_param(em->rule, over->name.text);
-        if (!param) {
-            report_unknown(em, &over->name);
-            return false;
-        }
-        if (!param->high || !param->low || !param->value)
-            return false;
-        if (param->value->form != EXPR_DURATION || param->low->form != EXPR_DURATION || param->high->form != EXPR_DURATION) {
-            struct diagnostic *d = diagnostic_add(em->c->diagnostics, DIAG_WINDOW, over->span, "a window is a length of time");
-            diagnostic_second(em->c->diagnostics, d, param->name.span, "this param is not one");
-            return false;
-        }
-        if (!span_legal(em, param->low->span, param->low->value) || !span_legal(em, param->high->span, param->high->value))
-            return false;
-        value = param->value;
-    }
-    if (!span_legal(em, over->span, value->value))
-        return false;
-    *span_ms = value->value;
-    *days = value->value > (int64_t)LIMIT_EXACT_DAYS * MS_PER_DAY ? (int32_t)(value->value / MS_PER_DAY) : 0;
-    return true;
-}
-
-static bool aggregate_column(struct emitter *em, const struct syntax_aggregate *at, struct aggregate *aggregate, uint8_t *type)
-{
-    *type = TYPE_COUNT;
-    if (at->fn == AGGREGATE_COUNT)
-        return true;
-    uint8_t field_type;
-    if (!stream_column(em, aggregate->stream, &at->field, &aggregate->column, &field_type))
-        return false;
-    bool sum = at->fn == AGGREGATE_SUM;
-    bool fits = sum ? field_type == TYPE_MONEY : type_is_key(field_type);
-    if (!fits) {
-        struct diagnostic *d = diagnostic_add(em->c->diagnostics, DIAG_FIELD_NOT_AGGREGATE, at->field.span, "this cannot be %s",
-                                              sum ? "summed" : "counted as distinct");
-        diagnostic_label(em->c->diagnostics, d, "%s", type_says((enum value_type)field_type));
-        return false;
-    }
-    if (sum)
-        *type = TYPE_MONEY;
-    return true;
-}
-
-static uint64_t aggregate_hash(const struct compiler *c, const struct aggregate *aggregate)
-{
-    const struct stream *stream = &c->stream[aggregate->stream];
-    uint64_t hash = hash_number(hash_number(stream->hash, aggregate->fn), aggregate->days);
-    int column = aggregate->column;
-    if (column >= COLUMN_EXTRA)
-        column = 100 + stream->extra[column - COLUMN_EXTRA];
-    return hash_number(hash_number(hash, aggregate->span_ms), column);
-}
-
-static uint16_t aggregate_intern(struct compiler *c, const struct aggregate *aggregate)
-{
-    for (uint16_t i = 0; i < c->aggregate_count; i++)
-        if (c->aggregate[i].hash == aggregate->hash && c->aggregate[i].clock == aggregate->clock)
-            return i;
-    invariant(c->aggregate_count < AGGREGATE_MAX);
-    c->aggregate[c->aggregate_count] = *aggregate;
-    return c->aggregate_count++;
-}
-
-struct typed emit_aggregate(struct emitter *em, const struct syntax_expr *expr)
-{
-    struct compiler *c = em->c;
-    const struct syntax_aggregate *at = expr->aggregate;
-    struct aggregate aggregate = {.fn = (uint8_t)at->fn};
-    const struct syntax_let *limit;
-    uint8_t type;
-    if (em->scope != SCOPE_RULE) {
-        struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_AGGREGATE_NOT_HERE, expr->span, "a window cannot stand in a filter");
-        diagnostic_help(c->diagnostics, d, "compare it in `when`; filters see one event and the memories");
-        return poison;
-    }
-    const struct syntax_source *source = source_resolve(em, &at->source, &limit);
-    if (!source || !stream_intern(em, source, limit, &aggregate.stream) ||
-        !window_span(em, at->over, &aggregate.span_ms, &aggregate.days) || !aggregate_column(em, at, &aggregate, &type))
-        return poison;
-    struct stream *stream = &c->stream[aggregate.stream];
-    int64_t keep_ms = aggregate.days ? (int64_t)(aggregate.days + 1) * MS_PER_DAY : aggregate.span_ms;
-    stream->keep_ms = keep_ms > stream->keep_ms ? keep_ms : stream->keep_ms;
-    aggregate.hash = aggregate_hash(c, &aggregate);
-    uint16_t input = 0;
-    while (input < em->input_count && em->input[input].hash != aggregate.hash)
-        input++;
-    if (input == RULE_INPUT_MAX || c->aggregate_count + RULE_INPUT_MAX > AGGREGATE_MAX) {
-        diagnostic_add(c->diagnostics, DIAG_LIMIT, expr->span, "a rule reads at most %d windows, a rule set %d", RULE_INPUT_MAX,
-                       AGGREGATE_MAX - RULE_INPUT_MAX);
-        return poison;
-    }
-    if (input == em->input_count)
-        em->input[em->input_count++] = aggregate;
-    return (struct typed){emit_node(em, (struct node){.op = OP_INPUT, .type = type, .imm = input}), type};
 }
 
 /* --- the rule --- */
@@ -513,6 +166,9 @@ static bool points_each(struct emitter *em, const struct syntax_points *points, 
         def->span_ms = aggregate->span_ms;
         def->days = aggregate->days;
     }
+    struct stream *stream = &c->stream[def->stream];
+    if (def->days && stream->keep_ms < stream->widest_ms)
+        stream->keep_ms = (int64_t)(def->days + 1) * MS_PER_DAY; /* days do not remember who: the records do */
     if (widest)
         return true;
     struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_EACH_WINDOW, points->source.span, "no window of this rule reads this source");
@@ -732,7 +388,7 @@ void compile_rule(struct compiler *c, const struct syntax_rule *rule)
     struct keyspace *key = ARENA_NEW(&c->scratch, struct keyspace);
     rule_head(c, rule, &out);
     check_names(c, rule);
-    if (!rule_key(c, rule, key))
+    if (!key_of_rule(c, rule, key))
         return;
     struct emitter *em = arena_alloc(&c->scratch, sizeof *em);
     *em = (struct emitter){.c = c, .scope = SCOPE_RULE, .rule = rule, .key = key, .stratum = rule_stratum(c, rule)};

@@ -100,9 +100,12 @@ static uint64_t hash_operand(const struct compiler *c, const struct node *node, 
         return hash_number(hash, (int64_t)c->text_hash[node->imm]);
     case OP_MEMORY:
         hash = hash_number(hash, (int64_t)c->memory[c->read[node->a].memory].hash);
-        hash = hash_number(hash, c->read[node->a].ref);
-        hash = hash_number(hash, c->read[node->b].ref);
+        hash = hash_number(hash, c->read[node->a].side);
+        hash = hash_number(hash, c->read[node->b].side);
         return hash_number(hash, node->c);
+    case OP_NEW:
+        hash = hash_number(hash, (int64_t)c->memory[c->read[node->a].memory].hash);
+        return hash_number(hash_number(hash, node->c), node->imm);
     case OP_INPUT:
         return hash_number(hash, node->imm);
     default:
@@ -136,7 +139,7 @@ static struct typed emit_field(struct emitter *em, const struct name *name, enum
         return poison;
     }
     if (field >= FIELD_ACCOUNT) {
-        if (em->key->form != KEY_ACCOUNT) {
+        if (!em->key->sided) {
             struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_FIELD_NOT_HERE, name->span,
                                                   "`%.*s` has a meaning only in `for each account`", (int)name->text.size,
                                                   name->text.data);
@@ -149,14 +152,13 @@ static struct typed emit_field(struct emitter *em, const struct name *name, enum
     return emit_typed(em, (struct node){.op = OP_FIELD, .type = field_types[field], .imm = field});
 }
 
-static uint16_t read_intern(struct compiler *c, uint16_t memory, uint8_t ref)
+uint16_t read_intern(struct compiler *c, uint16_t memory, enum read_side side)
 {
     for (uint16_t i = 0; i < c->read_count; i++)
-        if (c->read[i].memory == memory && c->read[i].ref == ref)
+        if (c->read[i].memory == memory && c->read[i].side == side)
             return i;
-    if (c->read_count == READ_MAX)
-        return 0; /* cannot be: LIMIT_MEMORIES times three refs */
-    c->read[c->read_count] = (struct memory_read){.memory = memory, .ref = ref, .slot = c->slot_count};
+    invariant(c->read_count < READ_MAX); /* LIMIT_MEMORIES times three sides fit */
+    c->read[c->read_count] = (struct memory_read){.memory = memory, .side = (uint8_t)side, .slot = c->slot_count};
     c->slot_count = (uint16_t)(c->slot_count + 1 + c->memory[memory].keep_count);
     return c->read_count++;
 }
@@ -164,17 +166,21 @@ static uint16_t read_intern(struct compiler *c, uint16_t memory, uint8_t ref)
 static bool memory_key_fits(struct emitter *em, const struct name *name, const struct memory_path *path)
 {
     const struct syntax_memory *memory = em->c->memory_syntax[path->memory];
-    bool by_pair = slice_equal(path->base, SLICE("pair"));
-    bool of_pair = slice_equal(memory->key.text, SLICE("pair"));
+    const struct keyspace *kept = &em->c->keyspace[em->c->memory[path->memory].keyspace];
+    bool whole = slice_equal(path->base, SLICE("pair")) || slice_equal(path->base, SLICE("terminal"));
     bool relative = slice_equal(path->base, SLICE("account")) || slice_equal(path->base, SLICE("other"));
-    if (by_pair != of_pair) {
-        struct diagnostic *d = diagnostic_add(em->c->diagnostics, DIAG_MEMORY_KEY, name->span, "this memory is kept for each %s",
-                                              of_pair ? "pair" : "account");
+    if (whole ? !slice_equal(path->base, memory->key.text) : !kept->sided) {
+        int word = (int)memory->key.text.size;
+        struct diagnostic *d = diagnostic_add(em->c->diagnostics, DIAG_MEMORY_KEY, name->span, "this memory is kept for each %.*s",
+                                              word, memory->key.text.data);
         diagnostic_second(em->c->diagnostics, d, memory->key.span, "declared here");
-        diagnostic_help(em->c->diagnostics, d, "%s", of_pair ? "read it as `pair.NAME`" : "read it as `sender.NAME`, `receiver.NAME`, `account.NAME` or `other.NAME`");
+        if (kept->sided)
+            diagnostic_help(em->c->diagnostics, d, "read it as `sender.NAME`, `receiver.NAME`, `account.NAME` or `other.NAME`");
+        else
+            diagnostic_help(em->c->diagnostics, d, "read it as `%.*s.NAME`", word, memory->key.text.data);
         return false;
     }
-    if (relative && em->key->form != KEY_ACCOUNT) {
+    if (relative && !em->key->sided) {
         struct diagnostic *d = diagnostic_add(em->c->diagnostics, DIAG_FIELD_NOT_HERE, name->span,
                                               "`%.*s` has a meaning only in `for each account`", (int)path->base.size, path->base.data);
         diagnostic_help(em->c->diagnostics, d, "name the end you mean: `sender` or `receiver`");
@@ -206,17 +212,17 @@ static struct typed emit_memory(struct emitter *em, const struct name *name, con
     }
     static const struct {
         const char *base;
-        uint8_t as_sender, as_receiver;
-    } refs[] = {{"sender", REF_SENDER, REF_SENDER},   {"receiver", REF_RECEIVER, REF_RECEIVER},
-                {"account", REF_SENDER, REF_RECEIVER}, {"other", REF_RECEIVER, REF_SENDER},
-                {"pair", REF_COUNT, REF_COUNT}};
-    for (size_t i = 0; i < sizeof refs / sizeof *refs; i++) {
-        if (!slice_equal(path->base, slice_of(refs[i].base)))
+        enum read_side as_sender, as_receiver;
+    } bases[] = {{"sender", READ_SENDER, READ_SENDER},    {"receiver", READ_RECEIVER, READ_RECEIVER},
+                 {"account", READ_SENDER, READ_RECEIVER}, {"other", READ_RECEIVER, READ_SENDER},
+                 {"pair", READ_WHOLE, READ_WHOLE},        {"terminal", READ_WHOLE, READ_WHOLE}};
+    for (size_t i = 0; i < sizeof bases / sizeof *bases; i++) {
+        if (!slice_equal(path->base, slice_of(bases[i].base)))
             continue;
         em->reads_event |= !of_key;
         return emit_typed(em, (struct node){.op = OP_MEMORY, .type = type, .c = kept,
-                                            .a = read_intern(c, path->memory, refs[i].as_sender),
-                                            .b = read_intern(c, path->memory, refs[i].as_receiver)});
+                                            .a = read_intern(c, path->memory, bases[i].as_sender),
+                                            .b = read_intern(c, path->memory, bases[i].as_receiver)});
     }
     return poison;
 }
@@ -270,10 +276,8 @@ struct typed emit_path(struct emitter *em, const struct name *name, enum value_t
         struct typed value = emit_read(em, &key->path, true, &found);
         return value;
     }
-    if (key && em->key->form == KEY_ACCOUNT) {
-        struct name account = {SLICE("account"), name->span};
-        return emit_read(em, &account, true, &found);
-    }
+    if (key && key_is_entity(em->key->form))
+        return emit_field(em, name, key_entity(em->key->form)->field, true);
     const struct syntax_let *let = name_let(em, word);
     if (let)
         return emit_let(em, name, let);
@@ -640,6 +644,10 @@ struct typed emit(struct emitter *em, const struct syntax_expr *expr, enum value
         return emit_age(em, expr);
     case EXPR_AGGREGATE:
         return emit_aggregate(em, expr);
+    case EXPR_USUAL:
+        return emit_usual(em, expr);
+    case EXPR_NEW:
+        return emit_new(em, expr);
     }
     return poison;
 }

@@ -278,6 +278,16 @@ static struct value memory_value(const struct evaluation *ev, const struct node 
     return ev->slot[read->slot + (node->c == READ_TIME ? 0 : 1 + node->c)];
 }
 
+/* RULES 14: new when nothing of the key carried the value since imm ms before this event, or after it. */
+static struct value fresh(const struct evaluation *ev, const struct node *node)
+{
+    if (!ev->node[node->c].known)
+        return UNKNOWN;
+    const struct memory_read *read = &ev->program->read[ev->side == SIDE_RECEIVER ? node->b : node->a];
+    struct value seen = ev->slot[read->slot];
+    return yes(!seen.known || seen.number <= ev->event->time_ms - node->imm);
+}
+
 static struct value listed(const struct evaluation *ev, struct value value, int64_t index)
 {
     if (!value.known)
@@ -317,6 +327,8 @@ static struct value eval_node(const struct evaluation *ev, const struct node *no
         return eval_field(ev->program, ev->event, ev->side, (enum field)node->imm);
     case OP_MEMORY:
         return memory_value(ev, node);
+    case OP_NEW:
+        return fresh(ev, node);
     case OP_INPUT:
         return ev->input ? ev->input[node->imm] : UNKNOWN;
     case OP_AND:

@@ -11,7 +11,7 @@ static const char grammar[] =
     "ruleset    = \"ruleset\" NAME \"{\" \"timezone\" STRING  \"base\" CURRENCY \"}\"\n"
     "list       = \"list\" NAME \"of\" TYPE \"from\" STRING [ \"stale\" \"after\" SPAN ]\n"
     "text       = \"text\" NAME \"{\" { (\"any\" | \"never\") PATTERN { \",\" PATTERN } } \"}\"\n"
-    "memory     = \"memory\" NAME \"for\" \"each\" (\"account\" | \"pair\") \"{\"\n"
+    "memory     = \"memory\" NAME \"for\" \"each\" (ENTITY | \"pair\") \"{\"\n"
     "               \"from\" source  \"keep\" value [\"as\" NAME] { \",\" value [\"as\" NAME] }  \"for\" SPAN \"}\"\n"
     "typology   = \"typology\" NAME STRING \"{\" \"offence\" OFFENCE\n"
     "               \"alert\" \"at\" N \"points\" [\"from\" N \"indicators\"] [\"in\" N \"families\"] [\"including\" FAMILY]\n"
@@ -26,18 +26,19 @@ static const char grammar[] =
     "           | \"points\" N \"to\" subject \"as\" ROLE { \",\" N \"to\" subject \"as\" ROLE }\n"
     "           | \"once\" \"per\" SPAN | \"say\" STRING\n"
     "           | \"except\" value \"until\" DATE \"because\" STRING \"by\" STRING\n"
-    "key        = \"account\" | \"pair\" | \"transfer\" | FIELD | memory read\n"
+    "key        = ENTITY | \"pair\" | \"transfer\" | FIELD | memory read\n"
     "subject    = NAME | FIELD | \"each\" FIELD \"of\" (LET | flow)\n"
     "source     = flow [\"where\" value]\n"
     "flow       = \"in\" | \"out\" | \"transfers\" | \"refunds\" | \"reversals\"\n"
-    "aggregate  = (\"count\" | \"sum\" FIELD | \"distinct\" FIELD) \"of\" (LET | source) \"over\" (SPAN | PARAM)\n"
+    "aggregate  = FUNCTION [FIELD] \"of\" (LET | source) \"over\" (SPAN | PARAM)\n"
     "value      = and { \"or\" and } ;  and = not { \"and\" not } ;  not = [\"not\"] comparison\n"
     "comparison = sum [ (\"=\"|\"!=\"|\"<\"|\"<=\"|\">\"|\">=\") sum | \"in\" sum \"..\" sum | \"in\" LIST\n"
-    "               | \"matches\" TEXT | \"is\" [\"not\"] (\"known\" | \"missing\") ]\n"
+    "               | \"matches\" TEXT | \"is\" [\"not\"] (\"known\" | \"missing\")\n"
+    "               | \"is\" [\"not\"] \"new\" \"over\" (SPAN | PARAM) ]\n"
     "sum        = product { (\"+\"|\"-\") product } ;  product = unary { (\"*\"|\"/\") unary }\n"
     "unary      = \"-\" unary | primary { \"default\" primary }\n"
-    "primary    = literal | NAME | memory read | aggregate | \"age\" \"(\" memory read | FIELD \")\" | \"(\" value \")\"\n"
-    "memory read = (\"sender\"|\"receiver\"|\"account\"|\"other\"|\"pair\") \".\" MEMORY [ \".\" KEPT ]\n"
+    "primary    = literal | NAME | memory read | [\"usual\"] aggregate | \"usual\" LET | \"age\" \"(\" memory read | FIELD \")\" | \"(\" value \")\"\n"
+    "memory read = (\"sender\"|\"receiver\"|\"account\"|\"other\"|\"pair\"|\"terminal\") \".\" MEMORY [ \".\" KEPT ]\n"
     "literal    = 8 | 300 USD | 1_500.50 USD | 15% | 30s 6m 12h 35d | 22:00 | SALA | KE | KE->SO | monday | yes | no\n"
     "test       = \"test\" STRING [\"for\" ID { \",\" ID }] \"{\" \"start\" DATE CLOCK\n"
     "               { \"given\" A \"in\" LIST | [\"after\" SPAN] [\"every\" SPAN \"x\" N] end \"->\" end AMOUNT [\"{\" { WORD value [\",\"] } \"}\"] }\n"
@@ -49,7 +50,42 @@ static const char grammar[] =
     "end_to_end, refers_to, and for each end sender_… and receiver_…: country, device, phone, address, party; and late \"3h\": it\n"
     "happened 3 hours before the clock of the test and arrives now.\n\n"
     "A product of a percentage and another quantity is that part of the quantity (`50% * 8` is 4). Like divided by like is a\n"
-    "percentage. Windows up to 30d are exact; longer ones are whole calendar days, at most 400d.\n\n";
+    "percentage. Windows up to 30d are exact; longer ones are whole calendar days, at most 400d, and keep one bucket a day.\n\n"
+    "`usual X`, X a window of 7d or more, is the median of X as it stood at the end of each of the key's last 26 full weeks\n"
+    "(Monday to Sunday in the zone), missing before 8 of them. A week is looked at when the first later event of X's source\n"
+    "arrives, and not again; the week of the first event does not count, nor what lies before a silence of more than 26 weeks.\n"
+    "`V is new over W`: no earlier event of the key carried the value V since W before this event; V is a field that can be part\n"
+    "of a key, such as `other`, `other.country`, `channel`, `place` or `account.device`. It is settled when the event is seen, so a\n"
+    "source may be filtered by it: `out where other is new over 90d`.\n\n"
+    "A key of `for each device` (phone, address) may stand on either side of a payment, or on both: then it is one event of the\n"
+    "key, seen from the sender's side. `account` is the account on the key's side, `other` the one across.\n\n";
+
+static void print_keys(FILE *out)
+{
+    static const struct {
+        const char *word, *help;
+        bool flows;
+    } entities[] = {
+#define KEY_ENTITY(name, word, sender, receiver, type, field, flows, help) {word, help, flows},
+#include "rules/lang/key_entity.def"
+#undef KEY_ENTITY
+    };
+    static const struct {
+        const char *word, *help;
+    } functions[] = {
+#define AGGREGATE(name, word, help) {word, help},
+#include "rules/lang/aggregate_fn.def"
+#undef AGGREGATE
+    };
+    fputs("## Entities\n\n| `for each` | one key for | sources |\n|---|---|---|\n", out);
+    for (size_t i = 0; i < sizeof entities / sizeof *entities; i++)
+        fprintf(out, "| `%s` | %s | %s`transfers` `refunds` `reversals` |\n", entities[i].word, entities[i].help,
+                entities[i].flows ? "`in` `out` " : "");
+    fputs("\n## Functions\n\n| function | of the events in the window |\n|---|---|\n", out);
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+        fprintf(out, "| `%s` | %s |\n", functions[i].word, functions[i].help);
+    fputs("\nFields that are missing are skipped. Over nothing, `count`, `sum` and `distinct` are 0, the others missing.\n\n", out);
+}
 
 static void print_fields(FILE *out)
 {
@@ -88,6 +124,7 @@ void language_print_page(FILE *out)
 {
     fputs("# The rule language\n\nMade by `muster reference language` from `rules/lang/*.def` and the grammar in `rules/lang/language.c`.\n\n", out);
     fputs(grammar, out);
+    print_keys(out);
     print_fields(out);
     print_words(out);
     fprintf(out, "\n## Limits\n\nA rule: %d lets, %d params, %d `points`, %d windows, %d parts. A rule set: %d rules, %d lists, %d texts, %d memories, "

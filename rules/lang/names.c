@@ -53,7 +53,7 @@ static struct slice cut_word(struct slice *rest)
 
 bool name_memory(const struct compiler *c, struct slice path, struct memory_path *out)
 {
-    static const char *const bases[] = {"sender", "receiver", "account", "other", "pair"};
+    static const char *const bases[] = {"sender", "receiver", "account", "other", "pair", "terminal"};
     struct slice rest = path;
     if (path.size == 0)
         return false;
@@ -65,7 +65,7 @@ bool name_memory(const struct compiler *c, struct slice path, struct memory_path
         base |= slice_equal(out->base, slice_of(bases[i]));
     if (!base || word.size == 0 || name_field(path) >= 0)
         return false;
-    for (uint16_t i = 0; i < c->memory_count; i++) {
+    for (uint16_t i = 0; i < c->memory_named; i++) {
         if (slice_equal(c->memory_syntax[i]->name.text, word)) {
             out->memory = i;
             return true;
@@ -232,7 +232,7 @@ void report_unknown(struct emitter *em, const struct name *name)
     if (!s.best.size && rest.size) {
         struct slice word = cut_word(&rest);
         struct suggestion memory = {.wrong = word};
-        for (uint16_t i = 0; i < c->memory_count; i++)
+        for (uint16_t i = 0; i < c->memory_named; i++)
             suggest_offer(&memory, c->memory_syntax[i]->name.text);
         help_suggestion(c, d, &memory);
         return;

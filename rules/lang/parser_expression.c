@@ -128,8 +128,12 @@ static struct syntax_expr *parse_path(struct parser *p)
 
 static bool aggregate_fn_of(const struct token *token, enum aggregate_fn *fn)
 {
-    static const char *const words[] = {"count", "sum", "distinct"};
-    for (int i = 0; i < 3; i++) {
+    static const char *const words[AGGREGATE_FN_COUNT] = {
+#define AGGREGATE(name, word, help) word,
+#include "rules/lang/aggregate_fn.def"
+#undef AGGREGATE
+    };
+    for (int i = 0; i < AGGREGATE_FN_COUNT; i++) {
         if (word_is(token, words[i])) {
             *fn = (enum aggregate_fn)i;
             return true;
@@ -170,6 +174,21 @@ bool parse_source(struct parser *p, struct syntax_source *source)
     return true;
 }
 
+/* `over 24h` or `over PARAM`. */
+static struct syntax_expr *parse_over(struct parser *p)
+{
+    if (!need_word(p, "over"))
+        return NULL;
+    if (now(p)->kind == TOKEN_DURATION)
+        return parse_constant(p, EXPR_DURATION);
+    if (now(p)->kind == TOKEN_WORD)
+        return parse_path(p);
+    if (now(p)->kind == TOKEN_NUMBER && ahead(p, 1)->kind == TOKEN_WORD)
+        return parse_number(p); /* "12 hours": says how it is written */
+    expected(p, "a window such as `24h`");
+    return NULL;
+}
+
 static struct syntax_expr *parse_aggregate(struct parser *p, enum aggregate_fn fn)
 {
     const struct token *first = now(p);
@@ -184,16 +203,7 @@ static struct syntax_expr *parse_aggregate(struct parser *p, enum aggregate_fn f
         not_yet(p, "`since step`");
         return NULL;
     }
-    if (!need_word(p, "over"))
-        return NULL;
-    if (now(p)->kind == TOKEN_DURATION)
-        aggregate->over = parse_constant(p, EXPR_DURATION);
-    else if (now(p)->kind == TOKEN_WORD)
-        aggregate->over = parse_path(p);
-    else if (now(p)->kind == TOKEN_NUMBER && ahead(p, 1)->kind == TOKEN_WORD)
-        (void)parse_number(p); /* "12 hours": says how it is written */
-    else
-        expected(p, "a window such as `24h`");
+    aggregate->over = parse_over(p);
     if (!aggregate->over)
         return NULL;
     struct syntax_expr *expr = node_new(p, EXPR_AGGREGATE, first->span);
@@ -220,20 +230,46 @@ static struct syntax_expr *parse_age(struct parser *p)
     return expr;
 }
 
+/* `usual` and what it is the usual of. */
+static struct syntax_expr *parse_usual(struct parser *p)
+{
+    enum aggregate_fn fn;
+    const struct token *first = now(p);
+    advance(p);
+    struct syntax_expr *of = NULL;
+    if (now(p)->kind == TOKEN_WORD && aggregate_fn_of(now(p), &fn) && ahead(p, 1)->kind == TOKEN_WORD)
+        of = parse_aggregate(p, fn);
+    else if (now(p)->kind == TOKEN_WORD)
+        of = parse_path(p);
+    else
+        expected(p, "a window, for example `usual sum amount of in over 7d`, or a let that is one");
+    struct syntax_expr *expr = of ? node_new(p, EXPR_USUAL, first->span) : NULL;
+    if (expr)
+        expr->a = of;
+    return expr;
+}
+
 static struct syntax_expr *parse_word(struct parser *p)
 {
-    static const char *const later[] = {"min", "max", "avg", "average", "first", "last", "usual", "median", "cycle", "chain",
+    static const char *const later[] = {"cycle", "chain",
                                         "pass_through", "gather_scatter", "scatter_gather", "sharing", "hops", "route", NULL};
     static const char *const ends[] = {"and", "or", "over", "where", "points", "when", "let", "once", "say", "except",
                                        "until", "because", "by", "then", "is", "default", "matches", NULL};
     enum aggregate_fn fn;
     const struct token *token = now(p);
-    if (aggregate_fn_of(token, &fn) && ahead(p, 1)->kind == TOKEN_WORD && !word_is(ahead(p, 1), "in"))
+    bool word_follows = ahead(p, 1)->kind == TOKEN_WORD && !word_in(ahead(p, 1)->text, ends) && !word_is(ahead(p, 1), "in");
+    if (aggregate_fn_of(token, &fn) && word_follows)
         return parse_aggregate(p, fn);
+    if (word_is(token, "average") && word_follows) {
+        struct diagnostic *d = diagnostic_add(p->diagnostics, DIAG_SYNONYM, token->span, "the mean is written `avg`");
+        diagnostic_help(p->diagnostics, d, "for example `avg amount of in over 30d`");
+        return NULL;
+    }
+    if (word_is(token, "usual") && word_follows)
+        return parse_usual(p);
     if (word_is(token, "age") && ahead(p, 1)->kind == TOKEN_LEFT)
         return parse_age(p);
-    if (word_in(token->text, later) && ahead(p, 1)->kind == TOKEN_WORD && !word_in(ahead(p, 1)->text, ends) &&
-        !word_is(ahead(p, 1), "in")) {
+    if (word_in(token->text, later) && word_follows) {
         char word[LIMIT_WORD + 4];
         snprintf(word, sizeof word, "`%.*s`", (int)token->text.size, token->text.data);
         not_yet(p, word);
@@ -383,22 +419,35 @@ static struct syntax_expr *parse_in(struct parser *p, struct syntax_expr *a)
     return expr;
 }
 
+/* Behind `is [not] new`. */
+static struct syntax_expr *parse_new(struct parser *p, struct syntax_expr *a, struct span sign, bool negated)
+{
+    struct syntax_expr *over = parse_over(p);
+    struct syntax_expr *expr = over ? node_pair(p, EXPR_NEW, sign, a, over) : NULL;
+    if (!expr || !negated)
+        return expr;
+    struct syntax_expr *not_new = node_new(p, EXPR_NOT, a->span);
+    if (not_new) {
+        not_new->sign = sign;
+        not_new->a = expr;
+    }
+    return not_new;
+}
+
 static struct syntax_expr *parse_is(struct parser *p, struct syntax_expr *a)
 {
     struct span sign = now(p)->span;
     advance(p);
-    if (at_word(p, "new") || at_word(p, "usual")) {
-        not_yet(p, "`is new`");
-        return NULL;
-    }
     bool not_known = take_word(p, "not");
+    if (take_word(p, "new"))
+        return parse_new(p, a, sign, not_known);
     enum expr_form form = EXPR_IS_KNOWN;
     if (take_word(p, "missing"))
         form = not_known ? EXPR_IS_KNOWN : EXPR_IS_MISSING;
     else if (take_word(p, "known"))
         form = not_known ? EXPR_IS_MISSING : EXPR_IS_KNOWN;
     else {
-        expected(p, "`known` or `missing`");
+        expected(p, "`known`, `missing` or `new`");
         return NULL;
     }
     struct syntax_expr *expr = node_new(p, form, a->span);

@@ -91,18 +91,12 @@ static bool parse_param(struct parser *p, struct syntax_rule *rule)
 
 static bool parse_keys(struct parser *p, struct syntax_rule *rule)
 {
-    static const char *const later[] = {"party", "device", "phone", "address", "terminal", "place", NULL};
     if (!need_word(p, "each"))
         return false;
     struct syntax_key **end = &rule->key;
     do {
         struct syntax_key *key = ARENA_NEW(p->arena, struct syntax_key);
-        if (now(p)->kind == TOKEN_WORD && word_in(now(p)->text, later) && end == &rule->key) {
-            not_yet(p, "this key");
-            advance(p);
-            return false;
-        }
-        if (!need_name(p, "a key: account, pair, transfer, or a list of fields", &key->path))
+        if (!need_name(p, "a key: account, party, pair, transfer, or a list of fields", &key->path))
             return false;
         if (take_word(p, "as") && !need_name(p, "a name for this part of the key", &key->alias))
             return false;

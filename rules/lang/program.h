@@ -69,21 +69,42 @@ struct expr {
     uint16_t root;
 };
 
-/* What a key is made of. Single keys visit one key per distinct value of their two sides. */
+/* What a key is made of. */
 enum key_form {
     KEY_TRANSFER,  /* no state: the event alone */
-    KEY_ACCOUNT,   /* sender, receiver: each distinct value once */
+#define KEY_ENTITY(name, word, sender, receiver, type, field, flows, help) KEY_##name,
+#include "rules/lang/key_entity.def"
+#undef KEY_ENTITY
     KEY_PAIR,      /* (sender, receiver) */
     KEY_COMPOSITE, /* listed fields or memory fields; only if all are known */
+    KEY_SEEN,      /* another key and one value seen with it: what `is new` asks (RULES 14) */
+    KEY_FORM_COUNT
 };
+
+static inline bool key_is_entity(enum key_form form)
+{
+    return form > KEY_TRANSFER && form < KEY_PAIR;
+}
+
+/* Facts of an entity key; its row of key_entity.def. */
+struct key_entity {
+    const char *word;
+    enum event_ref ref[2];    /* by side; REF_COUNT: no such side */
+    enum value_type type;
+    enum field field;         /* the key itself, as a field of the event */
+    bool flows;               /* `in` and `out` exist (RULES 7) */
+};
+const struct key_entity *key_entity(enum key_form form);
 
 /* An element of a composite key: a one-value expression over the event and the slots. */
 struct keyspace {
     enum key_form form;
     uint8_t width;                            /* key words: 1, 2 or the number of elements */
-    struct expr element[KEY_WIDTH_MAX];       /* KEY_COMPOSITE only */
-    enum value_type type[KEY_WIDTH_MAX];
-    uint32_t joined_refs;                     /* bits of enum event_ref that name this key (RULES 7) */
+    bool sided;                               /* visited for each side of the event that names it */
+    uint16_t base;                            /* KEY_SEEN: the keyspace whose words come first */
+    struct expr element[KEY_WIDTH_MAX];       /* KEY_COMPOSITE: its parts; KEY_SEEN: [0] is the value seen */
+    enum value_type type[KEY_WIDTH_MAX];      /* of every word of the key */
+    uint32_t joined_refs[2];                  /* by side: bits of enum event_ref that name this key (RULES 7) */
     uint8_t stratum;                          /* composite: lowest stratum in which the key is known */
     uint64_t hash;                            /* of the definition: checkpoint sections carry it */
     const char *label;                        /* "account", "receiver, sender.wage.employer" */
@@ -101,12 +122,20 @@ struct stream {
     uint8_t extra_count;
     uint8_t extra[STREAM_EXTRA_MAX]; /* enum field */
     bool side_relative;      /* the filter or an extra reads account/other: evaluate per side */
-    int64_t keep_ms;         /* widest span any aggregate uses, in ms (calendar days rounded up) */
+    int64_t keep_ms;         /* records are kept so long: the widest exact span; for windows by day what
+                                evidence names, or all of it where `each` walks it */
+    int64_t widest_ms;       /* widest span anything of it needs, calendar days rounded up, habits too */
     uint64_t hash;
     const char *label;       /* the source text of the let that first made it, for people */
 };
 
-enum aggregate_fn { AGGREGATE_COUNT, AGGREGATE_SUM, AGGREGATE_DISTINCT };
+/* What a window yields; engine/state knows the same functions by the same numbers. */
+enum aggregate_fn {
+#define AGGREGATE(name, word, help) AGGREGATE_##name,
+#include "rules/lang/aggregate_fn.def"
+#undef AGGREGATE
+    AGGREGATE_FN_COUNT
+};
 
 /* The columns of a stream's record that aggregates read. */
 enum { COLUMN_AMOUNT, COLUMN_SENDER, COLUMN_RECEIVER, COLUMN_OTHER /* by side */, COLUMN_EXTRA /* + i */ };
@@ -122,14 +151,16 @@ struct aggregate {
     uint16_t clock;
     uint8_t fn;       /* enum aggregate_fn */
     uint8_t column;   /* COLUMN_…; unused for count */
+    bool usual;       /* the median of its last 26 weeks instead (RULES 14) */
     int64_t span_ms;  /* window (clock - span, clock]; used when days is 0 */
     int32_t days;     /* above 30 days: whole calendar days of the zone, today and days - 1 before */
     uint64_t hash;
+    uint64_t base_hash; /* of the aggregate itself: differs from hash where `usual` */
 };
 
 struct memory {
     struct slice name;
-    uint16_t keyspace;       /* KEY_ACCOUNT or KEY_PAIR */
+    uint16_t keyspace;       /* of an entity, KEY_PAIR, or KEY_SEEN */
     uint8_t flow;            /* enum stream_flow of its source */
     uint8_t stratum;
     struct expr filter;
@@ -138,14 +169,17 @@ struct memory {
     struct expr keep[MEMORY_KEEP_MAX];
     enum value_type keep_type[MEMORY_KEEP_MAX];
     int64_t for_ms;          /* known while 0 <= t(e) - t(record) < for_ms */
+    bool seen;               /* of KEY_SEEN: its time is given whatever its age, for OP_NEW to judge */
     uint64_t hash;
 };
 
 /* Something on an event asks what a memory held for one of the event's own keys: one slot per read.
- * Slot values: READ_TIME's value first (index 0), then keep_count values. */
+ * Slot values: READ_TIME's value first (index 0), then keep_count values. A memory of KEY_SEEN gives
+ * its time whatever its age: how new is new is judged by who asks. */
+enum read_side { READ_SENDER, READ_RECEIVER, READ_WHOLE };
 struct memory_read {
     uint16_t memory;
-    uint8_t ref;             /* enum event_ref of the key, REF_COUNT for the pair */
+    uint8_t side;            /* enum read_side: which end of the event is the key; WHOLE where it has no sides */
     uint16_t slot;           /* first value in the event's slot row */
 };
 

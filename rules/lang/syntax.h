@@ -48,6 +48,8 @@ enum expr_form {
     EXPR_DEFAULT,   /* a default b */
     EXPR_AGE,       /* age(a) */
     EXPR_AGGREGATE, /* fn field of source over window */
+    EXPR_USUAL,     /* usual a: an aggregate or the name of one */
+    EXPR_NEW,       /* a is new over window (b) */
 };
 
 struct syntax_expr {
@@ -106,7 +108,7 @@ struct syntax_keep {
 };
 struct syntax_memory {
     struct syntax_memory *next;
-    struct name name, key;      /* key: "account" or "pair" */
+    struct name name, key;      /* key: "account", "party" …, or "pair" */
     struct syntax_source source;
     struct syntax_keep *keep;
     int64_t for_ms;

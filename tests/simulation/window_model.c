@@ -7,12 +7,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RECORDS_MAX = 120, AGGREGATES = 7, SPAN_MAX = 60, LATENESS = 25, STREAMS_PER_STATE = 20000 };
+enum { RECORDS_MAX = 120, AGGREGATES = 22, SPAN_MAX = 60, DAYS_MAX = 9, DAY_MS = 10, LATENESS = 25, STREAMS_PER_STATE = 20000 };
 
+/* The days of this model are 10 ms long, so that short streams see many. */
 static const struct aggregate_layout aggregates[AGGREGATES] = {
-    {1, WINDOW_COUNT, 0},                  {2, WINDOW_SUM, WINDOW_AMOUNT},     {3, WINDOW_DISTINCT, WINDOW_SENDER},
-    {4, WINDOW_DISTINCT, WINDOW_OTHER},    {5, WINDOW_DISTINCT, WINDOW_EXTRA}, {6, WINDOW_SUM, WINDOW_AMOUNT},
-    {7, WINDOW_DISTINCT, WINDOW_RECEIVER},
+    {.hash = 1, .fn = WINDOW_COUNT},
+    {.hash = 2, .fn = WINDOW_SUM, .column = WINDOW_AMOUNT},
+    {.hash = 3, .fn = WINDOW_DISTINCT, .column = WINDOW_SENDER},
+    {.hash = 4, .fn = WINDOW_DISTINCT, .column = WINDOW_OTHER},
+    {.hash = 5, .fn = WINDOW_DISTINCT, .column = WINDOW_EXTRA},
+    {.hash = 6, .fn = WINDOW_SUM, .column = WINDOW_AMOUNT},
+    {.hash = 7, .fn = WINDOW_DISTINCT, .column = WINDOW_RECEIVER},
+    {.hash = 8, .fn = WINDOW_MIN, .column = WINDOW_AMOUNT},
+    {.hash = 9, .fn = WINDOW_MAX, .column = WINDOW_AMOUNT},
+    {.hash = 10, .fn = WINDOW_AVG, .column = WINDOW_AMOUNT},
+    {.hash = 11, .fn = WINDOW_FIRST, .column = WINDOW_OTHER},
+    {.hash = 12, .fn = WINDOW_LAST, .column = WINDOW_EXTRA},
+    {.hash = 13, .fn = WINDOW_MIN, .column = WINDOW_EXTRA},
+    {.hash = 14, .fn = WINDOW_COUNT, .days = 4, .days_kept = DAYS_MAX},
+    {.hash = 15, .fn = WINDOW_SUM, .column = WINDOW_AMOUNT, .days = 4, .days_kept = DAYS_MAX},
+    {.hash = 16, .fn = WINDOW_DISTINCT, .column = WINDOW_SENDER, .days = 3, .days_kept = DAYS_MAX},
+    {.hash = 17, .fn = WINDOW_DISTINCT, .column = WINDOW_OTHER, .days = 5, .days_kept = DAYS_MAX},
+    {.hash = 18, .fn = WINDOW_MIN, .column = WINDOW_AMOUNT, .days = 4, .days_kept = DAYS_MAX},
+    {.hash = 19, .fn = WINDOW_MAX, .column = WINDOW_AMOUNT, .days = 2, .days_kept = DAYS_MAX},
+    {.hash = 20, .fn = WINDOW_AVG, .column = WINDOW_AMOUNT, .days = 4, .days_kept = DAYS_MAX},
+    {.hash = 21, .fn = WINDOW_FIRST, .column = WINDOW_EXTRA, .days = 4, .days_kept = DAYS_MAX},
+    {.hash = 22, .fn = WINDOW_LAST, .column = WINDOW_OTHER, .days = 4, .days_kept = DAYS_MAX},
 };
 
 struct kept {
@@ -63,22 +83,64 @@ static int64_t column_of(const struct kept *kept, int column)
     return id ? (int64_t)id : MISSING_I64;
 }
 
-static int64_t model_value(const struct model *model, const struct aggregate_layout *aggregate, int64_t floor_ms)
+static bool model_covers(const struct kept *kept, const struct aggregate_layout *aggregate, const struct window_span *span)
 {
-    int64_t value = 0;
+    if (aggregate->days)
+        return kept->record.day > span->floor_day && kept->record.day <= span->ceiling_day;
+    return kept->record.time_ms > span->floor_ms && kept->record.time_ms <= span->ceiling_ms;
+}
+
+static int64_t half_even(int64_t sum, int64_t count)
+{
+    int64_t twice = 2 * sum, low = sum / count - (sum % count < 0); /* the integer below */
+    int64_t above = twice - 2 * low * count - count;                /* twice the distance past the middle */
+    return above > 0 || (above == 0 && low % 2 != 0) ? low + 1 : low;
+}
+
+static struct window_result model_value(const struct model *model, const struct aggregate_layout *aggregate, const struct window_span *span)
+{
+    int64_t sum = 0, count = 0, known = 0, distinct = 0, least = INT64_MAX, most = INT64_MIN;
+    const struct kept *first = NULL, *last = NULL;
     for (int i = 0; i < model->count; i++) {
-        int64_t number = column_of(&model->kept[i], aggregate->column);
-        bool first = true;
-        if (model->kept[i].record.time_ms <= floor_ms)
+        const struct kept *kept = &model->kept[i];
+        int64_t number = column_of(kept, aggregate->column);
+        bool repeated = false;
+        if (!model_covers(kept, aggregate, span))
+            continue;
+        count++;
+        if (number == MISSING_I64)
             continue;
         for (int j = 0; j < i; j++)
-            first &= model->kept[j].record.time_ms <= floor_ms || column_of(&model->kept[j], aggregate->column) != number;
-        if (aggregate->fn == WINDOW_COUNT)
-            value++;
-        else if (number != MISSING_I64)
-            value += aggregate->fn == WINDOW_SUM ? number : first;
+            repeated |= model_covers(&model->kept[j], aggregate, span) && column_of(&model->kept[j], aggregate->column) == number;
+        known++;
+        distinct += !repeated;
+        sum += number;
+        least = number < least ? number : least;
+        most = number > most ? number : most;
+        if (!first || kept->record.time_ms < first->record.time_ms)
+            first = kept; /* seq rises with i */
+        if (!last || kept->record.time_ms >= last->record.time_ms)
+            last = kept;
     }
-    return value;
+    switch ((enum window_fn)aggregate->fn) {
+    case WINDOW_COUNT:
+        return (struct window_result){count, true};
+    case WINDOW_SUM:
+        return (struct window_result){sum, true};
+    case WINDOW_DISTINCT:
+        return (struct window_result){distinct, true};
+    case WINDOW_MIN:
+        return (struct window_result){known ? least : 0, known != 0};
+    case WINDOW_MAX:
+        return (struct window_result){known ? most : 0, known != 0};
+    case WINDOW_AVG:
+        return (struct window_result){known ? half_even(sum, known) : 0, known != 0};
+    case WINDOW_FIRST:
+        return (struct window_result){first ? column_of(first, aggregate->column) : 0, first != NULL};
+    case WINDOW_LAST:
+        return (struct window_result){last ? column_of(last, aggregate->column) : 0, last != NULL};
+    }
+    return (struct window_result){0};
 }
 
 /* --- walking, newest first --- */
@@ -130,6 +192,7 @@ static struct kept random_record(uint64_t *chance, int64_t *clock, uint64_t seq,
                                   .amount = below(chance, 12) ? 1 + below(chance, 1000) : MISSING_I64,
                                   .sender = (entity_id)below(chance, ids + 1),
                                   .receiver = (entity_id)below(chance, ids + 1)};
+    kept.record.day = (int32_t)(kept.record.time_ms / DAY_MS);
     kept.record.extra[0] = below(chance, 5) ? below(chance, ids) : MISSING_I64;
     return kept;
 }
@@ -164,6 +227,7 @@ static const char *stream_run(struct state *state, uint32_t key, uint64_t seed)
         if (!window_add(shard, cell, 0, 0, &kept.record, kept.key_is_receiver))
             return "the shard is full";
         model.kept[model.count++] = kept;
+        model.newest = kept.record.time_ms > model.newest ? kept.record.time_ms : model.newest;
         if (!check_memory(shard, cell, &kept, &best))
             return "a memory differs";
         for (int a = 0; a < AGGREGATES; a++) {
@@ -171,9 +235,14 @@ static const char *stream_run(struct state *state, uint32_t key, uint64_t seed)
                 clocks[a] = kept.record.time_ms;
             if (below(&chance, 3) == 0)
                 continue; /* this rule is not evaluated now: its tail stays behind */
-            int64_t floor_ms = clocks[a] - spans[a] - (below(&chance, 20) ? 0 : below(&chance, LATENESS - 1));
-            __int128 value = window_value(shard, cell, 0, 0, (uint16_t)a, floor_ms);
-            if (value != model_value(&model, &aggregates[a], floor_ms))
+            /* now and then a floor that fell, or a clock that lags behind the newest record */
+            int64_t at = clocks[a] - (below(&chance, 20) ? 0 : below(&chance, LATENESS - 1));
+            struct window_span span = {.floor_ms = at - spans[a], .ceiling_ms = at, .ceiling_day = (int32_t)(at / DAY_MS)};
+            bool by_day_late = aggregates[a].days && aggregates[a].fn == WINDOW_DISTINCT && span.ceiling_day < model.newest / DAY_MS;
+            span.floor_day = span.ceiling_day - aggregates[a].days;
+            struct window_result value = window_value(shard, cell, 0, 0, (uint16_t)a, &span);
+            struct window_result expected = model_value(&model, &aggregates[a], &span);
+            if (by_day_late ? value.value > expected.value : value.known != expected.known || (value.known && value.value != expected.value))
                 return "an aggregate differs";
         }
         if (below(&chance, 10) == 0 && !check_walk(shard, cell, &model, clock - LATENESS - SPAN_MAX + below(&chance, SPAN_MAX)))
@@ -185,7 +254,7 @@ static const char *stream_run(struct state *state, uint32_t key, uint64_t seed)
 static struct state *state_make(void)
 {
     static const struct window_layout window = {
-        .hash = 1, .keep_ms = SPAN_MAX + 2 * LATENESS, .extra_count = 1, .aggregate_count = AGGREGATES, .aggregate = aggregates};
+        .hash = 1, .keep_ms = SPAN_MAX + 2 * LATENESS, .extra_count = 1, .by_day = true, .aggregate_count = AGGREGATES, .aggregate = aggregates};
     static const struct memory_layout memory = {.hash = 1, .for_ms = 100, .keep_count = 1};
     static const struct keyspace_layout keyspace = {
         .hash = 1, .width = 1, .window_count = 1, .window = &window, .memory_count = 1, .memory = &memory, .widest_ms = 100};

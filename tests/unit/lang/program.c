@@ -83,7 +83,7 @@ Test(program, a_rule_reading_a_memory_stands_one_stratum_higher)
     cr_expect_eq(key->width, 2);
     cr_expect_eq(key->stratum, 1);
     cr_expect_eq(program->read_count, 1);
-    cr_expect_eq(program->read[0].ref, REF_SENDER);
+    cr_expect_eq(program->read[0].side, READ_SENDER);
     cr_expect_eq(program->slot_count, 3, "the record's time and two fields");
     cr_expect_eq(program->aggregate[rule->input[0]].days, 35, "RULES 5: above 30 days, whole calendar days");
     cr_expect(rule->subject[1].each && rule->subject[1].days == 35, "RULES 21: the widest window on that source");
@@ -112,8 +112,8 @@ Test(program, side_relative_memories_read_either_end)
         if (body->node[i].op == OP_MEMORY)
             read = &body->node[i];
     cr_assert(read != NULL);
-    cr_expect_eq(program->read[read->a].ref, REF_SENDER);
-    cr_expect_eq(program->read[read->b].ref, REF_RECEIVER);
+    cr_expect_eq(program->read[read->a].side, READ_SENDER);
+    cr_expect_eq(program->read[read->b].side, READ_RECEIVER);
     program_free(program);
 }
 

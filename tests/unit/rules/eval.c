@@ -33,7 +33,7 @@ struct world {
 static void world_make(struct world *world)
 {
     struct error err = {0};
-    *world = (struct world){.read = {{.ref = REF_SENDER, .slot = 0}, {.ref = REF_RECEIVER, .slot = 4}}};
+    *world = (struct world){.read = {{.side = READ_SENDER, .slot = 0}, {.side = READ_RECEIVER, .slot = 4}}};
     world->zone = zone_load(SLICE("Africa/Nairobi"), &err);
     cr_assert(world->zone != NULL, "%s", err.text);
     world->list[0] = list_new(SLICE("accounts"), TYPE_ACCOUNT);
@@ -191,6 +191,12 @@ static struct value model_eval(const struct world *w, const struct expr *expr, u
     const struct node *n = &expr->node[at];
     if (n->op <= OP_INPUT || n->op == OP_MATCHES || n->op == OP_IN_LIST)
         return model_outside(w, expr, n);
+    if (n->op == OP_NEW) {
+        struct value seen = w->slot[w->ev.side == SIDE_SENDER ? 0 : 4];
+        if (!model_eval(w, expr, n->c).known)
+            return missing;
+        return known(!seen.known || (__int128)w->event.time_ms - seen.number >= n->imm);
+    }
     struct value a = model_eval(w, expr, n->a), b, c;
     switch ((enum opcode)n->op) {
     case OP_NOT: return model_value(2 - model_truth(a));
@@ -284,7 +290,12 @@ static struct node random_node(uint64_t *state, uint16_t at)
             : n.op == OP_FIELD  ? (int64_t)random_below(state, FIELD_COUNT)
             : n.op == OP_INPUT  ? (int64_t)random_below(state, 4)
             : n.op == OP_MATCHES ? (int64_t)random_below(state, 64)
+            : n.op == OP_NEW    ? (int64_t)(random_next(state) % 4000000000000u)
                                 : 0;
+    if (n.op == OP_NEW) {
+        n.a = 0;
+        n.b = 1;
+    }
     return n;
 }
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static const uint64_t clocks[] = {11};
-static const struct aggregate_layout aggregates[] = {{1, WINDOW_COUNT, 0}};
+static const struct aggregate_layout aggregates[] = {{.hash = 1, .fn = WINDOW_COUNT}};
 static const struct window_layout windows[] = {{.hash = 1, .keep_ms = 1000, .aggregate_count = 1, .aggregate = aggregates}};
 static const struct keyspace_layout keyspaces[] = {
     {.hash = 5, .width = 1, .clock_count = 1, .clock_hash = clocks, .window_count = 1, .window = windows, .widest_ms = 1000}};
@@ -69,7 +69,8 @@ static bool load(const char *dir, uint64_t block_max, const struct state_layout 
         uint32_t key = 300;
         struct cell *cell = cell_find(state_shard(state, key & 255), 0, &key);
         cr_assert(cell && clock_read(state_shard(state, key & 255), cell, 0, 0) == 300);
-        cr_assert_eq(window_value(state_shard(state, key & 255), cell, 0, 0, 0, 0), 1);
+        struct window_span all = {.floor_ms = 0, .ceiling_ms = INT64_MAX};
+        cr_assert_eq(window_value(state_shard(state, key & 255), cell, 0, 0, 0, &all).value, 1);
         cr_assert(head.extra_size == 11 && memcmp(head.extra, "extra words", 11) == 0 && head.seq == head.block * 10);
         free((void *)(uintptr_t)head.extra);
         state_free(state);

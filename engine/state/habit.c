@@ -1,0 +1,111 @@
+/* Habits: one sample a week of what an aggregate came to, for `usual` (RULES 14). */
+#include "engine/state/window_private.h"
+
+#include <stdlib.h>
+
+struct habit {
+    int32_t first_week;          /* of the key's first record: itself never sampled */
+    int32_t next_week;           /* the first week not sampled yet */
+    int64_t sample[HABIT_WEEKS]; /* by week modulo HABIT_WEEKS; MISSING_I64 where the aggregate was */
+};
+
+size_t habit_bytes(void)
+{
+    return sizeof(struct habit);
+}
+
+static uint32_t habit_slot(int32_t week)
+{
+    int32_t slot = week % HABIT_WEEKS;
+    return (uint32_t)(slot < 0 ? slot + HABIT_WEEKS : slot);
+}
+
+static slab_ref habit_ref(const struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit)
+{
+    slab_ref ref;
+    memcpy(&ref, (const char *)slab_at(&shard->slab, window) + window_habit_at(layout, habit), sizeof ref);
+    return ref;
+}
+
+static slab_ref cell_window(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window)
+{
+    slab_ref ref;
+    memcpy(&ref, (const char *)cell + cell_window_at(shard_layout(shard, keyspace), window), sizeof ref);
+    return ref;
+}
+
+/* The habit of a window, made where there is none yet; NULL when the shard is full. */
+static struct habit *habit_get(struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit, bool *fresh)
+{
+    slab_ref ref = habit_ref(shard, window, layout, habit);
+    *fresh = ref == 0;
+    if (!ref) {
+        ref = slab_alloc(&shard->slab, sizeof(struct habit));
+        if (!ref)
+            return NULL;
+        char *at = slab_edit(&shard->slab, window, window_size(layout));
+        memcpy(at + window_habit_at(layout, habit), &ref, sizeof ref);
+    }
+    return slab_edit(&shard->slab, ref, sizeof(struct habit));
+}
+
+bool habit_due(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, uint8_t habit, int32_t week, int32_t *from)
+{
+    const struct window_layout *layout = &shard_layout(shard, keyspace)->window[window];
+    slab_ref ref = window_ensure(shard, cell, keyspace, window);
+    bool fresh;
+    struct habit *at = ref ? habit_get(shard, ref, layout, habit, &fresh) : NULL;
+    if (!at)
+        return false;
+    /* after so long a silence the key may have been dropped: so it begins anew whether it was or not */
+    if (fresh || week - at->next_week >= HABIT_WEEKS) {
+        at->first_week = week;
+        at->next_week = week + 1;
+        return false;
+    }
+    *from = at->next_week;
+    return at->next_week < week;
+}
+
+void habit_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, uint8_t habit, int32_t week,
+               struct window_result sample)
+{
+    const struct window_layout *layout = &shard_layout(shard, keyspace)->window[window];
+    slab_ref ref = habit_ref(shard, cell_window(shard, cell, keyspace, window), layout, habit);
+    struct habit *at = slab_edit(&shard->slab, ref, sizeof *at);
+    __int128 value = sample.value > INT64_MAX ? INT64_MAX : sample.value < -INT64_MAX ? -INT64_MAX : sample.value;
+    at->sample[habit_slot(week)] = sample.known ? (int64_t)value : MISSING_I64;
+    at->next_week = week + 1;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+struct window_result habit_median(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window,
+                                  uint8_t habit, int32_t week)
+{
+    struct window_result unknown = {0};
+    const struct window_layout *layout = &shard_layout(shard, keyspace)->window[window];
+    slab_ref ref = cell_window(shard, cell, keyspace, window);
+    ref = ref ? habit_ref(shard, ref, layout, habit) : 0;
+    if (!ref)
+        return unknown;
+    const struct habit *at = slab_at(&shard->slab, ref);
+    int64_t sample[HABIT_WEEKS];
+    uint32_t count = 0;
+    int32_t from = week - HABIT_WEEKS, oldest = at->next_week - HABIT_WEEKS;
+    from = from <= at->first_week ? at->first_week + 1 : from;
+    from = from < oldest ? oldest : from; /* a late look back: the older ones are overwritten */
+    for (int32_t w = from; w < week && w < at->next_week; w++)
+        if (at->sample[habit_slot(w)] != MISSING_I64)
+            sample[count++] = at->sample[habit_slot(w)];
+    if (count < HABIT_WEEKS_LEAST)
+        return unknown;
+    qsort(sample, count, sizeof *sample, by_value);
+    if (count % 2)
+        return (struct window_result){sample[count / 2], true};
+    return mean_half_even((__int128)sample[count / 2 - 1] + sample[count / 2], 2);
+}

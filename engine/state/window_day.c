@@ -1,0 +1,255 @@
+/* Calendar windows: one bucket per day that has records, so that a window of months costs a bucket
+ * per active day and not a record per event (RULES 5). Late records go into their own day. */
+#include "engine/state/window_private.h"
+
+struct bucket {
+    int32_t day;
+    uint32_t known;   /* records (count), records with a known column, or ids whose last day this is */
+    uint64_t low;     /* sum's low half, or the value */
+    int64_t high;     /* sum's high half, or the time of the value (first, last) */
+    uint64_t seq;     /* of the value (first, last) */
+};
+
+struct id_entry {
+    uint32_t tag, home;
+    uint64_t id;
+    int32_t day;
+    uint32_t pad;
+};
+
+static const struct bucket *bucket_at(const struct shard *shard, const struct days *days, uint32_t index)
+{
+    return (const struct bucket *)slab_at(&shard->slab, days->bucket) + index;
+}
+
+/* First index whose day is not before `day`. */
+static uint32_t bucket_from(const struct shard *shard, const struct days *days, int32_t day)
+{
+    uint32_t from = days->count;
+    while (from > 0 && bucket_at(shard, days, from - 1)->day >= day)
+        from--; /* from the end: nearly always the last */
+    return from;
+}
+
+static bool days_reserve(struct shard *shard, struct days *days)
+{
+    if (days->count < days->room)
+        return true;
+    uint32_t room = days->room ? days->room * 2 : 2;
+    slab_ref fresh = slab_alloc(&shard->slab, room * sizeof(struct bucket));
+    if (!fresh)
+        return false;
+    if (days->count)
+        memcpy(slab_edit(&shard->slab, fresh, room * sizeof(struct bucket)), bucket_at(shard, days, 0), days->count * sizeof(struct bucket));
+    slab_free(&shard->slab, days->bucket, days->room * sizeof(struct bucket));
+    days->bucket = fresh;
+    days->room = room;
+    return true;
+}
+
+/* The day's bucket, to be changed; NULL when the shard is full. */
+static struct bucket *bucket_get(struct shard *shard, struct days *days, int32_t day)
+{
+    uint32_t index = bucket_from(shard, days, day);
+    if (index == days->count || bucket_at(shard, days, index)->day != day) {
+        if (!days_reserve(shard, days))
+            return NULL;
+        struct bucket *all = slab_edit(&shard->slab, days->bucket, days->room * sizeof *all);
+        memmove(all + index + 1, all + index, (days->count - index) * sizeof *all);
+        all[index] = (struct bucket){.day = day};
+        days->count++;
+    }
+    return shard_edit(shard, bucket_at(shard, days, index), sizeof(struct bucket));
+}
+
+/* --- ids and their last day --- */
+
+static uint64_t id_hash(uint64_t id)
+{
+    id = (id ^ (id >> 31)) * 0x9E3779B97F4A7C15u;
+    return id ^ (id >> 29);
+}
+
+static bool id_same(const void *context, const void *entry)
+{
+    return ((const struct id_entry *)entry)->id == *(const uint64_t *)context;
+}
+
+/* Moves the id to this day unless it has a later one already. */
+static bool id_note(struct shard *shard, struct days *days, uint64_t id, int32_t day)
+{
+    const struct id_entry *found = table_find(&shard->slab, &days->ids, sizeof *found, id_hash(id), id_same, &id);
+    if (found && found->day >= day)
+        return true;
+    struct bucket *bucket = bucket_get(shard, days, day);
+    if (!bucket)
+        return false;
+    if (found) {
+        struct bucket *before = bucket_get(shard, days, found->day);
+        if (before)
+            before->known--;
+        ((struct id_entry *)shard_edit(shard, found, sizeof *found))->day = day;
+    } else {
+        struct id_entry *entry = table_add(&shard->slab, &days->ids, sizeof *entry, id_hash(id));
+        if (!entry)
+            return false;
+        entry->id = id;
+        entry->day = day;
+    }
+    bucket->known++;
+    return true;
+}
+
+static void ids_forget(struct shard *shard, struct days *days, int32_t before)
+{
+    const struct id_entry *entry = slab_at(&shard->slab, days->ids.entries);
+    for (uint32_t i = 0; i < days->ids.room; i++)
+        if (entry[i].tag > TAG_REMOVED && entry[i].day < before)
+            table_remove(&days->ids, shard_edit(shard, &entry[i], sizeof entry[i]));
+}
+
+/* Days that no window reaches any more go. */
+static void days_evict(struct shard *shard, struct days *days, int32_t before)
+{
+    uint32_t gone = 0;
+    while (gone < days->count && bucket_at(shard, days, gone)->day < before)
+        gone++;
+    if (!gone)
+        return;
+    struct bucket *all = slab_edit(&shard->slab, days->bucket, days->room * sizeof *all);
+    memmove(all, all + gone, (days->count - gone) * sizeof *all);
+    days->count -= gone;
+    if (days->ids.room)
+        ids_forget(shard, days, before);
+}
+
+/* --- adding --- */
+
+static void bucket_sum(struct bucket *bucket, int64_t value)
+{
+    __int128 sum = ((__int128)bucket->high << 64 | bucket->low) + value;
+    bucket->low = (uint64_t)sum;
+    bucket->high = (int64_t)(sum >> 64);
+}
+
+static bool comes_before(const struct kept *kept, const struct bucket *bucket)
+{
+    uint64_t seq = kept->seq & SEQ_BITS;
+    return kept->time_ms < bucket->high || (kept->time_ms == bucket->high && seq < bucket->seq);
+}
+
+static void bucket_add(struct bucket *bucket, uint8_t fn, const struct kept *kept, int64_t value)
+{
+    bool better = bucket->known == 0;
+    switch ((enum window_fn)fn) {
+    case WINDOW_COUNT:
+    case WINDOW_DISTINCT:
+        break;
+    case WINDOW_SUM:
+    case WINDOW_AVG:
+        bucket_sum(bucket, value);
+        break;
+    case WINDOW_MIN:
+    case WINDOW_MAX:
+        better |= fn == WINDOW_MIN ? value < (int64_t)bucket->low : value > (int64_t)bucket->low;
+        bucket->low = better ? (uint64_t)value : bucket->low;
+        break;
+    case WINDOW_FIRST:
+    case WINDOW_LAST:
+        better |= comes_before(kept, bucket) == (fn == WINDOW_FIRST);
+        if (better) {
+            bucket->low = (uint64_t)value;
+            bucket->high = kept->time_ms;
+            bucket->seq = kept->seq & SEQ_BITS;
+        }
+        break;
+    }
+    bucket->known++;
+}
+
+bool days_add(const struct at *at, struct days *days, const struct aggregate_layout *aggregate, const struct kept *kept, int32_t day)
+{
+    struct shard *shard = at->shard;
+    int64_t value = aggregate->fn == WINDOW_COUNT ? 0 : kept_number(kept, aggregate->column);
+    int32_t newest = days->count ? bucket_at(shard, days, days->count - 1)->day : day;
+    if (day > newest)
+        days_evict(shard, days, day - aggregate->days_kept);
+    if (value == MISSING_I64 || day < newest - aggregate->days_kept)
+        return true;
+    if (aggregate->fn == WINDOW_DISTINCT)
+        return id_note(shard, days, (uint64_t)value, day);
+    struct bucket *bucket = bucket_get(shard, days, day);
+    if (!bucket)
+        return false;
+    bucket_add(bucket, aggregate->fn, kept, value);
+    return true;
+}
+
+/* --- reading --- */
+
+static void bucket_merge(struct bucket *all, const struct bucket *next, uint8_t fn)
+{
+    bool first = all->known == 0;
+    switch ((enum window_fn)fn) {
+    case WINDOW_COUNT:
+    case WINDOW_DISTINCT:
+        break;
+    case WINDOW_SUM:
+    case WINDOW_AVG: {
+        __int128 sum = ((__int128)all->high << 64 | all->low) + ((__int128)next->high << 64 | next->low);
+        all->low = (uint64_t)sum;
+        all->high = (int64_t)(sum >> 64);
+        break;
+    }
+    case WINDOW_MIN:
+        if (first || (int64_t)next->low < (int64_t)all->low)
+            all->low = next->low;
+        break;
+    case WINDOW_MAX:
+        if (first || (int64_t)next->low > (int64_t)all->low)
+            all->low = next->low;
+        break;
+    case WINDOW_FIRST:
+        all->low = first ? next->low : all->low;
+        break;
+    case WINDOW_LAST:
+        all->low = next->low; /* days come in order */
+        break;
+    }
+    all->known += next->known;
+}
+
+struct window_result days_value(const struct at *at, const struct days *days, const struct aggregate_layout *aggregate,
+                                const struct window_span *span)
+{
+    struct bucket all = {0};
+    for (uint32_t i = bucket_from(at->shard, days, span->floor_day + 1); i < days->count; i++) {
+        const struct bucket *bucket = bucket_at(at->shard, days, i);
+        if (bucket->day > span->ceiling_day)
+            break;
+        if (bucket->known)
+            bucket_merge(&all, bucket, aggregate->fn);
+    }
+    switch ((enum window_fn)aggregate->fn) {
+    case WINDOW_COUNT:
+    case WINDOW_DISTINCT:
+        return (struct window_result){all.known, true};
+    case WINDOW_SUM:
+        return (struct window_result){(__int128)all.high << 64 | all.low, true};
+    case WINDOW_AVG:
+        return mean_half_even((__int128)all.high << 64 | all.low, all.known);
+    default:
+        return (struct window_result){(int64_t)all.low, all.known != 0};
+    }
+}
+
+void days_free(struct shard *shard, const struct days *days)
+{
+    slab_free(&shard->slab, days->bucket, days->room * sizeof(struct bucket));
+    slab_free(&shard->slab, days->ids.entries, (size_t)days->ids.room * sizeof(struct id_entry));
+}
+
+size_t days_bytes(const struct days *days)
+{
+    return days->room * sizeof(struct bucket) + (size_t)days->ids.room * sizeof(struct id_entry);
+}

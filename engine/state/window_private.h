@@ -1,0 +1,110 @@
+/* What the files behind windows share: how a window lies in the slab.
+ *
+ * Included by engine/state/window{,_extreme,_day}.c and habit.c only. */
+#ifndef ENGINE_STATE_WINDOW_PRIVATE_H
+#define ENGINE_STATE_WINDOW_PRIVATE_H
+
+#include "engine/state/private.h"
+
+/* Bits of a kept record's seq: which end the key is, and for which columns it is its id's last. */
+#define SEQ_RECEIVER ((uint64_t)1 << 63)
+#define SEQ_BITS (((uint64_t)1 << 48) - 1)
+
+/* Largest and smallest, over the ring: the records that no later one outdoes, oldest first. One list
+ * serves every window length, for a window's extreme is the first of them inside it. */
+struct extreme {
+    slab_ref entry;
+    uint32_t room, head, count;
+};
+
+/* One aggregate by calendar day: a bucket per day that has records, oldest first; for distinct also
+ * the last day of every id. */
+struct days {
+    slab_ref bucket;
+    uint32_t room, count;
+    struct table ids;
+};
+
+struct tail {
+    int64_t floor_ms;     /* records with time <= floor are before the tail */
+    uint32_t index;       /* first record behind it, counted from head */
+    uint32_t known;       /* distinct: ids behind it; avg: records whose column is known */
+    uint64_t sum_low;
+    int64_t sum_high;
+    int64_t next_ms;      /* time of the record at index, INT64_MAX when there is none: as long as the
+                             floor is below it, the ring need not be touched (a cache miss saved) */
+};
+
+/* What one aggregate keeps: by its function and whether it runs by day. */
+union aggregate_state {
+    struct tail tail;
+    struct extreme extreme;
+    struct days days;
+};
+
+struct window {
+    slab_ref ring;
+    uint32_t room, head, count; /* records [head, head + count) of room */
+    slab_ref maps;              /* struct table by column, once there are enough records; 0 before */
+    uint32_t pad;
+    int64_t newest_ms;          /* the ring's first and last times stand here too, for the same reason */
+    int64_t oldest_ms;
+    union aggregate_state aggregate[];
+    /* slab_ref habit[habit_count]; */
+};
+
+struct kept {               /* a record as the ring holds it, extra_count extras long */
+    int64_t time_ms;
+    uint64_t seq;           /* with SEQ_… bits */
+    int64_t amount;
+    entity_id sender, receiver;
+    int64_t extra[];
+};
+
+struct at {                 /* a window being worked on */
+    struct shard *shard;
+    struct window *window;
+    const struct window_layout *layout;
+    size_t size;            /* bytes of a record */
+    uint32_t distinct;      /* columns whose distinct values are counted over the ring */
+};
+
+static inline bool is_extreme(const struct aggregate_layout *aggregate)
+{
+    return aggregate->fn == WINDOW_MIN || aggregate->fn == WINDOW_MAX;
+}
+
+static inline size_t window_habit_at(const struct window_layout *layout, uint8_t habit)
+{
+    return sizeof(struct window) + layout->aggregate_count * sizeof(union aggregate_state) + (size_t)(habit - 1) * sizeof(slab_ref);
+}
+
+static inline size_t window_size(const struct window_layout *layout)
+{
+    return window_habit_at(layout, (uint8_t)(layout->habit_count + 1));
+}
+
+/* window.c: a cell's window, made where there is none yet; 0 when the shard is full. */
+slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window);
+/* The number in a column, MISSING_I64 when missing. */
+int64_t kept_number(const struct kept *kept, int column);
+struct window_result mean_half_even(__int128 sum, uint64_t count);
+
+/* window_extreme.c; false when the shard is full. */
+bool extreme_add(const struct at *at, struct extreme *extreme, uint8_t fn, const struct kept *kept, int64_t value);
+void extreme_evict(const struct at *at, struct extreme *extreme, int64_t time_ms, uint64_t seq);
+struct window_result extreme_value(const struct at *at, const struct extreme *extreme, int64_t floor_ms);
+void extreme_free(struct shard *shard, const struct extreme *extreme);
+size_t extreme_bytes(const struct extreme *extreme);
+
+/* window_day.c */
+bool days_add(const struct at *at, struct days *days, const struct aggregate_layout *aggregate, const struct kept *kept, int32_t day);
+struct window_result days_value(const struct at *at, const struct days *days, const struct aggregate_layout *aggregate,
+                                const struct window_span *span);
+void days_free(struct shard *shard, const struct days *days);
+size_t days_bytes(const struct days *days);
+
+/* habit.c */
+size_t habit_bytes(void);
+
+#endif
