@@ -225,3 +225,24 @@ bool file_reader_read(void *self, struct arena *arena, struct message *messages,
     }
     return true;
 }
+
+bool file_reader_all(struct file_reader *reader, struct arena *arena, size_t most, struct slice *text, struct error *err)
+{
+    char *data = arena_bytes(arena, most + 1);
+    size_t size = 0;
+    bool ended = false;
+    while (size <= most) {
+        if (reader->text_at == reader->text_size && !text_fill(reader, &ended, err))
+            return false;
+        if (ended)
+            break;
+        size_t piece = reader->text_size - reader->text_at;
+        if (piece > most + 1 - size)
+            piece = most + 1 - size;
+        memcpy(data + size, reader->text + reader->text_at, piece);
+        size += piece;
+        reader->text_at += piece;
+    }
+    *text = (struct slice){data, size};
+    return true;
+}

@@ -4,24 +4,18 @@
 #include "connectors/json/parse.h"
 #include "engine/base/invariant.h"
 #include "engine/model/fact.h"
+#include "engine/model/event_field.h"
 #include "engine/model/zone.h"
 
 #include <sodium.h>
 #include <stdlib.h>
-
-enum event_field {
-#define EVENT_FIELD(name, parent, key, most) EF_##name,
-#include "connectors/json/event_field.def"
-#undef EVENT_FIELD
-    EF_COUNT
-};
 
 static const struct {
     const char *key, *path;
     size_t most;
 } fields[EF_COUNT] = {
 #define EVENT_FIELD(name, parent, key, most) {key, parent[0] ? parent "." key : key, most},
-#include "connectors/json/event_field.def"
+#include "engine/model/event_field.def"
 #undef EVENT_FIELD
 };
 

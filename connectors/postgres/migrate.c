@@ -14,6 +14,7 @@
 
 EMBED(muster_migration_1, "connectors/postgres/migrations/0001_base.sql");
 EMBED(muster_migration_2, "connectors/postgres/migrations/0002_roles.sql");
+EMBED(muster_migration_3, "connectors/postgres/migrations/0003_items.sql");
 
 struct migration {
     int number;
@@ -23,6 +24,7 @@ struct migration {
 static const struct migration migrations[] = {
     {1, "base", muster_migration_1},
     {2, "roles", muster_migration_2},
+    {3, "items", muster_migration_3},
 };
 
 enum { MIGRATION_COUNT = sizeof migrations / sizeof migrations[0], SUM_TEXT = 65, LOCK_KEY = 0x4D555354 };

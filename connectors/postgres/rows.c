@@ -59,7 +59,7 @@ static void copy_hit(struct rows *rows, const struct partition_table *partitions
     size_t size = 0;
     for (uint32_t i = 0; i < hit->key_count && size < sizeof key; i++)
         size += (size_t)snprintf(key + size, sizeof key - size, "%s%.*s", i ? " | " : "", (int)hit->key[i].size, hit->key[i].data);
-    copy_row(copy, 17);
+    copy_row(copy, 18);
     copy_int8(copy, (int64_t)hit->seq);
     copy_bytes(copy, hit->rule_id);
     copy_bytes(copy, (struct slice){key, size < sizeof key ? size : sizeof key - 1});
@@ -79,6 +79,7 @@ static void copy_hit(struct rows *rows, const struct partition_table *partitions
     json_writer_reset(&rows->other);
     encode_hit(&rows->other, hit);
     copy_hash(copy, json_of(&rows->other));
+    copy_int4(copy, (int32_t)hit->position.item);
 }
 
 static bool month_ensure(struct rows *rows, struct session *session, int64_t time_ms, struct error *err)
@@ -246,7 +247,7 @@ static void copy_rejection(struct copy *copy, const struct partition_table *part
     struct slice body = rejection->body;
     if (body.size > REJECTION_BYTES_MAX)
         body.size = REJECTION_BYTES_MAX;
-    copy_row(copy, 8);
+    copy_row(copy, 9);
     copy_bytes(copy, slice_of(partition->topic));
     copy_int4(copy, partition->number);
     copy_int8(copy, rejection->position.offset);
@@ -255,6 +256,7 @@ static void copy_rejection(struct copy *copy, const struct partition_table *part
     copy_bytes(copy, rejection->field);
     copy_bytes(copy, body);
     copy_int4(copy, (int32_t)rejection->body.size);
+    copy_int4(copy, (int32_t)rejection->position.item);
 }
 
 static bool write_rejections(struct rows *rows, struct session *session, const struct partition_table *partitions,

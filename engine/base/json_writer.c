@@ -2,6 +2,7 @@
 #include "engine/base/json_writer.h"
 
 #include "engine/base/invariant.h"
+#include "engine/base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,29 +35,12 @@ static void put(struct json_writer *writer, const char *data, size_t size)
     writer->size += size;
 }
 
-/* Length of the well-formed UTF-8 sequence at text, 0 when it is none. */
-static size_t utf8_size(const unsigned char *text, size_t left)
-{
-    static const unsigned char least[5] = {0, 0, 0x80, 0xA0, 0x90};
-    size_t size = text[0] < 0x80 ? 1 : text[0] >= 0xC2 && text[0] < 0xE0 ? 2 : (text[0] & 0xF0) == 0xE0 ? 3 : text[0] >= 0xF0 && text[0] < 0xF5 ? 4 : 0;
-    if (size == 0 || size > left)
-        return 0;
-    for (size_t i = 1; i < size; i++)
-        if ((text[i] & 0xC0) != 0x80)
-            return 0;
-    if ((text[0] == 0xE0 || text[0] == 0xF0) && text[1] < least[size])
-        return 0;
-    if ((text[0] == 0xED && text[1] >= 0xA0) || (text[0] == 0xF4 && text[1] >= 0x90))
-        return 0;
-    return size;
-}
-
 static void put_string(struct json_writer *writer, struct slice text)
 {
     put(writer, "\"", 1);
     for (size_t i = 0; i < text.size;) {
         unsigned char c = (unsigned char)text.data[i];
-        size_t size = utf8_size((const unsigned char *)text.data + i, text.size - i);
+        size_t size = utf8_size(text.data + i, text.size - i);
         char escape[8];
         if (size == 0) {
             put(writer, "\xEF\xBF\xBD", 3);

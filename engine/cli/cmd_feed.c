@@ -1,16 +1,19 @@
-/* `muster feed`: banks' files to their Kafka topics, checked line by line with the engine's own decoder. */
+/* `muster feed`: banks' files to their Kafka topics, checked with the engine's own decoder. */
+#include "connectors/csv/csv.h"
 #include "connectors/file/reader.h"
 #include "connectors/kafka/producer.h"
 #include "engine/base/invariant.h"
+#include "engine/base/utf8.h"
 #include "engine/cli/command.h"
+#include "engine/cli/feed_read.h"
+#include "engine/cli/format_choice.h"
 #include "engine/cli/kafka_security_of.h"
 #include "engine/cli/progress.h"
-#include "engine/model/decode.h"
 
 #include <stdlib.h>
 #include <time.h>
 
-enum { LINES_AT_ONCE = 1024, FLUSH_MS = 60000, TOPIC_MAX = 64 };
+enum { LINES_AT_ONCE = 1024, FLUSH_MS = 60000, TOPIC_MAX = 64, SHOWN_ROWS = 10 };
 
 enum partition_by { BY_SENDER, BY_RECEIVER, BY_ID, BY_TURN };
 
@@ -37,6 +40,13 @@ struct feeding {
     bool event_time;         /* the message's timestamp is the event's own time */
     bool send_rejected;           /* refused lines too */
     uint32_t turn;
+    struct format *format;        /* of the files; NULL: canonical JSON */
+    struct format_output out;
+    struct format_unknowns *unknowns;
+    size_t message_bytes_max;
+    bool raw;                     /* messages go to the topic as they are */
+    uint32_t shown;               /* rows of a dry run */
+    bool print;                   /* accepted events to standard output instead of Kafka */
     uint64_t lines, rejected;
 };
 
@@ -51,8 +61,10 @@ static void say_rejection(struct feeding *feeding, const struct message *message
                           struct slice field)
 {
     progress_end(&feeding->progress);
-    fprintf(stderr, "%s:%lld: %s%s%.*s: %s\n", feeding->file, (long long)message->position.offset, reject_code(reason),
-            field.size ? " " : "", (int)field.size, field.data ? field.data : "", reject_says(reason));
+    fprintf(stderr, "%s:%lld: ", feeding->file, (long long)message->position.offset);
+    if (message->position.item)
+        fprintf(stderr, "payment %u: ", message->position.item + 1);
+    fprintf(stderr, "%s%s%.*s: %s\n", reject_code(reason), field.size ? " " : "", (int)field.size, field.data ? field.data : "", reject_says(reason));
     feeding->rejected++;
 }
 
@@ -110,17 +122,115 @@ static bool feed_line(struct feeding *feeding, struct message *message, struct e
     message->source = feeding->source;
     message->broker_ms = now_ms();
     arena_reset(&feeding->texts);
-    enum reject_reason reason = decoder_decode(feeding->decoder, message, &feeding->texts, &event, &field);
+    enum reject_reason reason = message_decode(feeding->decoder, message, &feeding->texts, &event, &field);
     feeding->lines++;
     if (reason != REJECT_NONE)
         say_rejection(feeding, message, reason, field);
-    if (feeding->outlet_count == 0 || (reason != REJECT_NONE && !feeding->send_rejected))
+    bool refused = reason != REJECT_NONE;
+    if (feeding->print && !refused)
+        printf("%.*s\n", (int)message->body.size, message->body.data);
+    if (feeding->outlet_count == 0 || (refused && !feeding->send_rejected) || (refused && message->translated && !message->body.size))
+        return true; /* what could not be translated is no canonical event, not even a refused one */
+    return send_line(feeding, message, refused ? NULL : &event, err);
+}
+
+/* --- files in a format of the bank's own --- */
+
+/* Padded to width (0: as it is); what is longer is cut, and a line's end becomes a space. */
+static void print_cell(struct slice text, int width)
+{
+    int columns = 0;
+    for (size_t i = 0, size; i < text.size && (width == 0 || columns < width - 2); i += size, columns++) {
+        size = utf8_size(text.data + i, text.size - i);
+        size = size ? size : 1;
+        if ((unsigned char)text.data[i] < 0x20)
+            fputc(' ', stdout);
+        else
+            fwrite(text.data + i, 1, size, stdout);
+    }
+    if (width)
+        printf("%*s", width - columns, "");
+}
+
+/* The bank's cells beside what becomes of them. */
+static void show_rows(struct feeding *feeding, struct slice bytes, int64_t line)
+{
+    struct csv_shown shown[EF_COUNT];
+    uint32_t count;
+    for (uint32_t row = 0; feeding->shown < SHOWN_ROWS && csv_show(feeding->format, bytes, row, &feeding->texts, shown, &count); row++) {
+        printf("%s:%lld\n", feeding->file, (long long)line);
+        for (uint32_t i = 0; i < count; i++) {
+            fputs("  ", stdout);
+            print_cell(shown[i].own, 34);
+            print_cell(shown[i].given, 34);
+            print_cell(shown[i].field, 20);
+            print_cell(shown[i].made, 0);
+            fputc('\n', stdout);
+        }
+        feeding->shown++;
+    }
+}
+
+/* The message as it came, for a topic whose format the engine translates; keyed by its first event. */
+static bool send_raw(struct feeding *feeding, struct slice bytes, uint64_t rejected_before, struct error *err)
+{
+    struct message message = {.body = bytes, .source = feeding->source, .broker_ms = MISSING_I64};
+    if (feeding->outlet_count == 0 || (feeding->rejected > rejected_before && !feeding->send_rejected))
         return true;
-    return send_line(feeding, message, reason == REJECT_NONE ? &event : NULL, err);
+    return send_line(feeding, &message, NULL, err);
+}
+
+static bool feed_bytes(void *context, struct slice bytes, int64_t line, struct error *err)
+{
+    struct feeding *feeding = context;
+    struct format_output *out = &feeding->out;
+    uint64_t rejected_before = feeding->rejected;
+    uint32_t outlets = feeding->outlet_count;
+    arena_reset(&feeding->bodies);
+    out->arena = &feeding->bodies;
+    out->unknowns = feeding->unknowns;
+    out->most = FORMAT_ITEMS_MAX;
+    if (outlets == 0 && !feeding->print && strcmp(feeding->format->name, "csv") == 0)
+        show_rows(feeding, bytes, line);
+    if (!format_translate(feeding->format, bytes, feeding->message_bytes_max, out, err))
+        return false;
+    feeding->outlet_count = feeding->raw ? 0 : outlets; /* then its events are only checked */
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < out->count; i++) {
+        struct message message = {.body = out->item[i].text, .position = {.offset = line, .item = i}, .translated = out->item[i].translated};
+        ok = feed_line(feeding, &message, err);
+    }
+    feeding->outlet_count = outlets;
+    return ok && (!feeding->raw || send_raw(feeding, bytes, rejected_before, err));
+}
+
+static void feed_progress(void *context, uint64_t done, uint64_t size)
+{
+    struct feeding *feeding = context;
+    progress_show(&feeding->progress, done, size, feeding->lines);
+}
+
+static bool feed_translated(struct feeding *feeding, struct error *err)
+{
+    const struct feed_reading reading = {.format = feeding->format,
+                                         .message_bytes_max = feeding->message_bytes_max,
+                                         .context = feeding,
+                                         .take = feed_bytes,
+                                         .progress = feed_progress};
+    return feed_read(&reading, feeding->file, err);
+}
+
+static void say_unknowns(const struct feeding *feeding)
+{
+    const struct format_unknowns *unknowns = feeding->unknowns;
+    for (uint32_t i = 0; i < unknowns->count; i++)
+        printf("unknown field %s: %llu times\n", unknowns->entry[i].name, (unsigned long long)unknowns->entry[i].times);
 }
 
 static bool feed_file(struct feeding *feeding, size_t line_max, struct error *err)
 {
+    if (feeding->format)
+        return feed_translated(feeding, err);
     struct file_reader *reader = file_reader_open(feeding->file, line_max, err);
     bool ok = reader != NULL;
     uint32_t count = 1;
@@ -169,8 +279,15 @@ static bool choose_topics(struct feeding *feeding, const struct settings *settin
     const struct setting_map *map = &settings->kafka_topics;
     feeding->brokers = brokers ? brokers : settings->kafka_brokers;
     feeding->source = slice_of(source ? source : topic);
-    if (command_option(line, "dry-run"))
+    feeding->print = command_option(line, "print") != NULL;
+    if (feeding->format && feeding->source.size == 0)
+        feeding->source = SLICE("bank"); /* only for the check: no other format says whose it is */
+    if (command_option(line, "dry-run") || feeding->print)
         return true;
+    if (feeding->format && !topic) {
+        (void)command_fail(line, EXIT_USAGE, "--format needs --topic: the files do not say whose they are");
+        return false;
+    }
     if (!*feeding->brokers || (!topic && map->count == 0) || map->count > TOPIC_MAX) {
         (void)command_fail(line, EXIT_USAGE, "sending needs brokers and a topic (--brokers, --topic or the settings "
                                              "kafka_brokers, kafka_topics); --dry-run only checks");
@@ -183,6 +300,22 @@ static bool choose_topics(struct feeding *feeding, const struct settings *settin
     for (uint32_t i = 0; i < map->count; i++)
         feeding->outlet[feeding->outlet_count++] =
             (struct outlet){.topic = map->pair[i].key, .source = slice_of(map->pair[i].value)};
+    return true;
+}
+
+/* --format NAME, with --mapping FILE for csv. */
+static bool choose_format(struct feeding *feeding)
+{
+    const struct command_line *line = feeding->line;
+    const char *name = command_option(line, "format"), *mapping = command_option(line, "mapping");
+    char words[4096];
+    struct error err = {0};
+    if (mapping && name && strcmp(name, "csv") != 0)
+        return command_fail(line, EXIT_USAGE, "--mapping goes with --format csv, not with `%s`", name) == EXIT_FINE;
+    int size = snprintf(words, sizeof words, mapping ? "csv:%s" : "%s", mapping ? mapping : name ? name : "json");
+    if (size < 0 || (size_t)size >= sizeof words || !format_choose(words, &feeding->format, &err))
+        return command_fail(line, EXIT_USAGE, "%s", err.text) == EXIT_FINE;
+    feeding->raw = command_option(line, "raw") != NULL;
     return true;
 }
 
@@ -205,7 +338,7 @@ static bool parse_options(struct feeding *feeding, const struct settings *settin
     feeding->send_rejected = command_option(line, "send-rejected") != NULL;
     if (line->word_count == 0)
         return command_fail(line, EXIT_USAGE, "name at least one file, or - for standard input") == EXIT_FINE;
-    return choose_topics(feeding, settings);
+    return choose_format(feeding) && choose_topics(feeding, settings);
 }
 
 static int feed(struct feeding *feeding, const struct settings *settings, const struct rates *rates)
@@ -219,7 +352,9 @@ static int feed(struct feeding *feeding, const struct settings *settings, const 
     };
     feeding->decoder = decoder_new(&decode);
     feeding->message = calloc(LINES_AT_ONCE, sizeof *feeding->message);
-    invariant(feeding->decoder && feeding->message);
+    feeding->unknowns = calloc(1, sizeof *feeding->unknowns);
+    feeding->message_bytes_max = decode.message_bytes_max;
+    invariant(feeding->decoder && feeding->message && feeding->unknowns);
     if (feeding->outlet_count && !(feeding->security = kafka_security_of(settings, &err)))
         return command_fail(line, EXIT_USAGE, "%s", err.text);
     if (!feed_files(feeding, decode.message_bytes_max, &err))
@@ -227,9 +362,12 @@ static int feed(struct feeding *feeding, const struct settings *settings, const 
     uint64_t sent = 0;
     for (uint32_t i = 0; i < feeding->outlet_count; i++)
         sent += feeding->outlet[i].producer ? kafka_producer_delivered(feeding->outlet[i].producer) : 0;
-    if (!command_option(line, "quiet"))
-        printf("%llu lines, %llu refused, %llu sent\n", (unsigned long long)feeding->lines,
+    bool tells = !command_option(line, "quiet") && !feeding->print;
+    if (tells)
+        printf("%llu %s, %llu refused, %llu sent\n", (unsigned long long)feeding->lines, feeding->format ? "payments" : "lines",
                (unsigned long long)feeding->rejected, (unsigned long long)sent);
+    if (tells)
+        say_unknowns(feeding);
     return feeding->rejected ? EXIT_FINDING : EXIT_FINE;
 }
 
@@ -240,6 +378,7 @@ int cmd_feed(const struct command_line *line)
     int code = EXIT_USAGE;
     arena_init(&feeding.bodies);
     arena_init(&feeding.texts);
+    format_output_init(&feeding.out);
     /* What an amount is worth in the base currency is the engine's to say; here any base will do. */
     struct rates *rates = rates_none(currency_parse(SLICE("USD")));
     if (command_settings(line, &settings) && parse_options(&feeding, &settings))
@@ -251,6 +390,10 @@ int cmd_feed(const struct command_line *line)
     if (feeding.decoder)
         decoder_free(feeding.decoder);
     rates_free(rates);
+    if (feeding.format)
+        feeding.format->close(feeding.format->self);
+    format_output_fini(&feeding.out);
+    free(feeding.unknowns);
     free(feeding.message);
     arena_fini(&feeding.bodies);
     arena_fini(&feeding.texts);

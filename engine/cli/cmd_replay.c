@@ -131,6 +131,7 @@ static bool take_events(void *context, const struct partition_table *table, cons
         json_text(writer, "topic", slice_of(partition ? partition->topic : replaying->line->word[event->position.partition]));
         json_number(writer, "partition", partition ? partition->number : 0);
         json_number(writer, "offset", event->position.offset);
+        json_number(writer, "item", event->position.item);
         json_bool(writer, "joined", event->outcome == OUTCOME_JOINED);
         json_close_object(writer);
         json_line(writer);

@@ -4,6 +4,7 @@
 #include "connectors/postgres/sink.h"
 #include "engine/base/invariant.h"
 #include "engine/base/json_writer.h"
+#include "engine/cli/format_choice.h"
 #include "engine/cli/kafka_security_of.h"
 #include "engine/cli/metrics.h"
 #include "engine/cli/notice.h"
@@ -30,6 +31,7 @@ struct running {
     struct source *source;
     struct sink *sink;
     struct pipeline_figures *figures;
+    struct format_unknowns *unknowns; /* per pair of the setting kafka_formats */
     struct http *http;
     struct notices notices;
     int signals;                    /* signalfd of SIGTERM and SIGINT */
@@ -113,6 +115,15 @@ static bool make_folders(const struct settings *settings, struct error *err)
            (!settings->log_enabled || (make_folder(settings->log_dir, err) && make_folder(settings->log_key_dir, err)));
 }
 
+/* Banks' own formats come out of the source as canonical events. */
+static bool translate_source(struct running *running, struct error *err)
+{
+    struct source *source = format_source(running->settings, running->source, running->unknowns, err);
+    if (source)
+        running->source = source;
+    return source != NULL;
+}
+
 /* Waits for Kafka as long as it takes, unless told to stop. */
 static bool open_source(struct running *running, struct error *err)
 {
@@ -147,7 +158,7 @@ static bool open_source(struct running *running, struct error *err)
     if (running->source && running->source->partitions->count > settings->partition_max)
         return error_set(err, ERROR_FATAL, "the topics have %u partitions, partition_max allows %lld",
                          running->source->partitions->count, (long long)settings->partition_max);
-    return running->source != NULL;
+    return running->source && translate_source(running, err);
 }
 
 static void open_sink(struct running *running)
@@ -205,6 +216,7 @@ static void http_metrics(void *context, FILE *out)
 {
     const struct running *running = context;
     metrics_print(running->figures, out);
+    metrics_print_formats(&running->settings->kafka_formats, running->unknowns, out);
 }
 
 static bool http_ready(void *context, const char **why)
@@ -240,6 +252,9 @@ static int check_settings(const struct command_line *line, const struct settings
         return command_fail(line, EXIT_USAGE, "the settings kafka_brokers and kafka_topics must be given");
     if (!*settings->postgres_dsn)
         return command_fail(line, EXIT_USAGE, "the setting postgres_dsn must be given");
+    struct error err = {0};
+    if (!format_settings_check(settings, &err))
+        return command_fail(line, EXIT_USAGE, "%s", err.text);
     return EXIT_FINE;
 }
 
@@ -267,7 +282,8 @@ int cmd_run(const struct command_line *line)
     struct running running = {.line = line, .settings = &settings, .signals = -1};
     int code = command_settings(line, &settings) ? check_settings(line, &settings) : EXIT_USAGE;
     running.figures = calloc(1, sizeof *running.figures);
-    invariant(running.figures);
+    running.unknowns = calloc(settings.kafka_formats.count + 1, sizeof *running.unknowns);
+    invariant(running.figures && running.unknowns);
     notices_init(&running.notices, stderr);
     if (code == EXIT_FINE)
         code = rule_set_load(line, settings.rules_dir, settings.rates_file, &running.set);
@@ -284,6 +300,7 @@ int cmd_run(const struct command_line *line)
         close(running.signals);
     notices_fini(&running.notices);
     free(running.figures);
+    free(running.unknowns);
     rule_set_fini(&running.set);
     settings_fini(&settings);
     return code;

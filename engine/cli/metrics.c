@@ -39,6 +39,15 @@ void metrics_print(const struct pipeline_figures *f, FILE *out)
     print_rejections(f, out);
 }
 
+void metrics_print_formats(const struct setting_map *formats, const struct format_unknowns *unknowns, FILE *out)
+{
+    if (formats->count == 0)
+        return;
+    fputs("# HELP muster_unknown_fields_total Fields that a topic's format does not know.\n# TYPE muster_unknown_fields_total counter\n", out);
+    for (uint32_t i = 0; i < formats->count; i++)
+        fprintf(out, "muster_unknown_fields_total{topic=\"%s\"} %llu\n", formats->pair[i].key, READ(unknowns[i].total));
+}
+
 void metrics_print_page(FILE *out)
 {
     fputs("# Metrics\n\nMade by `muster reference metrics` from `engine/cli/metric.def`. Served as Prometheus text at `/metrics` on loopback\n"
@@ -47,7 +56,8 @@ void metrics_print_page(FILE *out)
     for (int i = 0; i < ROW_COUNT; i++)
         fprintf(out, "| `%s` | %s%s%s | %s | %s |\n", rows[i].name, rows[i].label[0] ? "`" : "", rows[i].label, rows[i].label[0] ? "`" : "",
                 rows[i].type, rows[i].help);
-    fputs("| `muster_rejections_total` | `reason` | counter | Messages refused, by reason (connectors/json/REJECTIONS.md). |\n", out);
+    fputs("| `muster_rejections_total` | `reason` | counter | Messages refused, by reason (connectors/json/REJECTIONS.md). |\n"
+          "| `muster_unknown_fields_total` | `topic` | counter | Fields that a topic's format does not know; only of topics in the setting `kafka_formats`. |\n", out);
 }
 
 bool metrics_ready(const struct pipeline_figures *f, const char **why)

@@ -4,11 +4,15 @@
 #ifndef ENGINE_CLI_METRICS_H
 #define ENGINE_CLI_METRICS_H
 
+#include "engine/base/settings.h"
+#include "engine/model/format.h"
 #include "engine/stream/pipeline.h"
 
 #include <stdio.h>
 
 void metrics_print(const struct pipeline_figures *figures, FILE *out);
+/* Per topic of the setting kafka_formats, in its order. */
+void metrics_print_formats(const struct setting_map *formats, const struct format_unknowns *unknowns, FILE *out);
 void metrics_print_page(FILE *out);
 
 /* True when the engine scores and both its neighbours answer; why is one sentence else. */

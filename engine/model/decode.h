@@ -13,12 +13,21 @@
 /* What a message may hold: a bank's topic holds no facts, a topic of facts no events; a file both. */
 enum message_expects { EXPECT_EITHER, EXPECT_EVENT, EXPECT_FACT };
 
+/* How an event came out of a message of another format (engine/model/format.h). */
+struct translated {
+    enum reject_reason reason; /* REJECT_NONE: body is canonical JSON; else there is no event to decode */
+    struct slice field;        /* with a reason: where, in the terms of the bank's own format */
+    struct slice raw;          /* the piece of the message that it came from, for a rejection to show */
+    const struct slice *own;   /* per event_field what the bank calls it, EF_COUNT of them; or NULL */
+};
+
 struct message {
     struct slice body;
     struct slice source;     /* configured for the topic; empty in files: then the body names it */
     struct position position;
     int64_t broker_ms;       /* MISSING_I64 when there is none */
     enum message_expects expects;
+    const struct translated *translated; /* NULL: the body is as it came */
 };
 
 struct decode_settings {
@@ -39,5 +48,12 @@ struct hash128 decoder_entity_hash(const struct decoder *decoder, enum entity_ki
  * (in arena, "" for the whole message). event.body is a copy of message.body in arena when copy_body. */
 enum reject_reason decoder_decode(struct decoder *decoder, const struct message *message, struct arena *arena,
                                   struct event *event, struct slice *field);
+
+/* decoder_decode for messages of any format: a translation that was refused stays refused, and a field
+ * is named in the terms of the bank's own format. */
+enum reject_reason message_decode(struct decoder *decoder, const struct message *message, struct arena *arena,
+                                  struct event *event, struct slice *field);
+/* The bytes that a rejection of this message shows: as the bank sent them. */
+struct slice message_raw(const struct message *message);
 
 #endif

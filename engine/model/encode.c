@@ -157,6 +157,7 @@ void encode_rejection(struct json_writer *writer, const struct rejection *reject
     json_open_object(writer, NULL);
     json_number(writer, "partition", rejection->position.partition);
     json_number(writer, "offset", rejection->position.offset);
+    json_number(writer, "item", rejection->position.item);
     json_text(writer, "reason", slice_of(reject_code(rejection->reason)));
     json_text(writer, "field", rejection->field);
     json_text(writer, "source", rejection->source);

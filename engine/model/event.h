@@ -90,10 +90,11 @@ struct hash128 {
     uint64_t lo, hi;
 };
 
-/* Where an event came from. Partitions are numbered by the run (see struct partition). */
+/* Where an event came from. Partitions are numbered by the run (see struct partition). A message of a
+ * bank's own format may hold many events (engine/model/format.h): `item` counts them, from 0. */
 struct position {
     uint32_t partition; /* index into the run's partition table */
-    uint32_t pad;
+    uint32_t item;      /* inside the message at this offset */
     int64_t offset;     /* Kafka offset, or line number from 1 of a file */
 };
 

@@ -364,6 +364,19 @@ int64_t zone_day_start_ms(const struct zone *zone, int32_t day)
     return low;
 }
 
+int64_t zone_utc_ms(const struct zone *zone, int64_t local_ms)
+{
+    /* the offsets a day before and after are those on both sides of a change near local_ms */
+    int64_t before = local_ms - zone_offset_ms(zone, local_ms - MS_PER_DAY);
+    int64_t after = local_ms - zone_offset_ms(zone, local_ms + MS_PER_DAY);
+    int64_t first = before < after ? before : after, second = before < after ? after : before;
+    if (first + zone_offset_ms(zone, first) == local_ms)
+        return first;
+    if (second + zone_offset_ms(zone, second) == local_ms)
+        return second;
+    return before;
+}
+
 int64_t zone_clock_ms(const struct zone *zone, int64_t utc_ms)
 {
     int64_t local = utc_ms + zone_offset_ms(zone, utc_ms);

@@ -22,6 +22,9 @@ void zone_free(struct zone *zone);
 int64_t zone_offset_ms(const struct zone *zone, int64_t utc_ms); /* local = utc + offset */
 int32_t zone_day(const struct zone *zone, int64_t utc_ms);       /* local day number */
 int64_t zone_day_start_ms(const struct zone *zone, int32_t day); /* UTC ms of the first moment of that local day */
+/* The moment at which the wall clock shows local_ms (milliseconds since 1970 as if it were UTC). Of an
+ * hour that comes twice the first; in one that is skipped the moment that far behind the jump. */
+int64_t zone_utc_ms(const struct zone *zone, int64_t local_ms);
 int64_t zone_clock_ms(const struct zone *zone, int64_t utc_ms);  /* since local midnight by the wall clock */
 int32_t zone_week(const struct zone *zone, int64_t utc_ms);      /* local week number, Monday to Sunday */
 int64_t zone_week_end_ms(const struct zone *zone, int32_t week); /* UTC ms of the last moment of its Sunday */

@@ -21,7 +21,8 @@ struct log_record {
     struct slice topic;
     int32_t partition;
     int64_t offset;
-    struct slice body;       /* the event's JSON */
+    uint16_t item;           /* inside the message at this offset */
+    struct slice body;       /* the event's canonical JSON */
 };
 
 struct log_settings {

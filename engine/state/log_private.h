@@ -39,7 +39,8 @@ struct record_head {
     int32_t partition;
     uint32_t body_size;
     uint16_t source_size, topic_size;
-    uint8_t kind, pad[3];
+    uint8_t kind, pad;
+    uint16_t item;
 };
 
 struct log_segment {

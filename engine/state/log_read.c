@@ -94,6 +94,7 @@ bool log_record_take(struct slice *raw, struct log_record *record)
                                   .topic = {at + head.source_size, head.topic_size},
                                   .partition = head.partition,
                                   .offset = head.offset,
+                                  .item = head.item,
                                   .body = {at + head.source_size + head.topic_size, head.body_size}};
     *raw = (struct slice){raw->data + size, raw->size - size};
     return true;

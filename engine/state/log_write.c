@@ -275,7 +275,8 @@ bool log_writer_add(struct log_writer *log, const struct log_record *record, int
                                .body_size = (uint32_t)record->body.size,
                                .source_size = (uint16_t)record->source.size,
                                .topic_size = (uint16_t)record->topic.size,
-                               .kind = (uint8_t)record->kind};
+                               .kind = (uint8_t)record->kind,
+                               .item = record->item};
     if (log->count++ == 0)
         log->first_seq = record->seq;
     writer_put(log, &head, sizeof head);

@@ -156,7 +156,7 @@ static void reject(struct intake_worker *worker, const struct message *message, 
         .position = message->position,
         .reason = reason,
         .field = field,
-        .body = message->body,
+        .body = message_raw(message),
         .source = message->source,
     };
 }
@@ -173,7 +173,7 @@ static void decode_work(void *context, uint32_t index, uint32_t workers)
         struct event *event = &intake->event[i];
         struct slice field = {0};
         enum reject_reason reason =
-            decoder_decode(worker->decoder, &block->message[i], &block->texts[index], event, &field);
+            message_decode(worker->decoder, &block->message[i], &block->texts[index], event, &field);
         intake->event_reason[i] = (uint8_t)reason;
         if (reason == REJECT_NONE && event->fact)
             fact_bind(intake->settings.program, decoder_entity_hash, worker->decoder, event);
@@ -225,7 +225,8 @@ static void note_ranges(struct block *block, int64_t *position)
     for (uint32_t i = 0; i < block->message_count; i++) {
         const struct position *at = &block->message[i].position;
         struct journal_range *range = &block->range[at->partition];
-        invariant(at->offset >= range->next);
+        /* items of one message share its offset */
+        invariant(at->offset >= range->next || (at->item > 0 && at->offset == range->next - 1));
         if (range->first < 0)
             range->first = at->offset;
         range->next = at->offset + 1;

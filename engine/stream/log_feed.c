@@ -93,7 +93,7 @@ bool log_feed_read(struct log_feed *feed, struct block *block, uint64_t *seq, ui
         block->message[block->message_count++] = (struct message){
             .body = arena_copy(&block->bodies, record.body),
             .source = arena_copy(&block->bodies, record.source),
-            .position = {.partition = feed->partition, .offset = record.offset},
+            .position = {.partition = feed->partition, .offset = record.offset, .item = record.item},
             .broker_ms = record.broker_ms,
             .expects = record.kind == LOG_FACT ? EXPECT_FACT : EXPECT_EVENT,
         };

@@ -12,6 +12,7 @@ static struct log_record record_of(const struct pipeline *pipeline, const struct
         .topic = slice_of(partition->topic),
         .partition = partition->number,
         .offset = event->position.offset,
+        .item = (uint16_t)event->position.item,
         .body = event->body,
     };
 }

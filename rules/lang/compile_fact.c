@@ -44,10 +44,10 @@ static void fact_fields(struct compiler *c, const struct syntax_memory *at, stru
                                field->name.text.data);
         enum value_type type = fact_type(c, &field->type);
         bool entity = fact_type_is_entity(type);
-        if (entity && (file || entities >> type & 1))
-            diagnostic_add(c->diagnostics, DIAG_LIMIT, field->type.span,
-                           file ? "a file of facts holds no accounts or parties: use a list, or a topic" : "a fact holds at most one %s",
-                           (int)field->type.text.size ? type_says(type) : "");
+        if (entity && file)
+            diagnostic_add(c->diagnostics, DIAG_LIMIT, field->type.span, "a file of facts holds no accounts or parties: use a list, or a topic");
+        else if (entity && entities >> type & 1)
+            diagnostic_add(c->diagnostics, DIAG_LIMIT, field->type.span, "a fact holds at most one field of this type");
         entities |= entity ? 1u << type : 0;
         uint8_t k = memory->keep_count++;
         memory->keep_name[k] = arena_copy(c->arena, field->name.text);

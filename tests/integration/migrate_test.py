@@ -11,7 +11,7 @@ HOME = os.path.join(TOP, "build", "migrate-test")
 
 # (what is done to the database, command, exit code, what must be said)
 ROWS = [
-    (None, "status", 1, "2 migrations are due"),
+    (None, "status", 1, "3 migrations are due"),
     (None, "migrate", 0, "migration 2 (roles): applied now"),
     (None, "migrate", 0, "migration 2 (roles): applied"),
     (None, "status", 0, "last journal block 0"),
@@ -19,8 +19,9 @@ ROWS = [
     ("update muster_migration set checksum = 'x' where number = 1", "status", 3, "migration 1 (base) was changed after it was applied"),
     ("update muster_migration set name = 'bass' where number = 1", "migrate", 3, "migration 1 (bass) was changed after it was applied"),
     ("delete from muster_migration where number = 1", "migrate", 3, "migration 1 is missing before migration 2"),
-    ("insert into muster_migration values (3, 'future', 'x', now())", "migrate", 3, "the database has migration 3 (future), which this program does not know"),
-    ("delete from muster_migration where number = 2; create role muster_x; drop role muster_x", "migrate", 0, "migration 2 (roles): applied now"),
+    ("insert into muster_migration values (4, 'future', 'x', now())", "migrate", 3, "the database has migration 4 (future), which this program does not know"),
+    ("delete from muster_migration where number > 1; alter table muster.hit drop column item; alter table muster.shadow_hit drop column item; "
+     "alter table muster.rejection drop column item; alter table muster.rejection add primary key (topic, partition, kafka_offset); create role muster_x; drop role muster_x", "migrate", 0, "migration 2 (roles): applied now"),
 ]
 
 # What a role must not be able to do, and what it must.

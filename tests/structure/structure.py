@@ -23,13 +23,19 @@ LAYERS = {
     "connectors/file": ["engine/base", "engine/model"],
     "connectors/json": ["engine/base", "engine/model"],
     "connectors/console": ["engine/base", "engine/model"],
+    "connectors/format": ["engine/base", "engine/model"],
+    "connectors/csv": ["engine/base", "engine/model"],
+    "connectors/iso20022": ["engine/base", "engine/model"],
+    "connectors/avro": ["engine/base", "engine/model"],
     "bench": ["engine/base", "engine/model", "engine/state", "engine/stream", "rules/lang", "connectors/json", "connectors/file"],
     "engine/cli": ["engine/base", "engine/model", "engine/state", "engine/stream", "rules/lang", "connectors/kafka", "connectors/postgres",
-                   "connectors/file", "connectors/json", "connectors/console", "bench"],
+                   "connectors/file", "connectors/json", "connectors/console", "connectors/format", "connectors/csv", "connectors/iso20022",
+                   "connectors/avro", "bench"],
 }
 # A vendor's header stands in one room.
 VENDORS = {"librdkafka/": "connectors/kafka", "libpq-fe.h": "connectors/postgres", "simdjson.h": "connectors/json", "pcre2.h": "rules/lang",
-           "microhttpd.h": "connectors/console", "yaml.h": "engine/base", "libsmartcols/": "connectors/postgres"}
+           "microhttpd.h": "connectors/console", "yaml.h": "engine/base", "libsmartcols/": "connectors/postgres",
+           "expat.h": "connectors/iso20022", "avro": "connectors/avro", "curl/": "connectors/avro"}
 BANNED = ["strcpy", "strcat", "sprintf", "vsprintf", "gets", "strtok", "atoi", "atol", "atof", "rand", "srand", "localtime", "gmtime", "ctime",
           "asctime", "system", "popen", "alloca", "setjmp", "longjmp", "tmpnam", "mktemp"]
 # Writable symbols that may exist, with the reason.

@@ -56,6 +56,20 @@ Test(zone, begins_days_where_they_begin)
     zone_free(nairobi);
 }
 
+Test(zone, finds_the_moment_of_a_wall_clock)
+{
+    struct zone *berlin = zone("Europe/Berlin"), *utc = zone("UTC");
+    cr_expect_eq(zone_utc_ms(utc, at("2026-03-02T10:00:00Z")), at("2026-03-02T10:00:00Z"));
+    cr_expect_eq(zone_utc_ms(berlin, at("2026-07-02T10:00:00Z")), at("2026-07-02T08:00:00Z"));
+    cr_expect_eq(zone_utc_ms(berlin, at("2026-03-29T01:59:59Z")), at("2026-03-29T00:59:59Z"));
+    cr_expect_eq(zone_utc_ms(berlin, at("2026-03-29T03:00:00Z")), at("2026-03-29T01:00:00Z"));
+    cr_expect_eq(zone_utc_ms(berlin, at("2026-03-29T02:30:00Z")), at("2026-03-29T01:30:00Z")); /* skipped */
+    cr_expect_eq(zone_utc_ms(berlin, at("2026-10-25T02:30:00Z")), at("2026-10-25T00:30:00Z")); /* comes twice */
+    cr_expect_eq(zone_utc_ms(berlin, at("2026-10-25T03:00:00Z")), at("2026-10-25T02:00:00Z"));
+    zone_free(berlin);
+    zone_free(utc);
+}
+
 Test(zone, refuses_names_that_are_none)
 {
     static const char *const names[] = {"", "/etc/passwd", "../passwd", "Africa/Atlantis", "Africa/Nairobi\n", "a b"};

@@ -1,0 +1,205 @@
+/* Polls raw messages, translates each by its topic's format and hands over whole messages only. */
+#include "connectors/format/source.h"
+
+#include "engine/base/invariant.h"
+
+#include <stdlib.h>
+
+enum { TOPIC_UNSEEN = 0, TOPIC_JSON = 1, TOPIC_FIRST = 2 };
+
+struct format_source {
+    struct source seam;
+    struct source *inner;
+    struct format_topic *topic;
+    uint32_t topic_count;
+    size_t message_bytes_max;
+    uint32_t items_max;
+    uint16_t *topic_of;        /* per partition: TOPIC_*, or TOPIC_FIRST + index of topic */
+
+    struct arena arena;        /* of what is held */
+    struct message *held;      /* raw messages of the last poll */
+    uint32_t held_room, held_count, held_at;
+    struct format_output out;
+};
+
+/* --- translating --- */
+
+static const struct format_topic *topic_of(struct format_source *source, uint32_t partition)
+{
+    invariant(partition < PARTITION_MAX);
+    uint16_t *known = &source->topic_of[partition];
+    if (*known == TOPIC_UNSEEN) {
+        const char *name = source->inner->partitions->partition[partition].topic;
+        uint32_t at = 0;
+        while (at < source->topic_count && strcmp(source->topic[at].topic, name) != 0)
+            at++;
+        bool own = at < source->topic_count && source->topic[at].format;
+        *known = (uint16_t)(own ? TOPIC_FIRST + at : TOPIC_JSON);
+    }
+    return *known == TOPIC_JSON ? NULL : &source->topic[*known - TOPIC_FIRST];
+}
+
+/* The items of one message into source->out; false when the world failed. */
+static bool translate(struct format_source *source, const struct format_topic *topic, const struct message *raw,
+                      struct arena *arena, struct error *err)
+{
+    struct format_output *out = &source->out;
+    out->arena = arena;
+    out->unknowns = topic->unknowns;
+    out->most = source->items_max;
+    return format_translate(topic->format, raw->body, source->message_bytes_max, out, err);
+}
+
+/* Item i of source->out as a message of its own. */
+static struct message item_message(const struct format_source *source, const struct message *raw, uint32_t i)
+{
+    struct message message = *raw;
+    message.body = source->out.item[i].text;
+    message.position.item = i;
+    message.translated = source->out.item[i].translated;
+    return message;
+}
+
+/* --- reading --- */
+
+static bool source_seek(void *self, const int64_t *next, struct error *err)
+{
+    struct format_source *source = self;
+    source->held_count = source->held_at = 0;
+    return source->inner->seek(source->inner->self, next, err);
+}
+
+static bool hold(struct format_source *source, uint32_t wait_ms, uint32_t max, struct error *err)
+{
+    if (source->held_at < source->held_count)
+        return true;
+    arena_reset(&source->arena);
+    source->held_at = source->held_count = 0;
+    if (max > source->held_room) {
+        source->held_room = max;
+        source->held = realloc(source->held, max * sizeof *source->held);
+        invariant(source->held);
+    }
+    return source->inner->poll(source->inner->self, wait_ms, &source->arena, source->held, max, &source->held_count, err);
+}
+
+/* Hands held messages over while they fit. A world that fails behind some that did is heard of next time. */
+static bool hand_over(struct format_source *source, struct arena *arena, struct message *messages, uint32_t max,
+                      uint32_t *count, struct error *err)
+{
+    for (; source->held_at < source->held_count; source->held_at++) {
+        const struct message *raw = &source->held[source->held_at];
+        const struct format_topic *topic = topic_of(source, raw->position.partition);
+        if (*count == max)
+            break;
+        if (!topic) {
+            messages[*count] = *raw;
+            messages[(*count)++].body = arena_copy(arena, raw->body);
+            continue;
+        }
+        if (!translate(source, topic, raw, arena, err))
+            return *count > 0; /* tried again at the next poll: it stays held */
+        if (*count + source->out.count > max)
+            break;
+        for (uint32_t i = 0; i < source->out.count; i++)
+            messages[(*count)++] = item_message(source, raw, i);
+    }
+    return true;
+}
+
+static bool source_poll(void *self, uint32_t wait_ms, struct arena *arena, struct message *messages, uint32_t max,
+                        uint32_t *count, struct error *err)
+{
+    struct format_source *source = self;
+    invariant(max >= source->items_max);
+    *count = 0;
+    if (!hold(source, wait_ms, max, err)) {
+        /* what came before the trouble is handed over with it: the seam allows messages beside an error */
+        struct error trouble = *err;
+        (void)hand_over(source, arena, messages, max, count, err);
+        *err = trouble;
+        return false;
+    }
+    return hand_over(source, arena, messages, max, count, err);
+}
+
+static bool source_read_range(void *self, const struct journal_range *range, struct arena *arena,
+                              struct message **messages, uint32_t *count, struct error *err)
+{
+    struct format_source *source = self;
+    const struct format_topic *topic = topic_of(source, range->partition);
+    struct message *raw = NULL, *made = NULL;
+    uint32_t raw_count = 0, room = 0;
+    if (!source->inner->read_range(source->inner->self, range, arena, &raw, &raw_count, err))
+        return false;
+    *messages = raw;
+    *count = raw_count;
+    if (!topic)
+        return true;
+    *count = 0;
+    for (uint32_t i = 0; i < raw_count; i++) {
+        if (!translate(source, topic, &raw[i], arena, err))
+            return false;
+        if (*count + source->out.count > room) {
+            room = (*count + source->out.count) * 2;
+            struct message *grown = ARENA_ARRAY(arena, struct message, room);
+            if (*count)
+                memcpy(grown, made, *count * sizeof *grown);
+            made = grown;
+        }
+        for (uint32_t n = 0; n < source->out.count; n++)
+            made[(*count)++] = item_message(source, &raw[i], n);
+    }
+    *messages = made;
+    return true;
+}
+
+static bool source_ended(void *self)
+{
+    struct format_source *source = self;
+    return source->held_at == source->held_count && source->inner->ended(source->inner->self);
+}
+
+/* --- opening and closing --- */
+
+static void source_close(void *self)
+{
+    struct format_source *source = self;
+    source->inner->close(source->inner->self);
+    for (uint32_t i = 0; i < source->topic_count; i++)
+        if (source->topic[i].format)
+            source->topic[i].format->close(source->topic[i].format->self);
+    arena_fini(&source->arena);
+    format_output_fini(&source->out);
+    free(source->topic);
+    free(source->topic_of);
+    free(source->held);
+    free(source);
+}
+
+struct source *format_source_open(const struct format_source_settings *settings)
+{
+    struct format_source *source = calloc(1, sizeof *source);
+    invariant(source && settings->items_max <= FORMAT_ITEMS_MAX && settings->topic_count < UINT16_MAX - TOPIC_FIRST);
+    source->inner = settings->source;
+    source->topic_count = settings->topic_count;
+    source->message_bytes_max = settings->message_bytes_max;
+    source->items_max = settings->items_max;
+    source->topic = calloc(settings->topic_count + 1, sizeof *source->topic);
+    source->topic_of = calloc(PARTITION_MAX, sizeof *source->topic_of);
+    invariant(source->topic && source->topic_of);
+    if (settings->topic_count)
+        memcpy(source->topic, settings->topic, settings->topic_count * sizeof *source->topic);
+    arena_init(&source->arena);
+    format_output_init(&source->out);
+    source->seam = (struct source){
+        .self = source,
+        .partitions = settings->source->partitions,
+        .seek = source_seek,
+        .poll = source_poll,
+        .read_range = source_read_range,
+        .ended = settings->source->ended ? source_ended : NULL,
+        .close = source_close,
+    };
+    return &source->seam;
+}

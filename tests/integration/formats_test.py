@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Banks' own formats through the command line: what `muster feed` says of each file under tests/data/formats,
+what it makes of it, and that the pages beside the connectors say what the code's tables say.
+
+tests/data/formats/FORMAT/NAME has NAME.said beside it: what --print writes, then what is said of the rest.
+Ends with `N passed, N failed, N skipped`. With --write the .said files are written anew: read them after."""
+import glob
+import os
+import re
+import subprocess
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DATA = os.path.join("tests", "data", "formats")
+MUSTER = os.path.join(TOP, "build", "muster")
+
+
+class Tally:
+    passed = failed = skipped = 0
+
+    def hold(self, what, ok, why=""):
+        self.passed += bool(ok)
+        self.failed += not ok
+        if not ok:
+            print("FAILED %s%s%s" % (what, ": " if why else "", why), flush=True)
+
+
+def feed(*words):
+    done = subprocess.run([MUSTER, "feed", *words], cwd=TOP, capture_output=True, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def options_of(path):
+    """How a file of tests/data/formats is fed."""
+    folder = os.path.basename(os.path.dirname(path))
+    if folder == "csv":
+        return ["--format", "csv", "--mapping", os.path.splitext(path)[0] + ".mapping"]
+    return ["--format", folder]
+
+
+def golden(tally, write):
+    files = [p for p in sorted(glob.glob(os.path.join(DATA, "*", "*"), root_dir=TOP)) if not p.endswith((".said", ".mapping", ".md", "NOTICE"))]
+    for path in files:
+        code, out, err = feed("--print", *options_of(path), path)
+        said, kept = out + err, os.path.join(TOP, path + ".said")
+        if write:
+            open(kept, "w").write(said)
+        wanted = open(kept).read() if os.path.exists(kept) else "nothing: there is no %s.said" % path
+        tally.hold(path, said == wanted, "got\n%swanted\n%s" % (said, wanted))
+        tally.hold("%s: exit code %d" % (path, code), code == (1 if err else 0))
+    tally.hold("there are golden files", len(files) >= 1)
+
+
+def rows_of(path, macro):
+    """The arguments of each MACRO("…", …) row of a .def file; bare words count as text."""
+    text = open(os.path.join(TOP, path)).read()
+    for row in re.findall(r"^%s\((.*)\)$" % macro, text, re.M):
+        yield [a if a else b for a, b in re.findall(r'"((?:[^"\\]|\\.)*)"|([^\s,][^,"]*)', row)] if '""' not in row else \
+              [word.strip().strip('"') for word in re.findall(r'"[^"]*"|[^\s,][^,"]*', row)]
+
+
+def pages(tally):
+    page = open(os.path.join(TOP, "connectors/csv/README.md")).read()
+    for name, takes, default, meaning in rows_of("connectors/csv/option.def", "CSV_OPTION"):
+        row = "| `%s` | %s | %s | %s |" % (name, takes, default, meaning)
+        tally.hold("the page of csv says what %s is" % name, row in page, row)
+    for _, parent, key, _ in rows_of("engine/model/event_field.def", "EVENT_FIELD"):
+        name = (parent + "." if parent else "") + key
+        known = name in ("source", "sender", "receiver", "place") or "`%s`" % name in page or \
+            (parent == "receiver" and "`sender.%s`" % key in page)
+        tally.hold("the page of csv names %s" % name, known)
+    example = os.path.join(DATA, "csv", "statement")
+    mapping = "".join(line for line in open(os.path.join(TOP, example + ".mapping")) if not line.startswith("#"))
+    tally.hold("the example mapping is the file", mapping in page)
+    first = open(os.path.join(TOP, example + ".csv.said")).readline()
+    tally.hold("the example event is what feed makes", first in page)
+
+
+def dry_run(tally):
+    mapping, path = os.path.join(DATA, "csv", "statement.mapping"), os.path.join(DATA, "csv", "statement.csv")
+    code, out, _ = feed("--dry-run", "--format", "csv", "--mapping", mapping, path)
+    tally.hold("a dry run shows cells beside fields",
+               re.search(r"^  column Betrag +2\.450,00 +amount +2450\.00$", out, re.M) and code == 1, out)
+    many = os.path.join(TOP, "build", "formats-many.csv")
+    open(many, "w").write("Id,T,A,S\n" + "".join("%d,2026-03-02T10:00:00Z,5,X\n" % i for i in range(30)))
+    plain = os.path.join(TOP, "build", "formats-many.mapping")
+    open(plain, "w").write("id: {Id}\ntime: {T}\namount: {A}\ncurrency: EUR\nsender.account: {S}\n")
+    code, out, _ = feed("--dry-run", "--format", "csv", "--mapping", plain, many)
+    tally.hold("a dry run shows ten rows", out.count("formats-many.csv:") == 10 and "30 payments, 0 refused, 0 sent" in out and code == 0, out)
+
+
+# (words, exit code, what must be said)
+WRONG = [
+    (["--format", "cvs"], 2, "there is no format `cvs`"),
+    (["--format", "csv"], 2, "csv needs a mapping file"),
+    (["--format", "csv", "--mapping", "no-such-file"], 2, "no-such-file: cannot be read"),
+    (["--format", "json", "--mapping", "x"], 2, "--mapping goes with --format csv"),
+    (["--format", "csv", "--mapping", "README.md"], 2, "README.md:3:"),
+]
+
+
+def wrong(tally):
+    for words, code, said in WRONG:
+        got, out, err = feed("--dry-run", *words, "README.md")
+        tally.hold("%s: %s" % (" ".join(words), said), got == code and said in err, "exit %d, %s" % (got, err))
+    _, _, err = feed("--format", "csv", "--mapping", os.path.join(DATA, "csv", "statement.mapping"), "--brokers", "127.0.0.1:1", "README.md")
+    tally.hold("sending needs a topic", "--format needs --topic" in err, err)
+
+
+def main():
+    tally = Tally()
+    golden(tally, "--write" in sys.argv)
+    pages(tally)
+    dry_run(tally)
+    wrong(tally)
+    print("%d passed, %d failed, %d skipped" % (tally.passed, tally.failed, tally.skipped))
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
