@@ -2,6 +2,7 @@
 #include "engine/stream/intake.h"
 
 #include "engine/base/invariant.h"
+#include "engine/stream/fact.h"
 #include "engine/stream/step.h"
 #include "rules/lang/text.h"
 
@@ -178,6 +179,8 @@ static void decode_work(void *context, uint32_t index, uint32_t workers)
         enum reject_reason reason =
             message_decode(worker->decoder, &block->message[i], &block->texts[index], event, &field);
         intake->event_reason[i] = (uint8_t)reason;
+        if (reason == REJECT_NONE && event->fact)
+            fact_bind(intake->settings.program, decoder_entity_hash, worker->decoder, event);
         if (reason == REJECT_NONE)
             step_match_texts(intake->settings.program, worker->scratch, event);
         else

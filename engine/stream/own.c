@@ -96,8 +96,8 @@ static void own_lateness(struct step *step)
 {
     for (uint32_t i = 0; i < step->count; i++) {
         struct event *event = &step->event[i];
-        if (!event_active(event))
-            continue;
+        if (!event_active(event) || event->flow == FLOW_FACT)
+            continue; /* a fact's date says nothing about how far its partition has come */
         uint32_t partition = event->position.partition;
         invariant(partition < step->settings.partition_max);
         while (step->partition_count <= partition)
