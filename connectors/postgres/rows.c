@@ -245,22 +245,31 @@ static bool write_alert_hits(struct rows *rows, struct session *session, const s
 
 /* --- rejections --- */
 
-static void copy_rejection(struct copy *copy, const struct partition_table *partitions, const struct rejection *rejection)
+static bool copy_rejection(struct rows *rows, const struct partition_table *partitions, const struct rejection *rejection,
+                           struct error *err)
 {
     const struct partition *partition = &partitions->partition[rejection->position.partition];
+    struct copy *copy = &rows->copy;
     struct slice body = rejection->body;
+    unsigned char sealed[REJECTION_BYTES_MAX + SEAL_ROOM];
+    size_t size = 0;
+    int32_t day = 0;
     if (body.size > REJECTION_BYTES_MAX)
         body.size = REJECTION_BYTES_MAX;
-    copy_row(copy, 9);
+    if (rows->seal && !rows->seal(rows->seal_context, body, sealed, &size, &day, err))
+        return false;
+    copy_row(copy, 10);
     copy_bytes(copy, slice_of(partition->topic));
     copy_int4(copy, partition->number);
     copy_int8(copy, rejection->position.offset);
     copy_bytes(copy, slice_of(partition->source));
     copy_bytes(copy, slice_of(reject_code(rejection->reason)));
     copy_bytes(copy, rejection->field);
-    copy_bytes(copy, body);
+    copy_bytes(copy, (struct slice){(const char *)sealed, size});
     copy_int4(copy, (int32_t)rejection->body.size);
     copy_int4(copy, (int32_t)rejection->position.item);
+    copy_int4(copy, day);
+    return true;
 }
 
 static bool write_rejections(struct rows *rows, struct session *session, const struct partition_table *partitions,
@@ -269,13 +278,16 @@ static bool write_rejections(struct rows *rows, struct session *session, const s
     copy_begin(&rows->copy);
     for (uint32_t b = 0; b < count; b++) {
         for (uint32_t r = 0; r < blocks[b].rejection_count; r++)
-            copy_rejection(&rows->copy, partitions, &blocks[b].rejection[r]);
+            if (!copy_rejection(rows, partitions, &blocks[b].rejection[r], err))
+                return false;
         for (uint32_t r = 0; r < blocks[b].output->rejection_count; r++)
-            copy_rejection(&rows->copy, partitions, &blocks[b].output->rejection[r]);
+            if (!copy_rejection(rows, partitions, &blocks[b].output->rejection[r], err))
+                return false;
     }
     return rows->copy.rows == 0 ||
            (stage_send(rows, session, "rejection", err) &&
-            session_run(session, "insert into muster.rejection select * from stage_rejection on conflict do nothing", err));
+            session_run(session, "insert into muster.rejection (topic, partition, kafka_offset, source, reason, field, body, body_size, item, "
+                                 "sealed_day) select * from stage_rejection on conflict do nothing", err));
 }
 
 /* --- journal and positions --- */

@@ -9,7 +9,13 @@
 #include "engine/base/json_writer.h"
 #include "engine/model/seam.h"
 
+/* Seals bytes outside the database: out has room for SEAL_ROOM more than clear; *size and the day of the key come back. */
+enum { SEAL_ROOM = 64 };
+typedef bool (*seal_fn)(void *context, struct slice clear, unsigned char *out, size_t *size, int32_t *day, struct error *err);
+
 struct rows {
+    seal_fn seal; /* NULL: no bytes are stored */
+    void *seal_context;
     struct copy copy;
     struct json_writer json, other;
     int32_t months[64]; /* whose partitions are known to exist: years * 12 + month */

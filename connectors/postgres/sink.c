@@ -308,6 +308,8 @@ struct sink *pg_sink_open(const struct pg_sink_settings *settings)
     struct pg_sink *sink = calloc(1, sizeof *sink);
     invariant(sink != NULL);
     sink->settings = *settings;
+    sink->rows.seal = settings->seal;
+    sink->rows.seal_context = settings->seal_context;
     sink->seam = (struct sink){.self = sink,
                                .start = pg_start,
                                .journal = pg_journal,

@@ -9,6 +9,7 @@
 #ifndef CONNECTORS_POSTGRES_SINK_H
 #define CONNECTORS_POSTGRES_SINK_H
 
+#include "connectors/postgres/rows.h"
 #include "engine/model/seam.h"
 
 enum { REJECTION_BYTES_MAX = 4096 };
@@ -18,6 +19,8 @@ struct pg_sink_settings {
     const char *holder;           /* who we are, for operators: host and process */
     uint32_t lease_ms;
     uint32_t alert_days, hit_days, rejection_days; /* how long what is written is kept */
+    seal_fn seal;                 /* of rejected bytes; NULL: they are not stored */
+    void *seal_context;
     unsigned char rule_set_hash[32];
     struct slice rule_set_name;
     struct slice rule_set_description; /* JSON: rules with versions, lists, parameters */

@@ -5,7 +5,7 @@
 #include "engine/cli/command.h"
 #include "engine/cli/rule_set.h"
 #include "engine/model/zone.h"
-#include "engine/state/log.h"
+#include "engine/state/seal.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -67,6 +67,17 @@ static void say_expiry(void *context, const char *kind, int64_t deleted)
 }
 
 /* Days by the wall clock: how long we may keep is a matter of the world's time. */
+static bool seals_end(const struct settings *settings, struct error *err)
+{
+    struct log_settings log = log_settings_of(settings);
+    int32_t today = (int32_t)(time(NULL) / (MS_PER_DAY / 1000));
+    int days;
+    if (!seal_expire(&log, today - (int32_t)settings->rejection_days, &days, err))
+        return error_context(err, "expiry of rejected bytes");
+    printf("rejected bytes: %d days destroyed\n", days);
+    return true;
+}
+
 static bool log_end(const struct settings *settings, struct error *err)
 {
     struct log_settings log = log_settings_of(settings);
@@ -87,7 +98,7 @@ int cmd_db_expire(const struct command_line *line)
     struct settings settings;
     struct error err = {0};
     int code = db_settings(line, &settings);
-    if (code == EXIT_FINE && (!pg_expire(settings.postgres_dsn, say_expiry, NULL, &err) || !log_end(&settings, &err)))
+    if (code == EXIT_FINE && (!pg_expire(settings.postgres_dsn, say_expiry, NULL, &err) || !log_end(&settings, &err) || !seals_end(&settings, &err)))
         code = db_fail(line, &err);
     settings_fini(&settings);
     return code;

@@ -9,6 +9,8 @@
 #include "engine/cli/metrics.h"
 #include "engine/cli/notice.h"
 #include "engine/cli/rule_set.h"
+#include "engine/model/zone.h"
+#include "engine/state/seal.h"
 #include "engine/stream/pipeline.h"
 #include "rules/lang/list.h"
 
@@ -17,6 +19,7 @@
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { KAFKA_TRY_MS = 500 };
@@ -31,6 +34,7 @@ struct running {
     struct source *source;
     struct source *kafka;           /* the one inside it that reads Kafka */
     struct sink *sink;
+    struct sealer *sealer;          /* of rejected bytes */
     struct pipeline_figures *figures;
     struct format_unknowns *unknowns; /* per pair of the setting kafka_formats */
     struct http *http;
@@ -170,8 +174,19 @@ static bool open_source(struct running *running, struct error *err)
     return running->source && translate_source(running, err);
 }
 
-static void open_sink(struct running *running)
+static bool seal_today(void *context, struct slice clear, unsigned char *out, size_t *size, int32_t *day, struct error *err)
 {
+    *day = (int32_t)(time(NULL) / (MS_PER_DAY / 1000));
+    *size = clear.size + SEAL_EXTRA_BYTES;
+    return seal_bytes(context, *day, clear, out, err);
+}
+
+static bool open_sink(struct running *running, struct error *err)
+{
+    const struct log_settings keys = log_settings_of(running->settings);
+    running->sealer = sealer_open(&keys, err);
+    if (!running->sealer)
+        return false;
     const struct program *program = running->set.program;
     char host[128] = "";
     (void)gethostname(host, sizeof host - 1);
@@ -185,11 +200,14 @@ static void open_sink(struct running *running)
         .alert_days = (uint32_t)running->settings->alert_days,
         .hit_days = (uint32_t)running->settings->hit_days,
         .rejection_days = (uint32_t)running->settings->rejection_days,
+        .seal = seal_today,
+        .seal_context = running->sealer,
         .rule_set_name = program->name,
         .rule_set_description = {running->description.text, running->description.size},
     };
     memcpy(sink.rule_set_hash, program->hash, sizeof sink.rule_set_hash);
     running->sink = pg_sink_open(&sink);
+    return true;
 }
 
 static bool run_pipeline(struct running *running, struct error *err)
@@ -276,11 +294,7 @@ static int run(struct running *running)
     if (!block_signals(running, &err) || !make_folders(running->settings, &err))
         return command_fail(running->line, EXIT_WORLD, "%s", err.text);
     notice_say(&running->notices, NOTICE_INFO, "starting", muster_version);
-    bool ok = open_http(running, &err) && open_source(running, &err);
-    if (ok) {
-        open_sink(running);
-        ok = run_pipeline(running, &err);
-    }
+    bool ok = open_http(running, &err) && open_source(running, &err) && open_sink(running, &err) && run_pipeline(running, &err);
     if (ok || err.class == ERROR_NONE)
         notice_say(&running->notices, NOTICE_INFO, "stopped", "everything that was taken is committed");
     else
@@ -306,6 +320,7 @@ int cmd_run(const struct command_line *line)
         running.sink->close(running.sink->self); /* gives the lease back */
         json_writer_fini(&running.description);
     }
+    sealer_close(running.sealer);
     if (running.source)
         running.source->close(running.source->self);
     if (running.signals >= 0)

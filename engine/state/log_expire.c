@@ -7,12 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Days before `day` go, but not `kept`. */
-struct expiry {
-    int32_t day, kept;
-};
-
-static bool expiry_due(const struct expiry *expiry, int32_t day)
+static bool expiry_due(const struct log_expiry *expiry, int32_t day)
 {
     return day < expiry->day && day != expiry->kept;
 }
@@ -34,7 +29,7 @@ static bool file_destroy(const char *dir, const char *name, struct error *err)
            (unlink(path) == 0 || errno == ENOENT || error_errno(err, ERROR_FATAL, "cannot destroy %s", path));
 }
 
-static bool keys_destroy(const char *dir, const struct expiry *expiry, int *days, struct error *err)
+bool log_keys_destroy(const char *dir, const struct log_expiry *expiry, int *days, struct error *err)
 {
     bool good = true;
     int32_t day;
@@ -66,8 +61,8 @@ bool log_expire(const struct log_settings *settings, int32_t day, int *days, str
     *days = 0;
     if (count < 0)
         return false;
-    struct expiry expiry = {day, count ? segments[count - 1].day : INT32_MAX};
-    bool good = keys_destroy(settings->key_dir, &expiry, days, err);
+    struct log_expiry expiry = {day, count ? segments[count - 1].day : INT32_MAX};
+    bool good = log_keys_destroy(settings->key_dir, &expiry, days, err);
     for (int i = 0; good && i < count; i++)
         if (expiry_due(&expiry, segments[i].day))
             good = segment_destroy(settings->dir, &segments[i], err);

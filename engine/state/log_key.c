@@ -111,7 +111,7 @@ static bool file_make(const char *path, const unsigned char *data, size_t size, 
     return good || error_errno(err, ERROR_FATAL, "cannot write %s", path);
 }
 
-static bool master_key(const struct log_settings *settings, unsigned char key[LOG_KEY_BYTES], struct error *err)
+bool log_master_key(const struct log_settings *settings, unsigned char key[LOG_KEY_BYTES], struct error *err)
 {
     bool absent;
     if (file_read(settings->master_key_file, key, LOG_KEY_BYTES, &absent, err))
@@ -137,7 +137,7 @@ bool log_day_key(const struct log_settings *settings, int32_t day, bool make, un
     bool absent;
     log_day_text(day, text);
     (void)snprintf(name, sizeof name, "%s.key", text);
-    if (!log_path(path, settings->key_dir, name, err) || !master_key(settings, master, err))
+    if (!log_path(path, settings->key_dir, name, err) || !log_master_key(settings, master, err))
         return false;
     bool good = file_read(path, wrapped, sizeof wrapped, &absent, err);
     if (good) {

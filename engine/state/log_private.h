@@ -57,6 +57,16 @@ void log_day_text(int32_t day, char text[16]); /* YYYY-MM-DD */
 bool log_folder_sync(const char *dir);
 bool log_path(char path[LOG_PATH_MAX], const char *dir, const char *name, struct error *err) must_check;
 
+/* The master key, made where it is absent. */
+bool log_master_key(const struct log_settings *settings, unsigned char key[LOG_KEY_BYTES], struct error *err) must_check;
+
+/* Days before `day` end, but not `kept`. */
+struct log_expiry {
+    int32_t day, kept;
+};
+/* Destroys the day keys of a folder; *days counts them up. A folder that is not there has none. */
+bool log_keys_destroy(const char *dir, const struct log_expiry *expiry, int *days, struct error *err) must_check;
+
 /* The key of a day, made where `make` says so; an error names the day when it was destroyed. */
 bool log_day_key(const struct log_settings *settings, int32_t day, bool make, unsigned char key[LOG_KEY_BYTES],
                  struct error *err) must_check;

@@ -10,6 +10,7 @@ Usage: run_test.py [MUSTER] [--broker mock|real]   real: an Apache Kafka that do
 import argparse
 import json
 import os
+import re
 import random
 import shutil
 import signal
@@ -248,12 +249,29 @@ class World:
         self.check("%s: %d hits as replayed" % (what, len(stored)), stored == expected and stored, "%d expected" % len(expected))
         self.account(what, positions)
 
+        open_bytes = self.query("select count(*) from muster.rejection where sealed_day is null or length(body) <> least(body_size, 4096) + 40")
+        self.check("%s: rejected bytes are sealed" % what, [list(row) for row in open_bytes] == [["0"]], str(open_bytes))
+        self.show_rejection(what)
         kept = self.query("select kind, array_agg(distinct round(extract(epoch from expires_at - now()) / 86400)) from ("
                           "select 'alert' kind, expires_at from muster.alert union all select 'hit', expires_at from muster.hit union all "
                           "select 'rejection', expires_at from muster.rejection union all select 'revision', expires_at from muster.alert_revision"
                           ") x group by 1 order by 1")
         self.check("%s: each kind is kept as long as the settings say" % what, [list(row) for row in kept] ==
                    [["alert", "{1826}"], ["hit", "{1826}"], ["rejection", "{90}"], ["revision", "{1826}"]], str(kept))
+
+    def show_rejection(self, what):
+        place = self.query("select topic, partition, kafka_offset from muster.rejection where body_size between 10 and 4096 order by 1, 2, 3 limit 1")[0]
+        sizes = self.query("select body_size from muster.rejection where (topic, partition, kafka_offset) = ('%s', %s, %s)" % place)[0]
+        words = [MUSTER, "rejections", "show", "--config", self.settings, *place]
+        done = subprocess.run(words, cwd=TOP, capture_output=True, text=True)
+        clear = re.sub(r"\\x[0-9a-f]{2}", ".", done.stdout.split("as stored:\n")[-1])
+        self.check("%s: the day's key opens them" % what, done.returncode == 0 and len(clear) == int(sizes[0]) + 1, done.stdout + done.stderr)
+        keys = os.path.join(HOME, "keys", "sealed")
+        os.rename(keys, keys + ".away")
+        done = subprocess.run(words, cwd=TOP, capture_output=True, text=True)
+        self.check("%s: nobody reads them without it" % what, done.returncode == 3 and "is not there" in done.stderr, done.stdout + done.stderr)
+        shutil.rmtree(keys)
+        os.rename(keys + ".away", keys)
 
     def account(self, what, logged):
         accepted = {(r["topic"], r["partition"], r["offset"]) for r in logged}
