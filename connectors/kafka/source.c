@@ -181,6 +181,7 @@ static void line_deliver(struct kafka_source *source, uint32_t index, struct are
         .source = slice_of(source->table.partition[index].source),
         .position = {.partition = index, .offset = head->offset},
         .broker_ms = broker_ms(head),
+        .expects = source->table.partition[index].facts ? EXPECT_FACT : EXPECT_EVENT,
     };
     if (out->broker_ms > line->newest_ms)
         line->newest_ms = out->broker_ms;
@@ -405,7 +406,7 @@ static bool add_topic(struct kafka_source *source, rd_kafka_t *client, const str
     invariant(source->table.partition);
     for (int32_t number = 0; number < partitions; number++) {
         struct partition *partition = &source->table.partition[source->table.count++];
-        *partition = (struct partition){.number = number};
+        *partition = (struct partition){.number = number, .facts = topic->facts};
         memcpy(partition->topic, topic->name, strlen(topic->name));
         memcpy(partition->source, topic->source, strlen(topic->source));
     }
