@@ -29,6 +29,7 @@ struct running {
     char holder[192];               /* who we are, for operators who wonder who has the lease */
     struct kafka_security *security;
     struct source *source;
+    struct source *kafka;           /* the one inside it that reads Kafka */
     struct sink *sink;
     struct pipeline_figures *figures;
     struct format_unknowns *unknowns; /* per pair of the setting kafka_formats */
@@ -115,6 +116,12 @@ static bool make_folders(const struct settings *settings, struct error *err)
            (!settings->log_enabled || (make_folder(settings->log_dir, err) && make_folder(settings->log_key_dir, err)));
 }
 
+static void source_notice(void *context, const char *event, const char *text)
+{
+    struct running *running = context;
+    notice_say(&running->notices, NOTICE_WARNING, event, text);
+}
+
 /* Banks' own formats come out of the source as canonical events. */
 static bool translate_source(struct running *running, struct error *err)
 {
@@ -160,7 +167,11 @@ static bool open_source(struct running *running, struct error *err)
         .topic = topic,
         .topic_count = banks->count + facts->count,
         .group = *settings->kafka_group ? settings->kafka_group : NULL,
-        .message_bytes_max = (size_t)settings->message_kb_max << 10,
+        .partition_max = (uint32_t)settings->partition_max,
+        .fetch_bytes_max = (size_t)settings->kafka_fetch_mb << 20,
+        .refresh_ms = (uint32_t)settings->kafka_refresh_s * 1000,
+        .notice = source_notice,
+        .context = running,
         .extra = kafka_security_properties(running->security),
     };
     bool told = false;
@@ -175,9 +186,7 @@ static bool open_source(struct running *running, struct error *err)
         usleep(KAFKA_TRY_MS * 1000);
     }
     free(topic);
-    if (running->source && running->source->partitions->count > settings->partition_max)
-        return error_set(err, ERROR_FATAL, "the topics have %u partitions, partition_max allows %lld",
-                         running->source->partitions->count, (long long)settings->partition_max);
+    running->kafka = running->source;
     return running->source && translate_source(running, err);
 }
 

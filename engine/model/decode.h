@@ -26,6 +26,7 @@ struct message {
     struct slice source;     /* configured for the topic; empty in files: then the body names it */
     struct position position;
     int64_t broker_ms;       /* MISSING_I64 when there is none */
+    bool mark;               /* no event: a heartbeat, or the end of a gap; body is empty */
     enum message_expects expects;
     const struct translated *translated; /* NULL: the body is as it came */
 };

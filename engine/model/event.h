@@ -148,7 +148,8 @@ struct event {
     /* --- filled by own --- */
     uint64_t seq;                /* number in the world's order, from 1 */
     entity_id ref[REF_COUNT];
-    uint32_t joined_same;        /* with EVENT_JOINED: bit r set where ref r was named equal by the first */
+    uint32_t joined_same;        /* with EVENT_JOINED: bit r set where ref r was named equal by the first,
+                                  * bit REF_COUNT + r where the first named it at the other end */
     uint8_t outcome;             /* enum event_outcome */
     uint8_t reject_reason;       /* enum reject_reason when rejected */
 };

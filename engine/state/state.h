@@ -93,7 +93,8 @@ void ident_relist(struct shard *shard, list_lookup_fn lookup, const void *contex
 /* What is older than horizon_ms is forgotten: entries with an earlier time count as absent, whether
  * or not a sweep has removed them yet. The horizon must depend on the sequence alone (engine/stream
  * raises it at fixed sequence numbers), so that verdicts do too. Which of two events is first is
- * decided by call order, which is sequence order. */
+ * decided by call order, which is sequence order. time_ms of an event that came very late is raised by
+ * the caller, so that it is remembered as long as what came with it. */
 enum dedup_verdict { DEDUP_NEW, DEDUP_REPEAT, DEDUP_CONFLICT };
 /* Shard id_hash.lo & 255. */
 enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, struct hash128 body_hash, int64_t time_ms,

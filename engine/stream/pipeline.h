@@ -54,6 +54,7 @@ enum pipeline_phase { PIPELINE_WAITING_LEASE, PIPELINE_RECOVERING, PIPELINE_LIVE
 struct pipeline_figures {
     atomic_uint phase;                      /* enum pipeline_phase */
     atomic_uint_least64_t messages;         /* taken from the source */
+    atomic_uint_least64_t marks;            /* of these, heartbeats and ends of gaps: no events */
     atomic_uint_least64_t outcome[OUTCOME_COUNT];
     atomic_uint_least64_t late, hits, revisions, shadow_hits;
     atomic_uint_least64_t rejected[REJECT_COUNT];

@@ -25,35 +25,51 @@ struct recovery {
 
 /* --- what a checkpoint says about partitions --- */
 
-struct slice partition_table_bytes(const struct partition_table *table, struct arena *arena)
+enum { PARTITION_BYTES = TOPIC_NAME_MAX + sizeof(int32_t) };
+
+struct slice partition_table_bytes(const struct pipeline *pipeline, struct arena *arena)
 {
-    size_t size = table->count * (TOPIC_NAME_MAX + sizeof(int32_t));
+    size_t size = pipeline->known * (size_t)PARTITION_BYTES;
     char *bytes = arena_alloc(arena, size + 1), *at = bytes;
-    for (uint32_t i = 0; i < table->count; i++) {
-        memcpy(at, table->partition[i].topic, TOPIC_NAME_MAX);
-        memcpy(at + TOPIC_NAME_MAX, &table->partition[i].number, sizeof(int32_t));
-        at += TOPIC_NAME_MAX + sizeof(int32_t);
+    for (uint32_t i = 0; i < pipeline->known; i++) {
+        const struct partition *partition = &pipeline->partitions->partition[i];
+        memcpy(at, partition->topic, TOPIC_NAME_MAX);
+        memcpy(at + TOPIC_NAME_MAX, &partition->number, sizeof(int32_t));
+        at += PARTITION_BYTES;
     }
     return (struct slice){bytes, size};
 }
 
-/* The step's own words out of a checkpoint; false when it was made with other partitions. */
-static bool checkpoint_words(const struct pipeline *pipeline, const struct checkpoint_head *head, struct slice *words)
+/* A checkpoint's partitions: where each stands in this run's table, and the step's own words. */
+struct checkpoint_words {
+    uint32_t *partition; /* the caller frees it */
+    uint32_t partitions;
+    struct slice words;
+};
+
+/* False when it was made with a topic or partition that this run does not have. New ones do no harm. */
+static bool checkpoint_words(const struct pipeline *pipeline, const struct checkpoint_head *head, struct checkpoint_words *out)
 {
-    struct arena arena;
     uint64_t table_size = 0;
     const char *extra = head->extra;
     if (head->extra_size < sizeof table_size)
         return false;
     memcpy(&table_size, extra, sizeof table_size);
-    if (table_size > head->extra_size - sizeof table_size)
+    if (table_size > head->extra_size - sizeof table_size || table_size % PARTITION_BYTES)
         return false;
-    arena_init(&arena);
-    bool same = slice_equal((struct slice){extra + sizeof table_size, table_size},
-                            partition_table_bytes(pipeline->partitions, &arena));
-    arena_fini(&arena);
-    *words = (struct slice){extra + sizeof table_size + table_size, head->extra_size - sizeof table_size - table_size};
-    return same;
+    const char *at = extra + sizeof table_size;
+    out->words = (struct slice){at + table_size, head->extra_size - sizeof table_size - table_size};
+    out->partitions = (uint32_t)(table_size / PARTITION_BYTES);
+    out->partition = calloc(out->partitions + 1u, sizeof *out->partition);
+    invariant(out->partition);
+    for (uint32_t i = 0; i < out->partitions; i++, at += PARTITION_BYTES) {
+        int32_t number;
+        memcpy(&number, at + TOPIC_NAME_MAX, sizeof number);
+        if (!partition_find(pipeline->partitions, pipeline->known, (struct slice){at, strnlen(at, TOPIC_NAME_MAX)}, number,
+                            &out->partition[i]))
+            return false;
+    }
+    return true;
 }
 
 static void checkpoint_refused(void *context, const char *file, const char *reason)
@@ -67,7 +83,7 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
     struct pipeline *pipeline = recovery->pipeline;
     struct checkpoint_head head = {0};
     struct state *state = NULL;
-    struct slice words;
+    struct checkpoint_words words = {0};
     if (!pipeline->settings->checkpoint_dir || recovery->start.block == 0)
         return true;
     if (!checkpoint_load(pipeline->settings->checkpoint_dir, recovery->start.block, step_layout(pipeline->step), &state,
@@ -76,7 +92,7 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
     bool usable = checkpoint_words(pipeline, &head, &words);
     bool ok = true;
     if (usable) {
-        ok = step_restore(pipeline->step, state, words, err);
+        ok = step_restore(pipeline->step, state, words.words, words.partition, words.partitions, err);
         pipeline->block = head.block;
         pipeline->seq = head.seq;
         saver_loaded(pipeline, head.block);
@@ -87,8 +103,9 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
     } else {
         state_free(state);
         pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_refused",
-                        "it was made with other topics or partitions; state is built from the log again");
+                        "it was made with topics or partitions that are not here; state is built from the log again");
     }
+    free(words.partition);
     free((void *)(uintptr_t)head.extra);
     return ok;
 }
@@ -251,6 +268,16 @@ static bool recover_from_source(struct recovery *recovery, struct error *err)
 
 /* --- all of it --- */
 
+static void look_again(struct recovery *recovery)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    struct source *source = pipeline->world->source;
+    if (source->look)
+        source->look(source->self);
+    pipeline_know(pipeline, pipeline->partitions->count);
+    recovery->block->partitions = pipeline->known;
+}
+
 static bool win_lease(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
@@ -260,6 +287,7 @@ static bool win_lease(struct recovery *recovery, struct error *err)
     while (!pipeline_stopping(pipeline)) {
         *err = (struct error){0};
         pipeline->commit.renewed_ms = pipeline_now_ms();
+        look_again(recovery); /* the engine before us may have found partitions while we waited */
         if (sink->start(sink->self, pipeline->partitions, pipeline->settings->lease_wait_ms, &recovery->start, err))
             return true;
         if (err->class != ERROR_RETRY)
@@ -345,7 +373,7 @@ static bool go_live(struct recovery *recovery, struct error *err)
 bool recover(struct pipeline *pipeline, struct error *err)
 {
     struct recovery recovery = {.pipeline = pipeline};
-    uint32_t partitions = pipeline->partitions->count;
+    uint32_t partitions = partition_room(pipeline->partitions);
     recovery.start.next = calloc(partitions + 1, sizeof *recovery.start.next);
     recovery.seq = calloc(pipeline->settings->batch_max, sizeof *recovery.seq);
     recovery.block = block_new(pipeline->settings->batch_max, pipeline->settings->threads, partitions);

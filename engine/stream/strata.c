@@ -115,8 +115,10 @@ static bool route_key(struct step *step, struct step_worker *worker, const struc
 
 static bool key_named_before(const struct event *event, const struct keyspace *keyspace, int side)
 {
-    uint32_t refs = keyspace->joined_refs[side];
-    return (event->flags & EVENT_JOINED) && (event->joined_same & refs) == refs;
+    uint32_t refs = keyspace->joined_refs[side], same = event->joined_same;
+    if (key_is_entity(keyspace->form))
+        same |= same >> REF_COUNT; /* at whichever end the first named it */
+    return (event->flags & EVENT_JOINED) && (same & refs) == refs;
 }
 
 /* Works out what the event is in for one side's key; true when the key is to be visited. */

@@ -79,8 +79,9 @@ void step_save_extra(const struct step *step, struct arena *arena, struct slice 
     *extra = arena_copy(arena, SLICE("words"));
 }
 
-bool step_restore(struct step *step, struct state *state, struct slice extra, struct error *err)
+bool step_restore(struct step *step, struct state *state, struct slice extra, const uint32_t *partition, uint32_t partitions, struct error *err)
 {
+    (void)partition, (void)partitions;
     if (!slice_equal(extra, SLICE("words")))
         return error_set(err, ERROR_FATAL, "the extra words were mixed up");
     free(step->state);

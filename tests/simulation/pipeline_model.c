@@ -75,22 +75,63 @@ static bool killed(struct error *err)
 
 /* --- source --- */
 
+/* A run's table shows the world's partitions in an order of its own, and perhaps not all at first. */
+static uint32_t number_at(const struct world *world, uint32_t index)
+{
+    return (uint32_t)world->partition[index].number;
+}
+
+static uint32_t index_of(const struct world *world, uint32_t number)
+{
+    uint32_t index = 0;
+    while (number_at(world, index) != number)
+        index++;
+    return index;
+}
+
+static void shuffle_table(struct world *world)
+{
+    uint32_t known = 0;
+    for (uint32_t i = PARTITIONS; i > 1; i--) {
+        uint32_t j = chance_below(&world->chance, i);
+        struct partition kept = world->partition[i - 1];
+        world->partition[i - 1] = world->partition[j];
+        world->partition[j] = kept;
+    }
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        if (world->next[number_at(world, i)] >= 0)
+            known = i + 1; /* what was read before is there again */
+    world->table.count = known + chance_below(&world->chance, PARTITIONS - known + 1);
+    if (world->table.count == 0)
+        world->table.count = 1;
+}
+
 static bool model_seek(void *self, const int64_t *next, struct error *err)
 {
     struct world *world = self;
     (void)err;
-    for (int p = 0; p < PARTITIONS; p++)
-        world->read[p] = next[p] < 0 ? 0 : next[p];
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        world->read[p] = 0;
+    for (uint32_t i = 0; i < world->table.count; i++)
+        world->read[number_at(world, i)] = next[i] < 0 ? 0 : next[i];
     return true;
+}
+
+static void model_look(void *self)
+{
+    struct world *world = self;
+    if (world->table.count < PARTITIONS)
+        world->table.count += chance_below(&world->chance, 2);
 }
 
 static struct message message_at(const struct world *world, uint32_t p, int64_t offset, struct arena *arena)
 {
     return (struct message){
         .body = arena_copy(arena, slice_of(world->body[p][offset])),
-        .source = slice_of(world->partition[p].source),
-        .position = {.partition = p, .offset = offset},
+        .source = SLICE("bank"),
+        .position = {.partition = index_of(world, p), .offset = offset},
         .broker_ms = offset,
+        .mark = offset % 97 == 12,
     };
 }
 
@@ -102,12 +143,16 @@ static bool model_poll(void *self, uint32_t wait_ms, struct arena *arena, struct
     *count = 0;
     pthread_mutex_lock(&world->lock);
     bool trouble = chance_below(&world->chance, 40) == 0;
-    for (int p = 0; !trouble && p < PARTITIONS; p++)
+    if (world->table.count < PARTITIONS && chance_below(&world->chance, 4) == 0)
+        world->table.count++;
+    for (uint32_t i = 0; !trouble && i < world->table.count; i++) {
+        uint32_t p = number_at(world, i);
         for (uint32_t n = chance_below(&world->chance, 60); n > 0 && *count < max && world->read[p] < PER_PARTITION; n--) {
-            if (world->read[p] % 97 != 13) /* offsets may have holes */
-                messages[(*count)++] = message_at(world, (uint32_t)p, world->read[p], arena);
-            world->read[p]++;
+            int64_t at = world->read[p]++;
+            if (at % 97 != 13) /* offsets may have holes */
+                messages[(*count)++] = message_at(world, p, at, arena);
         }
+    }
     pthread_mutex_unlock(&world->lock);
     return !trouble || error_set(err, ERROR_RETRY, "the broker is away");
 }
@@ -125,7 +170,7 @@ static bool model_read_range(void *self, const struct journal_range *range, stru
     *messages = ARENA_ARRAY(arena, struct message, range->next - range->first);
     for (int64_t at = range->first; at < range->next; at++)
         if (at % 97 != 13)
-            (*messages)[(*count)++] = message_at(world, range->partition, at, arena);
+            (*messages)[(*count)++] = message_at(world, number_at(world, range->partition), at, arena);
     return true;
 }
 
@@ -140,12 +185,13 @@ static bool model_start(void *self, const struct partition_table *partitions, ui
                         struct error *err)
 {
     struct world *world = self;
-    (void)partitions, (void)wait_ms;
+    (void)wait_ms;
     if (chance_below(&world->chance, 3) == 0)
         return error_set(err, ERROR_RETRY, "another engine holds the lease");
     start->block = world->row_last;
     start->seq = world->sink_seq;
-    memcpy(start->next, world->next, sizeof world->next);
+    for (uint32_t i = 0; i < partitions->count; i++)
+        start->next[i] = world->next[number_at(world, i)];
     return true;
 }
 
@@ -154,9 +200,14 @@ static bool model_journal(void *self, uint64_t after, bool (*visit)(void *contex
 {
     struct world *world = self;
     (void)err;
-    for (uint64_t b = after + 1 > world->row_first ? after + 1 : world->row_first; b <= world->row_last; b++)
-        if (!visit(context, &world->row[b].block))
+    for (uint64_t b = after + 1 > world->row_first ? after + 1 : world->row_first; b <= world->row_last; b++) {
+        struct kept_row row = world->row[b];
+        row.block.range = row.range;
+        for (uint32_t i = 0; i < row.block.range_count; i++)
+            row.range[i].partition = index_of(world, row.range[i].partition);
+        if (!visit(context, &row.block))
             break;
+    }
     return true;
 }
 
@@ -186,11 +237,12 @@ static void take_block(struct world *world, const struct commit_block *block)
     row->block.range = row->range;
     for (uint32_t i = 0; i < journal->range_count; i++) {
         const struct journal_range *range = &journal->range[i];
-        int64_t *next = &world->next[range->partition];
+        uint32_t number = number_at(world, range->partition);
+        int64_t *next = &world->next[number];
         if (*next >= 0 ? *next != range->first : range->first > 13)
             world->wrong++;
         *next = range->next;
-        row->range[i] = *range;
+        row->range[i] = (struct journal_range){number, range->first, range->next}; /* as rows keep it: by name */
     }
     world->row_last = journal->block;
     world->sink_seq = journal->last_seq;
@@ -445,7 +497,7 @@ static void make_messages(struct world *world)
                 snprintf(world->body[p][i], 40, "%u %u", id, i * 10 + chance_below(&world->chance, 500));
         }
     }
-    world->table = (struct partition_table){PARTITIONS, world->partition};
+    world->table = (struct partition_table){.count = PARTITIONS, .room = PARTITIONS, .partition = world->partition};
 }
 
 static struct world *world_new(uint64_t seed)
@@ -522,7 +574,8 @@ static bool run_once(struct world *world, uint32_t threads, struct error *err)
         .checkpoint_every_ms = chance_below(&world->chance, 8),
         .log = &log,
     };
-    struct source source = {.self = world, .partitions = &world->table, .seek = model_seek, .poll = model_poll,
+    shuffle_table(world);
+    struct source source = {.self = world, .partitions = &world->table, .look = model_look, .seek = model_seek, .poll = model_poll,
                             .read_range = model_read_range, .close = model_close};
     struct sink sink = {.self = world, .start = model_start, .journal = model_journal, .commit = model_commit,
                         .prune = model_prune, .renew = model_renew, .close = model_close};
@@ -548,7 +601,7 @@ static bool agrees(const struct world *world, const char **what)
     free(state);
     uint32_t holes = 0;
     for (int i = 0; i < PER_PARTITION; i++)
-        holes += i % 97 == 13;
+        holes += i % 97 == 13 || i % 97 == 12;
     *what = world->wrong ? "the sink saw what it must never see"
             : wrong || hits != world->hit_count ? "hits differ from a replay of the log"
             : world->outcome_messages + world->rejections != MESSAGES - PARTITIONS * holes ? "an event has no outcome, or two"
