@@ -85,6 +85,7 @@ def suites():
         if path.endswith("/standby_test.py"):
             continue  # long: below
         yield Suite("integration/" + os.path.basename(path)[:-3], "quick", "python3", path, limit=400)
+    yield Suite("docker", "quick", "python3", "tests/docker/docker_test.py", floor=15)
     yield Suite("readme", "quick", "python3", "tests/integration/readme.py", limit=200)
 
     yield Suite("integration/standby", "long", "python3", "tests/integration/standby_test.py", limit=600, floor=6)
@@ -96,6 +97,7 @@ def suites():
     yield Suite("determinism/million", "long", "python3", "tests/integration/determinism.py", "--events", "1000000", limit=1200)
     yield Suite("crash", "long", "python3", "tests/crash/crash.py", limit=1500)
     yield Suite("fuzz", "long", "python3", "tests/fuzz/run.py", "--seconds", "15", limit=600)
+    yield Suite("docker/prove", "long", "python3", "tests/docker/docker_test.py", "--prove", floor=15, limit=900)
     yield Suite("bench-check", "long", *make, "bench-check", limit=600)
 
     # against a real Apache Kafka; where none can be had each says so and counts as skipped

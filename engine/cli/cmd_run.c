@@ -182,6 +182,9 @@ static void open_sink(struct running *running)
         .dsn = running->settings->postgres_dsn,
         .holder = running->holder,
         .lease_ms = (uint32_t)running->settings->lease_ms,
+        .alert_days = (uint32_t)running->settings->alert_days,
+        .hit_days = (uint32_t)running->settings->hit_days,
+        .rejection_days = (uint32_t)running->settings->rejection_days,
         .rule_set_name = program->name,
         .rule_set_description = {running->description.text, running->description.size},
     };

@@ -248,6 +248,13 @@ class World:
         self.check("%s: %d hits as replayed" % (what, len(stored)), stored == expected and stored, "%d expected" % len(expected))
         self.account(what, positions)
 
+        kept = self.query("select kind, array_agg(distinct round(extract(epoch from expires_at - now()) / 86400)) from ("
+                          "select 'alert' kind, expires_at from muster.alert union all select 'hit', expires_at from muster.hit union all "
+                          "select 'rejection', expires_at from muster.rejection union all select 'revision', expires_at from muster.alert_revision"
+                          ") x group by 1 order by 1")
+        self.check("%s: each kind is kept as long as the settings say" % what, [list(row) for row in kept] ==
+                   [["alert", "{1826}"], ["hit", "{1826}"], ["rejection", "{90}"], ["revision", "{1826}"]], str(kept))
+
     def account(self, what, logged):
         accepted = {(r["topic"], r["partition"], r["offset"]) for r in logged}
         rejected = {(t, int(p), int(o)) for t, p, o in self.query("select topic, partition, kafka_offset from muster.rejection")}
