@@ -104,14 +104,14 @@ static bool queue_full(struct kafka_producer *producer, int *waited_ms, struct e
            error_set(err, ERROR_RETRY, "kafka took no message for %d s", producer->delivery_ms / 1000);
 }
 
-bool kafka_producer_send(struct kafka_producer *producer, int32_t partition, struct slice body, int64_t timestamp_ms,
+bool kafka_producer_send(struct kafka_producer *producer, int32_t partition, struct slice key, struct slice body, int64_t timestamp_ms,
                          struct error *err)
 {
     int waited_ms = 0;
     for (;;) {
         rd_kafka_resp_err_t code = rd_kafka_producev(
             producer->client, RD_KAFKA_V_RKT(producer->topic), RD_KAFKA_V_PARTITION(partition),
-            RD_KAFKA_V_VALUE((void *)(uintptr_t)body.data, body.size), RD_KAFKA_V_TIMESTAMP(timestamp_ms),
+            RD_KAFKA_V_KEY(key.size ? key.data : NULL, key.size), RD_KAFKA_V_VALUE((void *)(uintptr_t)body.data, body.size), RD_KAFKA_V_TIMESTAMP(timestamp_ms),
             RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
         if (!code) {
             rd_kafka_poll(producer->client, 0);

@@ -16,6 +16,7 @@ struct scout {
     rd_kafka_t *client;
     struct client_trouble trouble; /* what TLS or SASL said; whoever asks serves it */
     char **topic;
+    bool *facts;                  /* a topic of facts may be compacted: corrected rows are what goes */
     uint32_t topic_count;
     uint32_t refresh_ms;
 
@@ -106,7 +107,7 @@ static bool ask_topic(struct scout *scout, uint32_t index, int wait_ms, struct e
         return false;
     if (count == before)
         return true;
-    bool ok = before > 0 || check_policy(scout, topic, err);
+    bool ok = before > 0 || scout->facts[index] || check_policy(scout, topic, err);
     if (!ok && err->class != ERROR_FATAL)
         return false;
     pthread_mutex_lock(&scout->lock);
@@ -190,10 +191,12 @@ static struct scout *scout_new(const struct kafka_source_settings *settings)
     scout->topic_count = settings->topic_count;
     scout->refresh_ms = settings->refresh_ms ? settings->refresh_ms : REFRESH_MS;
     scout->topic = calloc(settings->topic_count + 1u, sizeof *scout->topic);
+    scout->facts = calloc(settings->topic_count + 1u, sizeof *scout->facts);
     scout->partitions = calloc(settings->topic_count + 1u, sizeof *scout->partitions);
-    invariant(scout->topic && scout->partitions);
+    invariant(scout->topic && scout->facts && scout->partitions);
     for (uint32_t i = 0; i < settings->topic_count; i++) {
         scout->topic[i] = strdup(settings->topic[i].name);
+        scout->facts[i] = settings->topic[i].facts;
         invariant(scout->topic[i]);
     }
     pthread_mutex_init(&scout->asking, NULL);
@@ -242,6 +245,7 @@ void scout_close(struct scout *scout)
     for (uint32_t i = 0; i < scout->topic_count; i++)
         free(scout->topic[i]);
     free(scout->topic);
+    free(scout->facts);
     free(scout->partitions);
     pthread_mutex_destroy(&scout->asking);
     pthread_mutex_destroy(&scout->lock);

@@ -187,6 +187,7 @@ static void line_deliver(struct kafka_source *source, uint32_t index, struct are
         .source = slice_of(source->table.partition[index].source),
         .position = {.partition = index, .offset = head->offset},
         .broker_ms = broker_ms(head),
+        .expects = source->table.partition[index].facts ? EXPECT_FACT : EXPECT_EVENT,
         .mark = heartbeat,
     };
     if (out->broker_ms > line->newest_ms)

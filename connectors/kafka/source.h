@@ -21,6 +21,7 @@
 struct kafka_topic {
     const char *name;
     const char *source; /* the bank that feeds it */
+    bool facts;         /* it carries facts, and may be compacted */
 };
 
 struct kafka_source_settings {

@@ -120,7 +120,7 @@ static bool add_partitions(struct kafka_source *source, const struct kafka_topic
     for (uint32_t number = from; number < to; number++) {
         struct line *line = &source->line[source->table.count];
         struct partition *partition = &source->table.partition[source->table.count++];
-        *partition = (struct partition){.number = (int32_t)number};
+        *partition = (struct partition){.number = (int32_t)number, .facts = topic->facts};
         memcpy(partition->topic, topic->name, strlen(topic->name));
         memcpy(partition->source, topic->source, strlen(topic->source));
         line->expected = line->end = -1;

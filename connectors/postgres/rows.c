@@ -25,7 +25,11 @@ bool rows_stage(struct session *session, struct error *err)
                        "create temp table stage_alert_hit (like muster.alert_hit) on commit delete rows;"
                        "create temp table stage_rejection (like muster.rejection) on commit delete rows;"
                        "create temp table stage_journal (like muster.journal) on commit delete rows;"
-                       "create temp table stage_position (topic text, partition int, was bigint, next bigint) on commit delete rows",
+                       "create temp table stage_position (topic text, partition int, was bigint, next bigint) on commit delete rows;"
+                       /* the table's own default says when a row ends */
+                       "alter table stage_hit drop column expires_at; alter table stage_shadow_hit drop column expires_at;"
+                       "alter table stage_alert drop column expires_at; alter table stage_alert_revision drop column expires_at;"
+                       "alter table stage_rejection drop column expires_at",
                        err);
 }
 

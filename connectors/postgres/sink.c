@@ -88,13 +88,23 @@ static bool pg_renew(void *self, struct error *err)
 
 /* --- connecting --- */
 
+/* How long rows are kept: read by the tables' defaults. */
+static bool expiry_set(struct pg_sink *sink, struct error *err)
+{
+    char sql[SQL_MAX];
+    (void)snprintf(sql, sizeof sql, "set muster.alert_days = '%u'; set muster.hit_days = '%u'; set muster.rejection_days = '%u'",
+                   sink->settings.alert_days, sink->settings.hit_days, sink->settings.rejection_days);
+    return session_run(&sink->session, sql, err);
+}
+
 static bool sink_connect(struct pg_sink *sink, struct error *err)
 {
     if (session_alive(&sink->session))
         return true;
     session_close(&sink->session);
     return session_open(&sink->session, sink->settings.dsn, "muster engine", err) &&
-           session_run(&sink->session, "set synchronous_commit = on", err) && rows_stage(&sink->session, err);
+           session_run(&sink->session, "set synchronous_commit = on", err) && expiry_set(sink, err) &&
+           rows_stage(&sink->session, err);
 }
 
 static bool rule_set_note(struct pg_sink *sink, struct error *err)

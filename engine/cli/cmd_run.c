@@ -131,21 +131,41 @@ static bool translate_source(struct running *running, struct error *err)
     return source != NULL;
 }
 
+/* Rules that wait for facts which nobody reads would silently never fire. */
+static bool check_facts(const struct running *running, struct error *err)
+{
+    const struct program *program = running->set.program;
+    const struct setting_map *map = &running->settings->kafka_fact_topics;
+    for (uint16_t m = 0; m < program->memory_count; m++) {
+        struct slice topic = program->memory[m].topic;
+        bool found = topic.size == 0;
+        for (uint32_t i = 0; i < map->count && !found; i++)
+            found = slice_equal(slice_of(map->pair[i].key), topic);
+        if (!found)
+            return error_set(err, ERROR_FATAL, "the fact %.*s comes over the topic %.*s: name it in kafka_fact_topics",
+                             (int)program->memory[m].name.size, program->memory[m].name.data, (int)topic.size, topic.data);
+    }
+    return true;
+}
+
 /* Waits for Kafka as long as it takes, unless told to stop. */
 static bool open_source(struct running *running, struct error *err)
 {
     const struct settings *settings = running->settings;
     running->security = kafka_security_of(settings, err);
-    if (!running->security)
+    if (!running->security || !check_facts(running, err))
         return false;
-    struct kafka_topic *topic = calloc(settings->kafka_topics.count + 1, sizeof *topic);
+    const struct setting_map *banks = &settings->kafka_topics, *facts = &settings->kafka_fact_topics;
+    struct kafka_topic *topic = calloc(banks->count + facts->count + 1, sizeof *topic);
     invariant(topic);
-    for (uint32_t i = 0; i < settings->kafka_topics.count; i++)
-        topic[i] = (struct kafka_topic){settings->kafka_topics.pair[i].key, settings->kafka_topics.pair[i].value};
+    for (uint32_t i = 0; i < banks->count; i++)
+        topic[i] = (struct kafka_topic){.name = banks->pair[i].key, .source = banks->pair[i].value};
+    for (uint32_t i = 0; i < facts->count; i++)
+        topic[banks->count + i] = (struct kafka_topic){.name = facts->pair[i].key, .source = facts->pair[i].value, .facts = true};
     const struct kafka_source_settings kafka = {
         .brokers = settings->kafka_brokers,
         .topic = topic,
-        .topic_count = settings->kafka_topics.count,
+        .topic_count = banks->count + facts->count,
         .group = *settings->kafka_group ? settings->kafka_group : NULL,
         .partition_max = (uint32_t)settings->partition_max,
         .fetch_bytes_max = (size_t)settings->kafka_fetch_mb << 20,
@@ -182,6 +202,9 @@ static void open_sink(struct running *running)
         .dsn = running->settings->postgres_dsn,
         .holder = running->holder,
         .lease_ms = (uint32_t)running->settings->lease_ms,
+        .alert_days = (uint32_t)running->settings->alert_days,
+        .hit_days = (uint32_t)running->settings->hit_days,
+        .rejection_days = (uint32_t)running->settings->rejection_days,
         .rule_set_name = program->name,
         .rule_set_description = {running->description.text, running->description.size},
     };

@@ -17,6 +17,7 @@ struct partition {
     char topic[TOPIC_NAME_MAX]; /* a file's name in replay */
     int32_t number;
     char source[SOURCE_NAME_MAX]; /* the bank configured for the topic; "" where the body names it */
+    bool facts;                   /* its messages are facts, not events */
 };
 
 struct partition_table {
