@@ -13,11 +13,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Last accepted offset of one partition on each of the report's days, and before them. */
+/* First accepted offset of one partition on each of the report's days; behind them, and before; -1: none. */
 struct part {
     char topic[TOPIC_NAME_MAX];
     int32_t number;
-    int64_t last[FEED_DAYS + 1]; /* [FEED_DAYS]: before all of them; -1: none */
+    int64_t first[FEED_DAYS], behind;
+    bool before;
     int64_t newest_offset;       /* messages hold several events: count offsets once */
     int64_t offsets[FEED_DAYS];
 };
@@ -45,10 +46,10 @@ static struct part *find_part(struct collecting *c, const struct log_record *rec
     if (c->part_count == PARTITION_MAX || record->topic.size >= TOPIC_NAME_MAX)
         return NULL;
     struct part *part = &c->part[c->part_count++];
-    *part = (struct part){.number = record->partition, .newest_offset = -1};
+    *part = (struct part){.number = record->partition, .newest_offset = -1, .behind = -1};
     memcpy(part->topic, record->topic.data, record->topic.size);
-    for (int d = 0; d <= FEED_DAYS; d++)
-        part->last[d] = -1;
+    for (int d = 0; d < FEED_DAYS; d++)
+        part->first[d] = -1;
     return part;
 }
 
@@ -68,13 +69,15 @@ static bool take_record(struct collecting *c, const struct log_record *record, s
         return error_set(err, ERROR_FATAL, "the log holds more partitions, or longer names, than there can be");
     int64_t arrived_ms = record->broker_ms == MISSING_I64 ? event.time_ms : record->broker_ms;
     int64_t ago = (int64_t)c->report.day[0].day - day_of(arrived_ms);
-    if (ago < 0)
+    if (ago < 0 && part->behind < 0)
+        part->behind = record->offset;
+    if (ago >= FEED_DAYS)
+        part->before = true;
+    if (ago < 0 || ago >= FEED_DAYS)
         return true;
-    size_t at = ago >= FEED_DAYS ? FEED_DAYS : (size_t)ago;
-    if (record->offset > part->last[at])
-        part->last[at] = record->offset;
-    if (at == FEED_DAYS)
-        return true;
+    size_t at = (size_t)ago;
+    if (part->first[at] < 0)
+        part->first[at] = record->offset;
     part->offsets[at] += record->offset != part->newest_offset;
     part->newest_offset = record->offset;
     feed_day_count(&c->report.day[at], &event, arrived_ms, record->kind == LOG_JOINED);
@@ -94,25 +97,24 @@ static bool read_log(struct collecting *c, const struct log_settings *settings, 
     return got == 0;
 }
 
-/* A day's offsets reach from behind the last of the day before to its own last. What comes behind the last
- * accepted of all belongs to the newest day that had any. */
+/* A day's offsets reach from its first accepted event to before the next day's first. */
 static void make_ranges(struct collecting *c)
 {
     for (uint32_t p = 0; p < c->part_count; p++) {
-        int64_t past = c->part[p].last[FEED_DAYS];
-        int newest = -1;
-        for (int d = FEED_DAYS - 1; d >= 0; d--) {
-            int64_t last = c->part[p].last[d];
-            if (last <= past)
+        const struct part *part = &c->part[p];
+        int64_t next = part->behind;
+        uint32_t made = c->range_count;
+        for (int d = 0; d < FEED_DAYS; d++) {
+            if (part->first[d] < 0 || (next >= 0 && next <= part->first[d]))
                 continue;
-            newest = (int)c->range_count;
-            c->report.day[d].untold += last - past - c->part[p].offsets[d];
-            c->range[c->range_count++] =
-                (struct feed_range){.day = d, .topic = c->part[p].topic, .partition = c->part[p].number, .past = past, .last = last};
-            past = last;
+            int64_t end = next < 0 ? part->newest_offset + 1 : next;
+            c->report.day[d].untold += end - part->first[d] - part->offsets[d];
+            c->range[c->range_count++] = (struct feed_range){.day = d, .topic = part->topic, .partition = part->number,
+                                                             .past = part->first[d] - 1, .last = next < 0 ? INT64_MAX : next - 1};
+            next = part->first[d];
         }
-        if (newest >= 0)
-            c->range[newest].last = INT64_MAX;
+        if (c->range_count > made && !part->before)
+            c->range[c->range_count - 1].past = -1; /* what came before the first accepted of all */
     }
 }
 

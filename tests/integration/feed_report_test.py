@@ -50,14 +50,15 @@ def stream():
                 more = {"channel": "WALLET"} if number % 2 else {"narrative": "rent", "purpose": "SALA"}
                 last = event(number, day, hour, **more)
                 yield last
+                if (day, hour) == (9, 12):
+                    yield last  # sent again
         if day == 9:
-            yield last
-            yield last
             yield dict(last, amount="1.00")
             yield event(9001, 9, 21, currency="USX")
             yield event(9002, 9, 21, currency="USX")
             yield event(9003, 9, 21, amount=5)
     yield event(9004, 10, 0)
+    yield event(9005, 10, 0, currency="USX")
 
 
 class World:
@@ -77,11 +78,12 @@ class World:
         self.cluster("start")
         self.dsn = self.cluster("dsn")
         port = os.path.join(HOME, "kafka")
-        self.processes.append(subprocess.Popen([MUSTER, "mock-kafka", "--port-file", port, "--topic", "payments.a:1"], stdout=subprocess.DEVNULL))
+        self.processes.append(subprocess.Popen([MUSTER, "mock-kafka", "--port-file", port, "--topic", "payments.a:1", "--topic", "facts.band:1"], stdout=subprocess.DEVNULL))
         wait_for("Kafka", lambda: os.path.exists(port))
         self.settings = os.path.join(HOME, "muster.yaml")
         with open(self.settings, "w") as out:
             out.write("kafka_brokers: \"%s\"\nkafka_topics:\n  payments.a: bank-a\npostgres_dsn: \"%s\"\nrules_dir: tests/data/run\n" % (open(port).read().strip(), self.dsn))
+            out.write("kafka_fact_topics:\n  facts.band: bank-a\n")
             for name, folder in (("state_dir", "state"), ("log_dir", "log"), ("log_key_dir", "keys"), ("master_key_file", "master.key")):
                 out.write("%s: %s\n" % (name, os.path.join(HOME, folder)))
             out.write("threads: 2\nhttp_port: -1\n")
