@@ -224,6 +224,7 @@ static bool run_pipeline(struct running *running, struct error *err)
         .sink_wait_ms = (uint32_t)settings->commit_wait_ms,
         .stop_wait_ms = (uint32_t)settings->stop_wait_ms,
         .lease_wait_ms = 1000,
+        .standby = settings->standby,
         .renew_every_ms = (uint32_t)settings->lease_ms / 3,
         .checkpoint_dir = settings->state_dir,
         .checkpoint_every_ms = settings->checkpoint_every_s * 1000,

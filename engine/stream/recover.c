@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+enum { LEASE_WAIT_MS = 100, FOLLOW_WAIT_MS = 50 };
+
 /* The journal's rows behind the checkpoint, copied. */
 struct journal_rows {
     struct arena arena;
@@ -21,6 +23,9 @@ struct recovery {
     uint64_t *seq;              /* of the records in it */
     uint64_t log_last;          /* last record in the log when recovery began */
     struct journal_rows rows;
+    bool following;             /* a standby without the lease: it must not touch it */
+    bool loaded;                /* the checkpoint to follow from has been looked for */
+    bool follows;               /* state is the journal's up to pipeline->block, and nobody else's */
 };
 
 /* --- what a checkpoint says about partitions --- */
@@ -151,7 +156,7 @@ static bool rows_follow(const struct journal_rows *rows, uint64_t block, uint64_
 static bool recovery_goes_on(struct recovery *recovery)
 {
     struct pipeline *pipeline = recovery->pipeline;
-    return commit_keep(pipeline) && !pipeline_stopping(pipeline);
+    return (recovery->following || commit_keep(pipeline)) && !pipeline_stopping(pipeline);
 }
 
 /* --- from the log --- */
@@ -278,6 +283,139 @@ static void look_again(struct recovery *recovery)
     recovery->block->partitions = pipeline->known;
 }
 
+/* --- the hot standby --- */
+
+static bool open_intake(struct pipeline *pipeline, struct error *err);
+
+/* Reads the journal's rows behind the last block applied. A partition may have been found meanwhile. */
+static bool follow_read(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    struct sink *sink = pipeline->world->sink;
+    for (int attempt = 0;; attempt++) {
+        *err = (struct error){0};
+        recovery->rows.count = 0;
+        arena_reset(&recovery->rows.arena);
+        if (sink->journal(sink->self, pipeline->block, keep_row, &recovery->rows, err))
+            return true;
+        if (attempt || err->class != ERROR_FATAL)
+            return false;
+        look_again(recovery);
+    }
+}
+
+/* The log up to the checkpoint is proved by it; what is behind may be of a life that was fenced. */
+static bool follow_log(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    recovery->log_last = pipeline->seq;
+    if (!pipeline->settings->log)
+        return true;
+    pipeline->log = log_writer_open(pipeline->settings->log, err);
+    return (pipeline->log && log_writer_cut(pipeline->log, pipeline->seq, err)) || error_context(err, "log");
+}
+
+/* Loads the newest checkpoint that the journal reaches back to. */
+static bool follow_begin(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    if (!follow_read(recovery, err))
+        return false;
+    if (recovery->rows.count == 0)
+        return true; /* nobody has committed anything: nothing to follow yet */
+    recovery->start.block = recovery->rows.row[recovery->rows.count - 1].block;
+    if (!recovery->loaded && (!load_checkpoint(recovery, err) || !open_intake(pipeline, err)))
+        return false;
+    recovery->loaded = true;
+    if (!follow_read(recovery, err))
+        return false;
+    if (!rows_follow(&recovery->rows, pipeline->block, pipeline->seq, err))
+        return error_context(err, "standby: copy the newest checkpoint of the live engine into state_dir");
+    if (!follow_log(recovery, err))
+        return false;
+    recovery->follows = true;
+    pipeline->saver.last_ms = pipeline_now_ms();
+    pipeline_notice(pipeline, NOTICE_INFO, "standby", "follows the journal from block %llu", (unsigned long long)pipeline->block + 1);
+    return true;
+}
+
+/* Applies the rows read, one by one; a checkpoint may be begun after each. */
+static bool follow_apply(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    const struct journal_rows rows = recovery->rows;
+    if (!rows_follow(&rows, pipeline->block, pipeline->seq, err))
+        return error_context(err, "standby too far behind: copy the newest checkpoint of the live engine into state_dir");
+    for (uint32_t i = 0; i < rows.count; i++) {
+        const struct journal_block *row = &rows.row[i];
+        atomic_store(&pipeline->figures->standby_lag, rows.count - i);
+        if (row->last_seq >= row->first_seq && !recover_row(recovery, row, err))
+            return err->class && error_context(err, "following block %llu", (unsigned long long)row->block);
+        pipeline->block = row->block;
+        pipeline->seq = recovery->log_last = row->last_seq;
+        atomic_store(&pipeline->committed_block, row->block);
+        atomic_store(&pipeline->logged_block, row->block);
+        atomic_store(&pipeline->figures->blocks, row->block);
+        atomic_store(&pipeline->figures->seq, row->last_seq);
+        saver_tick(pipeline);
+        if (pipeline->log && !record_sync(pipeline, err))
+            return false;
+    }
+    atomic_store(&pipeline->figures->standby_lag, 0);
+    saver_tick(pipeline);
+    return !pipeline->log || record_sync(pipeline, err);
+}
+
+/* One look at the journal. True also when PostgreSQL is away: the lease is tried again soon. */
+static bool follow(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    bool ok = true;
+    *err = (struct error){0};
+    recovery->following = true;
+    if (!recovery->follows)
+        ok = follow_begin(recovery, err);
+    else
+        ok = follow_read(recovery, err);
+    if (ok && recovery->follows) {
+        atomic_store(&pipeline->figures->phase, PIPELINE_STANDBY);
+        ok = follow_apply(recovery, err);
+    }
+    recovery->following = false;
+    return ok || err->class == ERROR_RETRY || err->class == ERROR_NONE;
+}
+
+/* The lease is ours: the journal's rest, and nothing else, stands between us and live. */
+static bool follow_end(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    uint64_t from = pipeline->block;
+    const struct sink_start start = recovery->start;
+    atomic_store(&pipeline->figures->phase, PIPELINE_RECOVERING);
+    if (!recovery->follows && (!follow_begin(recovery, err) || !recovery->follows))
+        return false;
+    recovery->start = start;
+    if (!follow_read(recovery, err) || !follow_apply(recovery, err))
+        return false;
+    if (pipeline->block != start.block || pipeline->seq != start.seq)
+        return error_set(err, ERROR_FATAL, "followed the journal to block %llu, but the sink is at block %llu",
+                         (unsigned long long)pipeline->block, (unsigned long long)start.block);
+    pipeline_notice(pipeline, NOTICE_INFO, "taken_over", "%llu blocks were left to apply, up to block %llu",
+                    (unsigned long long)(pipeline->block - from), (unsigned long long)pipeline->block);
+    return true;
+}
+
+/* A standby that ends before it was live: its checkpoint holds committed blocks only. */
+static void follow_abandon(struct recovery *recovery, const struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    if (!recovery->follows)
+        return;
+    if (err->class)
+        pipeline_fail(pipeline, err); /* the saver's thread waits for this */
+    saver_abandon(pipeline);
+}
+
 static bool win_lease(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
@@ -288,14 +426,16 @@ static bool win_lease(struct recovery *recovery, struct error *err)
         *err = (struct error){0};
         pipeline->commit.renewed_ms = pipeline_now_ms();
         look_again(recovery); /* the engine before us may have found partitions while we waited */
-        if (sink->start(sink->self, pipeline->partitions, pipeline->settings->lease_wait_ms, &recovery->start, err))
+        if (sink->start(sink->self, pipeline->partitions, pipeline->settings->standby ? 0 : pipeline->settings->lease_wait_ms, &recovery->start, err))
             return true;
         if (err->class != ERROR_RETRY)
             return false;
         if (!told)
             pipeline_notice(pipeline, NOTICE_INFO, "lease_waiting", "%s", err->text);
         told = true;
-        pipeline_sleep_ms(100);
+        if (pipeline->settings->standby && !follow(recovery, err))
+            return false;
+        pipeline_sleep_ms(pipeline->settings->standby ? FOLLOW_WAIT_MS : LEASE_WAIT_MS);
     }
     *err = (struct error){0};
     return false;
@@ -379,7 +519,11 @@ bool recover(struct pipeline *pipeline, struct error *err)
     recovery.block = block_new(pipeline->settings->batch_max, pipeline->settings->threads, partitions);
     invariant(recovery.start.next && recovery.seq);
     arena_init(&recovery.rows.arena);
-    bool ok = win_lease(&recovery, err) && rebuild(&recovery, err) && go_live(&recovery, err);
+    bool ok = win_lease(&recovery, err);
+    bool follows = recovery.follows || (pipeline->settings->standby && recovery.start.block > 0);
+    ok = ok && (follows ? follow_end(&recovery, err) : rebuild(&recovery, err)) && go_live(&recovery, err);
+    if (!ok)
+        follow_abandon(&recovery, err);
     arena_fini(&recovery.rows.arena);
     free(recovery.rows.row);
     block_free(recovery.block);
