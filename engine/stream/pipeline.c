@@ -132,6 +132,8 @@ static void count_results(struct pipeline *pipeline, const struct block *block)
     for (uint32_t i = 0; i < output->hit_count; i++)
         shadow += output->hit[i].shadow;
     atomic_fetch_add(&figures->late, output->late);
+    atomic_fetch_add(&figures->facts, output->facts);
+    atomic_fetch_add(&figures->facts_odd, output->facts_odd);
     atomic_fetch_add(&figures->hits, output->hit_count - shadow);
     atomic_fetch_add(&figures->shadow_hits, shadow);
     atomic_fetch_add(&figures->revisions, output->revision_count);

@@ -57,7 +57,7 @@ struct pipeline_figures {
     atomic_uint_least64_t messages;         /* taken from the source */
     atomic_uint_least64_t marks;            /* of these, heartbeats and ends of gaps: no events */
     atomic_uint_least64_t outcome[OUTCOME_COUNT];
-    atomic_uint_least64_t late, hits, revisions, shadow_hits;
+    atomic_uint_least64_t late, facts, facts_odd, hits, revisions, shadow_hits;
     atomic_uint_least64_t rejected[REJECT_COUNT];
     atomic_uint_least64_t blocks, block_committed, blocks_in_flight;
     atomic_uint_least64_t commits, commit_ns;

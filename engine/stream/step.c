@@ -287,6 +287,8 @@ static void step_outcomes(struct step *step, struct arena *arena, struct output 
         out->outcome[event->outcome]++;
         if (event->flags & EVENT_LATE)
             out->late++;
+        out->facts += event->fact != NULL;
+        out->facts_odd += (event->flags & EVENT_FACT_ODD) != 0;
         if (event->outcome != OUTCOME_REJECTED)
             continue;
         if (!rejection)
@@ -359,6 +361,8 @@ static void output_append(struct arena *arena, struct output *all, const struct 
     for (int o = 0; o < OUTCOME_COUNT; o++)
         all->outcome[o] += next->outcome[o];
     all->late += next->late;
+    all->facts += next->facts;
+    all->facts_odd += next->facts_odd;
     all->first_seq = all->first_seq ? all->first_seq : next->first_seq;
     all->last_seq = next->last_seq;
 }
