@@ -73,8 +73,10 @@ def suites():
     for program in programs("tests/unit/*", "asan"):
         yield Suite("unit/" + "/".join(program.split("/")[-2:]), "quick", program, limit=200, env=asan)
     yield Suite("build/tests", "quick", *make, "tests", limit=600)
+    fewer = {"strata_model": ["8000"], "report_model": ["6000"]}  # both ran 20,000 without a difference
     for program in programs("tests/simulation", "release"):
-        yield Suite("model/" + os.path.basename(program), "quick", program, limit=400)
+        name = os.path.basename(program)
+        yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400)
     yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "rules/packs/trafficking", floor=40)
     yield Suite("rules/check", "quick", "build/muster", "rules", "check", "rules/packs/trafficking")
     yield Suite("rules/meaning", "quick", "tests/meaning.sh", floor=40)
@@ -82,17 +84,23 @@ def suites():
     for program in programs("tests/integration", "release"):
         yield Suite("integration/" + os.path.basename(program), "quick", program, limit=300)
     for path in sorted(glob.glob("tests/integration/*_test.py", root_dir=TOP)):
+        if path.endswith("/standby_test.py"):
+            continue  # long: below
         yield Suite("integration/" + os.path.basename(path)[:-3], "quick", "python3", path, limit=400)
+    yield Suite("docker", "quick", "python3", "tests/docker/docker_test.py", floor=15)
     yield Suite("readme", "quick", "python3", "tests/integration/readme.py", limit=200)
 
+    yield Suite("integration/standby", "long", "python3", "tests/integration/standby_test.py", limit=600, floor=6)
     yield Suite("build/tsan", "long", *make, "VARIANT=tsan", "tests", limit=900)
     tsan = {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:suppressions=tests/tsan.supp"}
     for name, argument in (("strata_model", "150"), ("slab_snapshot", None), ("pipeline_model", None)):
         if os.path.exists(os.path.join(TOP, "tests/simulation", name + ".c")):
             yield Suite("tsan/" + name, "long", "build/tsan/tests/simulation/" + name, *([argument] if argument else []), limit=600, env=tsan)
+    yield Suite("model/pipeline_model/3000", "long", "build/release/tests/simulation/pipeline_model", "3000", floor=3000, limit=900)
     yield Suite("determinism/million", "long", "python3", "tests/integration/determinism.py", "--events", "1000000", limit=1200)
     yield Suite("crash", "long", "python3", "tests/crash/crash.py", limit=1500)
     yield Suite("fuzz", "long", "python3", "tests/fuzz/run.py", "--seconds", "15", limit=600)
+    yield Suite("docker/prove", "long", "python3", "tests/docker/docker_test.py", "--prove", floor=15, limit=900)
     yield Suite("bench-check", "long", *make, "bench-check", limit=600)
 
     # against a real Apache Kafka; where none can be had each says so and counts as skipped

@@ -26,7 +26,7 @@ int main(int argc, char **argv)
     }
     uint64_t wanted = strtoull(argv[2], NULL, 10), got = 0;
     for (int i = 3; i < argc; i++)
-        topics[i - 3] = (struct kafka_topic){argv[i], "bench"};
+        topics[i - 3] = (struct kafka_topic){.name = argv[i], .source = "bench"};
     double begin = now_s();
     struct source *source = kafka_source_open(
         &(struct kafka_source_settings){.brokers = argv[1], .topic = topics, .topic_count = (uint32_t)(argc - 3), .ahead_ms = INT64_MAX / 2}, &err);

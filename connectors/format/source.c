@@ -62,6 +62,12 @@ static struct message item_message(const struct format_source *source, const str
 
 /* --- reading --- */
 
+static void source_look(void *self)
+{
+    struct format_source *source = self;
+    source->inner->look(source->inner->self);
+}
+
 static bool source_seek(void *self, const int64_t *next, struct error *err)
 {
     struct format_source *source = self;
@@ -92,7 +98,7 @@ static bool hand_over(struct format_source *source, struct arena *arena, struct 
         const struct format_topic *topic = topic_of(source, raw->position.partition);
         if (*count == max)
             break;
-        if (!topic) {
+        if (!topic || raw->mark) {
             messages[*count] = *raw;
             messages[(*count)++].body = arena_copy(arena, raw->body);
             continue;
@@ -138,7 +144,8 @@ static bool source_read_range(void *self, const struct journal_range *range, str
         return true;
     *count = 0;
     for (uint32_t i = 0; i < raw_count; i++) {
-        if (!translate(source, topic, &raw[i], arena, err))
+        source->out.count = 0;
+        if (!raw[i].mark && !translate(source, topic, &raw[i], arena, err))
             return false;
         if (*count + source->out.count > room) {
             room = (*count + source->out.count) * 2;
@@ -195,6 +202,7 @@ struct source *format_source_open(const struct format_source_settings *settings)
     source->seam = (struct source){
         .self = source,
         .partitions = settings->source->partitions,
+        .look = settings->source->look ? source_look : NULL,
         .seek = source_seek,
         .poll = source_poll,
         .read_range = source_read_range,

@@ -3,6 +3,7 @@
 
 #include "connectors/json/parse.h"
 #include "engine/base/invariant.h"
+#include "engine/model/fact.h"
 #include "engine/model/event_field.h"
 #include "engine/model/zone.h"
 
@@ -17,6 +18,8 @@ static const struct {
 #include "engine/model/event_field.def"
 #undef EVENT_FIELD
 };
+
+enum { FACT_TEXT_BYTES_MAX = 256 };
 
 /* Which fields a walk of one object looks for. */
 struct level {
@@ -41,6 +44,9 @@ struct decoding {
     uint64_t seen; /* bit per event_field */
     struct slice text[EF_COUNT];
     int64_t amount_minor;
+    bool withdrawn;
+    uint32_t fact_field_count;
+    struct fact_field fact_field[FACT_FIELD_MAX];
     enum reject_reason reason;
     const char *field;
 };
@@ -105,6 +111,51 @@ static bool take_minor(struct decoding *d, const struct json_value *value)
     return true;
 }
 
+static bool take_withdrawn(struct decoding *d, const struct json_value *value)
+{
+    if (value->type != JSON_BOOL)
+        return refuse(d, REJECT_WRONG_TYPE, "withdrawn");
+    d->withdrawn = value->integer != 0;
+    return true;
+}
+
+/* One member of a fact's fields: its type is the rule set's business. */
+static bool walk_fact_field(void *context, struct slice key, const struct json_value *value)
+{
+    struct decoding *d = context;
+    struct fact_field *field = &d->fact_field[d->fact_field_count];
+    if (key.size > FACT_NAME_MAX || d->fact_field_count == FACT_FIELD_MAX)
+        return refuse(d, REJECT_TOO_LONG, "fields");
+    for (uint32_t i = 0; i < d->fact_field_count; i++)
+        if (slice_equal(d->fact_field[i].name, key))
+            return refuse(d, REJECT_DUPLICATE_KEY, "fields");
+    *field = (struct fact_field){.name = arena_copy(d->arena, key), .number = value->integer};
+    switch (value->type) {
+    case JSON_NULL:
+        return true; /* the same as leaving it out */
+    case JSON_STRING:
+        if (value->string.size == 0)
+            return refuse(d, REJECT_EMPTY_TEXT, "fields");
+        if (value->string.size > FACT_TEXT_BYTES_MAX)
+            return refuse(d, REJECT_TOO_LONG, "fields");
+        if (memchr(value->string.data, 0, value->string.size))
+            return refuse(d, REJECT_NUL_CHARACTER, "fields");
+        field->form = FACT_TEXT;
+        field->text = arena_copy(d->arena, value->string);
+        break;
+    case JSON_INTEGER:
+        field->form = FACT_INTEGER;
+        break;
+    case JSON_BOOL:
+        field->form = FACT_FLAG;
+        break;
+    default:
+        return refuse(d, REJECT_WRONG_TYPE, "fields");
+    }
+    d->fact_field_count++;
+    return true;
+}
+
 static bool take_cash(struct decoding *d, enum event_field field, const struct json_value *value)
 {
     if (value->type != JSON_BOOL)
@@ -144,6 +195,12 @@ static bool take_field(struct decoding *d, enum event_field field, const struct 
     case EF_SENDER_CASH:
     case EF_RECEIVER_CASH:
         return take_cash(d, field, value);
+    case EF_WITHDRAWN:
+        return take_withdrawn(d, value);
+    case EF_FIELDS:
+        if (value->type != JSON_OBJECT)
+            return refuse(d, REJECT_WRONG_TYPE, "fields");
+        return json_walk(value, walk_fact_field, d);
     default:
         return take_text(d, field, value);
     }
@@ -301,7 +358,12 @@ static struct hash128 hash_two(const struct decoder *decoder, uint32_t kind, str
     return hash_of(decoder, room, sizeof head + first.size + second.size);
 }
 
-enum { HASH_ID = 100, HASH_JOIN = 101 };
+enum { HASH_ID = 100, HASH_JOIN = 101, HASH_FACT = 102 };
+
+struct hash128 decoder_entity_hash(const struct decoder *decoder, enum entity_kind kind, struct slice text)
+{
+    return hash_two(decoder, kind, text, SLICE(""));
+}
 
 static void decode_refs(struct decoding *d)
 {
@@ -318,7 +380,7 @@ static void decode_refs(struct decoding *d)
         if (!has(d, (enum event_field)field[r]))
             continue;
         event->ref_text[r] = d->text[field[r]];
-        event->ref_hash[r] = hash_two(d->decoder, ref_kind((enum event_ref)r), event->ref_text[r], SLICE(""));
+        event->ref_hash[r] = decoder_entity_hash(d->decoder, ref_kind((enum event_ref)r), event->ref_text[r]);
     }
 }
 
@@ -355,6 +417,44 @@ static void decode_base(struct decoding *d)
     event->flags |= EVENT_NO_RATE;
 }
 
+/* A fact: dated by valid_from, which may lie in the future; its id is its place, for a correction is
+ * another message with the same key and never a repeat. */
+static bool decode_fact(struct decoding *d, const struct message *message)
+{
+    struct event *event = d->event;
+    if (!need(d, EF_SUBJECT) || !need(d, EF_VALID_FROM))
+        return false;
+    if (!time_parse(d->text[EF_VALID_FROM], &event->time_ms))
+        return refuse(d, REJECT_BAD_TIME, "valid_from");
+    if (!d->withdrawn && !need(d, EF_FIELDS))
+        return false;
+    struct fact *fact = arena_alloc(d->arena, sizeof *fact);
+    *fact = (struct fact){.name = d->text[EF_FACT], .subject = d->text[EF_SUBJECT], .withdrawn = d->withdrawn,
+                          .field_count = d->fact_field_count, .memory = UINT16_MAX};
+    memcpy(fact->field, d->fact_field, d->fact_field_count * sizeof *d->fact_field);
+    event->fact = fact;
+    event->flow = FLOW_FACT;
+    event->broker_ms = message->broker_ms;
+    event->amount_base = MISSING_I64;
+    event->position = message->position;
+    event->body = arena_copy(d->arena, message->body);
+    event->id = arena_format(d->arena, "fact-%u-%lld", message->position.partition, (long long)message->position.offset);
+    event->id_hash = hash_two(d->decoder, HASH_FACT, event->source, event->id);
+    event->body_hash = hash_of(d->decoder, message->body.data, message->body.size);
+    return true;
+}
+
+static bool decode_event(struct decoding *d, const struct message *message)
+{
+    if (!need(d, EF_ID) || !decode_codes(d) || !decode_amount(d) || !decode_time(d, message) || !decode_ends(d))
+        return false;
+    decode_flow(d->event);
+    decode_refs(d);
+    decode_identity(d, message);
+    decode_base(d);
+    return true;
+}
+
 static bool decode_parse(struct decoding *d, const struct message *message, struct json_value *root)
 {
     if (message->body.size == 0)
@@ -380,15 +480,14 @@ enum reject_reason decoder_decode(struct decoder *decoder, const struct message 
     struct decoding d = {.decoder = decoder, .arena = arena, .event = event, .level = &event_level, .field = ""};
     struct json_value root;
     memset(event, 0, sizeof *event);
-    bool good = decode_parse(&d, message, &root) && json_walk(&root, walk_member, &d) && need(&d, EF_ID) &&
-                decode_source(&d, message) && decode_codes(&d) && decode_amount(&d) && decode_time(&d, message) &&
-                decode_ends(&d);
-    if (good) {
-        decode_flow(event);
-        decode_refs(&d);
-        decode_identity(&d, message);
-        decode_base(&d);
-    }
+    bool good = decode_parse(&d, message, &root) && json_walk(&root, walk_member, &d) && decode_source(&d, message);
+    bool fact = has(&d, EF_FACT);
+    if (good && fact && message->expects == EXPECT_EVENT)
+        (void)refuse(&d, REJECT_FACT_NOT_HERE, "fact");
+    else if (good && !fact && message->expects == EXPECT_FACT)
+        (void)refuse(&d, REJECT_FACT_EXPECTED, "fact");
+    else if (good)
+        (void)(fact ? decode_fact(&d, message) : decode_event(&d, message));
     *field = slice_of(d.field);
     return d.reason;
 }

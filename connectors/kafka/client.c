@@ -5,11 +5,12 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { ASK_AGAIN_MS = 100 };
+enum { ASK_MS = 1000, ASK_AGAIN_MS = 100 };
 
 /* librdkafka would print its own lines to standard error; ours are JSON and come from the pipeline. */
 static void discard_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
@@ -84,7 +85,6 @@ enum error_class client_error_class(rd_kafka_resp_err_t code)
     switch (code) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR__FATAL:
-    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
@@ -98,11 +98,35 @@ enum error_class client_error_class(rd_kafka_resp_err_t code)
     }
 }
 
+const char *client_advice(rd_kafka_resp_err_t code)
+{
+    switch (code) {
+    case RD_KAFKA_RESP_ERR__SSL:
+        return "; check kafka_ca_file, kafka_cert_file and kafka_key_file, and that kafka_brokers names this listener";
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+        return "; check kafka_sasl_user and kafka_sasl_password_file, and that kafka_brokers names this listener";
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+        return "; the brokers' ACLs must allow this user Describe, with Read and DescribeConfigs for the engine, Write for a feeder";
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+        return "; the brokers' ACLs must allow this user Read on the group named by kafka_group";
+    default:
+        return "";
+    }
+}
+
 static int64_t monotonic_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void client_note_trouble(struct client_trouble *trouble, int code, const char *reason)
+{
+    if (code != RD_KAFKA_RESP_ERR__SSL && code != RD_KAFKA_RESP_ERR__AUTHENTICATION)
+        return;
+    trouble->code = code;
+    (void)snprintf(trouble->reason, sizeof trouble->reason, "%s", reason);
 }
 
 /* One question; waits up to wait_ms for its answer. */
@@ -116,26 +140,36 @@ static rd_kafka_resp_err_t ask_partitions(rd_kafka_t *client, rd_kafka_topic_t *
     code = metadata->topics[0].err;
     *count = metadata->topics[0].partition_cnt;
     rd_kafka_metadata_destroy(metadata);
-    return code || *count > 0 ? code : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+    if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC)
+        *count = code = 0;
+    return code;
 }
 
-bool client_partitions(rd_kafka_t *client, const char *name, int wait_ms, int32_t *count, struct error *err)
+bool client_partitions(rd_kafka_t *client, const char *name, int wait_ms, struct client_trouble *trouble, int32_t *count,
+                       struct error *err)
 {
     rd_kafka_topic_t *topic = rd_kafka_topic_new(client, name, NULL);
     if (!topic)
         return error_set(err, ERROR_FATAL, "kafka topic %s: %s", name, rd_kafka_err2str(rd_kafka_last_error()));
-    int64_t until_ms = monotonic_ms() + wait_ms;
+    int64_t until_ms = monotonic_ms() + wait_ms, left_ms = wait_ms;
     rd_kafka_resp_err_t code;
     /* a broker that refuses the connection answers at once: it may be on its way up */
     for (;;) {
-        int64_t left_ms = until_ms - monotonic_ms();
-        code = ask_partitions(client, topic, left_ms > 1 ? (int)left_ms : 1, count);
-        if (!code || client_error_class(code) != ERROR_RETRY || monotonic_ms() + ASK_AGAIN_MS >= until_ms)
+        code = ask_partitions(client, topic, left_ms < ASK_MS ? (int)left_ms : ASK_MS, count);
+        rd_kafka_poll(client, 0);
+        left_ms = until_ms - monotonic_ms() - ASK_AGAIN_MS;
+        if (!code || client_error_class(code) != ERROR_RETRY || trouble->code || left_ms <= 0)
             break;
         nanosleep(&(struct timespec){0, ASK_AGAIN_MS * 1000000}, NULL);
     }
     rd_kafka_topic_destroy(topic);
-    return !code || error_set(err, client_error_class(code), "kafka topic %s: %s", name, rd_kafka_err2str(code));
+    bool refused = code && trouble->code;
+    if (refused)
+        error_set(err, ERROR_FATAL, "kafka: %s%s", trouble->reason, client_advice(trouble->code));
+    else if (code)
+        error_set(err, client_error_class(code), "kafka topic %s: %s%s", name, rd_kafka_err2str(code), client_advice(code));
+    *trouble = (struct client_trouble){0};
+    return !code;
 }
 
 /* The thread that destroys; the last of the two to let go frees this. */

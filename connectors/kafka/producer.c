@@ -14,6 +14,7 @@ struct kafka_producer {
     int delivery_ms;
     uint64_t delivered, failed;
     rd_kafka_resp_err_t first_failure;
+    struct client_trouble trouble;
 };
 
 /* Called from rd_kafka_poll, so on the caller's own thread. */
@@ -27,6 +28,23 @@ static void delivery_report(rd_kafka_t *client, const rd_kafka_message_t *messag
     }
     if (producer->failed++ == 0)
         producer->first_failure = message->err;
+}
+
+static void told_of_error(rd_kafka_t *client, int code, const char *reason, void *context)
+{
+    struct kafka_producer *producer = context;
+    (void)client;
+    client_note_trouble(&producer->trouble, code, reason);
+}
+
+static bool find_topic(struct kafka_producer *producer, const char *topic, struct error *err)
+{
+    if (!client_partitions(producer->client, topic, 10000, &producer->trouble, &producer->partitions, err))
+        return false;
+    if (producer->partitions == 0)
+        return error_set(err, ERROR_FATAL, "kafka topic %s: there is no such topic, or this user may not see it", topic);
+    producer->topic = rd_kafka_topic_new(producer->client, topic, NULL);
+    return producer->topic || error_set(err, ERROR_FATAL, "kafka topic %s: %s", topic, rd_kafka_err2str(rd_kafka_last_error()));
 }
 
 struct kafka_producer *kafka_producer_open(const struct kafka_producer_settings *settings, struct error *err)
@@ -49,12 +67,11 @@ struct kafka_producer *kafka_producer_open(const struct kafka_producer_settings 
     rd_kafka_conf_t *config = client_config(settings->brokers, fixed, settings->extra, err);
     if (config) {
         rd_kafka_conf_set_dr_msg_cb(config, delivery_report);
+        rd_kafka_conf_set_error_cb(config, told_of_error);
         rd_kafka_conf_set_opaque(config, producer);
         producer->client = client_new(RD_KAFKA_PRODUCER, config, err);
     }
-    if (!producer->client ||
-        !client_partitions(producer->client, settings->topic, 10000, &producer->partitions, err) ||
-        !(producer->topic = rd_kafka_topic_new(producer->client, settings->topic, NULL))) {
+    if (!producer->client || !find_topic(producer, settings->topic, err)) {
         kafka_producer_close(producer);
         return NULL;
     }
@@ -87,14 +104,14 @@ static bool queue_full(struct kafka_producer *producer, int *waited_ms, struct e
            error_set(err, ERROR_RETRY, "kafka took no message for %d s", producer->delivery_ms / 1000);
 }
 
-bool kafka_producer_send(struct kafka_producer *producer, int32_t partition, struct slice body, int64_t timestamp_ms,
+bool kafka_producer_send(struct kafka_producer *producer, int32_t partition, struct slice key, struct slice body, int64_t timestamp_ms,
                          struct error *err)
 {
     int waited_ms = 0;
     for (;;) {
         rd_kafka_resp_err_t code = rd_kafka_producev(
             producer->client, RD_KAFKA_V_RKT(producer->topic), RD_KAFKA_V_PARTITION(partition),
-            RD_KAFKA_V_VALUE((void *)(uintptr_t)body.data, body.size), RD_KAFKA_V_TIMESTAMP(timestamp_ms),
+            RD_KAFKA_V_KEY(key.size ? key.data : NULL, key.size), RD_KAFKA_V_VALUE((void *)(uintptr_t)body.data, body.size), RD_KAFKA_V_TIMESTAMP(timestamp_ms),
             RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
         if (!code) {
             rd_kafka_poll(producer->client, 0);
@@ -115,8 +132,8 @@ bool kafka_producer_flush(struct kafka_producer *producer, int wait_ms, struct e
         return error_set(err, ERROR_RETRY, "kafka: %d messages were not delivered in time", left);
     if (producer->failed)
         return error_set(err, client_error_class(producer->first_failure),
-                         "kafka: %llu messages were not delivered: %s", (unsigned long long)producer->failed,
-                         rd_kafka_err2str(producer->first_failure));
+                         "kafka: %llu messages were not delivered: %s%s", (unsigned long long)producer->failed,
+                         rd_kafka_err2str(producer->first_failure), client_advice(producer->first_failure));
     return true;
 }
 

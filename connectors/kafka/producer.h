@@ -25,9 +25,9 @@ int32_t kafka_producer_partitions(const struct kafka_producer *producer);
 /* The partition that `key` belongs to: the same for every feeder (FNV-1a, mixed). */
 int32_t kafka_producer_choose(const struct kafka_producer *producer, struct slice key);
 
-/* Queues a copy of body; waits while the queue is full. timestamp_ms: 0 lets the broker or librdkafka
+/* Queues a copy of key (empty: none; compaction goes by it) and body; waits while the queue is full. timestamp_ms: 0 lets the broker or librdkafka
  * stamp it. False only when the producer is broken for good or no message left the queue for delivery_ms. */
-bool kafka_producer_send(struct kafka_producer *producer, int32_t partition, struct slice body, int64_t timestamp_ms,
+bool kafka_producer_send(struct kafka_producer *producer, int32_t partition, struct slice key, struct slice body, int64_t timestamp_ms,
                          struct error *err) must_check;
 
 /* Waits until all is delivered or given up, at most wait_ms. False when messages were not delivered:

@@ -15,6 +15,8 @@
 EMBED(muster_migration_1, "connectors/postgres/migrations/0001_base.sql");
 EMBED(muster_migration_2, "connectors/postgres/migrations/0002_roles.sql");
 EMBED(muster_migration_3, "connectors/postgres/migrations/0003_items.sql");
+EMBED(muster_migration_4, "connectors/postgres/migrations/0004_expiry.sql");
+EMBED(muster_migration_5, "connectors/postgres/migrations/0005_feed_role.sql");
 
 struct migration {
     int number;
@@ -25,6 +27,8 @@ static const struct migration migrations[] = {
     {1, "base", muster_migration_1},
     {2, "roles", muster_migration_2},
     {3, "items", muster_migration_3},
+    {4, "expiry", muster_migration_4},
+    {5, "feed_role", muster_migration_5},
 };
 
 enum { MIGRATION_COUNT = sizeof migrations / sizeof migrations[0], SUM_TEXT = 65, LOCK_KEY = 0x4D555354 };

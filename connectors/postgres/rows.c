@@ -25,7 +25,11 @@ bool rows_stage(struct session *session, struct error *err)
                        "create temp table stage_alert_hit (like muster.alert_hit) on commit delete rows;"
                        "create temp table stage_rejection (like muster.rejection) on commit delete rows;"
                        "create temp table stage_journal (like muster.journal) on commit delete rows;"
-                       "create temp table stage_position (topic text, partition int, was bigint, next bigint) on commit delete rows",
+                       "create temp table stage_position (topic text, partition int, was bigint, next bigint) on commit delete rows;"
+                       /* the table's own default says when a row ends */
+                       "alter table stage_hit drop column expires_at; alter table stage_shadow_hit drop column expires_at;"
+                       "alter table stage_alert drop column expires_at; alter table stage_alert_revision drop column expires_at;"
+                       "alter table stage_rejection drop column expires_at",
                        err);
 }
 
@@ -309,12 +313,24 @@ static bool write_journal(struct rows *rows, struct session *session, const stru
            session_run(session, "insert into muster.journal select * from stage_journal", err);
 }
 
+/* Behind the last partition that these blocks move. */
+static uint32_t moved_until(const struct commit_block *blocks, uint32_t count)
+{
+    uint32_t until = 0;
+    for (uint32_t b = 0; b < count; b++)
+        for (uint32_t r = 0; r < blocks[b].journal.range_count; r++)
+            if (blocks[b].journal.range[r].partition >= until)
+                until = blocks[b].journal.range[r].partition + 1;
+    return until;
+}
+
 /* Compare-and-set: every touched position must be as we left it, exactly one row each. */
 static bool write_positions(struct rows *rows, struct session *session, const struct partition_table *partitions, const int64_t *stored,
                             const struct commit_block *blocks, uint32_t count, struct error *err)
 {
+    uint32_t until = moved_until(blocks, count);
     copy_begin(&rows->copy);
-    for (uint32_t p = 0; p < partitions->count; p++) {
+    for (uint32_t p = 0; p < until; p++) {
         int64_t next = -1;
         for (uint32_t b = 0; b < count; b++)
             for (uint32_t r = 0; r < blocks[b].journal.range_count; r++)

@@ -88,13 +88,23 @@ static bool pg_renew(void *self, struct error *err)
 
 /* --- connecting --- */
 
+/* How long rows are kept: read by the tables' defaults. */
+static bool expiry_set(struct pg_sink *sink, struct error *err)
+{
+    char sql[SQL_MAX];
+    (void)snprintf(sql, sizeof sql, "set muster.alert_days = '%u'; set muster.hit_days = '%u'; set muster.rejection_days = '%u'",
+                   sink->settings.alert_days, sink->settings.hit_days, sink->settings.rejection_days);
+    return session_run(&sink->session, sql, err);
+}
+
 static bool sink_connect(struct pg_sink *sink, struct error *err)
 {
     if (session_alive(&sink->session))
         return true;
     session_close(&sink->session);
     return session_open(&sink->session, sink->settings.dsn, "muster engine", err) &&
-           session_run(&sink->session, "set synchronous_commit = on", err) && rows_stage(&sink->session, err);
+           session_run(&sink->session, "set synchronous_commit = on", err) && expiry_set(sink, err) &&
+           rows_stage(&sink->session, err);
 }
 
 static bool rule_set_note(struct pg_sink *sink, struct error *err)
@@ -116,14 +126,6 @@ static bool rule_set_note(struct pg_sink *sink, struct error *err)
     return result != NULL;
 }
 
-static int partition_find(const struct partition_table *partitions, const char *topic, int number)
-{
-    for (uint32_t i = 0; i < partitions->count; i++)
-        if (partitions->partition[i].number == number && strcmp(partitions->partition[i].topic, topic) == 0)
-            return (int)i;
-    return -1;
-}
-
 static bool positions_read(struct pg_sink *sink, int64_t *next, struct error *err)
 {
     PGresult *rows = session_query(&sink->session, "select topic, partition, next_offset from muster.position", err);
@@ -132,11 +134,13 @@ static bool positions_read(struct pg_sink *sink, int64_t *next, struct error *er
     for (uint32_t i = 0; i < sink->partitions->count; i++)
         next[i] = -1;
     for (int i = 0; i < PQntuples(rows); i++) {
-        int at = partition_find(sink->partitions, PQgetvalue(rows, i, 0), session_int(rows, i, 1));
-        if (at >= 0)
+        uint32_t at;
+        if (partition_find(sink->partitions, sink->partitions->count, slice_of(PQgetvalue(rows, i, 0)), session_int(rows, i, 1), &at))
             next[at] = session_int64(rows, i, 2);
     }
-    memcpy(sink->stored, next, sink->partitions->count * sizeof *next);
+    /* what is found later has no position yet */
+    for (uint32_t i = 0; i < partition_room(sink->partitions); i++)
+        sink->stored[i] = i < sink->partitions->count ? next[i] : -1;
     PQclear(rows);
     return true;
 }
@@ -146,7 +150,7 @@ static bool pg_start(void *self, const struct partition_table *partitions, uint3
     struct pg_sink *sink = self;
     sink->partitions = partitions;
     free(sink->stored);
-    sink->stored = calloc(partitions->count + 1u, sizeof *sink->stored);
+    sink->stored = calloc(partition_room(partitions) + 1u, sizeof *sink->stored);
     invariant(sink->stored != NULL);
     sink->unsure = false;
     if (!sink_connect(sink, err) || !lease_take(sink, wait_ms, err) || !rule_set_note(sink, err) ||
@@ -176,14 +180,14 @@ static bool journal_visit(struct pg_sink *sink, const PGresult *rows, int from, 
     for (int i = from; i < to; i++) {
         if (PQgetisnull(rows, i, 3))
             continue; /* a block without messages has no ranges */
-        int at = partition_find(sink->partitions, PQgetvalue(rows, i, 3), session_int(rows, i, 4));
-        if (at < 0) {
+        uint32_t at;
+        if (!partition_find(sink->partitions, sink->partitions->count, slice_of(PQgetvalue(rows, i, 3)), session_int(rows, i, 4), &at)) {
             free(range);
             return error_set(err, ERROR_FATAL, "the journal names partition %s of %s, which Kafka does not have", PQgetvalue(rows, i, 4),
                              PQgetvalue(rows, i, 3));
         }
         range[block.range_count++] =
-            (struct journal_range){(uint32_t)at, session_int64(rows, i, 5), session_int64(rows, i, 6)};
+            (struct journal_range){at, session_int64(rows, i, 5), session_int64(rows, i, 6)};
     }
     *more = visit(context, &block);
     free(range);

@@ -17,6 +17,7 @@ struct pg_sink_settings {
     const char *dsn;
     const char *holder;           /* who we are, for operators: host and process */
     uint32_t lease_ms;
+    uint32_t alert_days, hit_days, rejection_days; /* how long what is written is kept */
     unsigned char rule_set_hash[32];
     struct slice rule_set_name;
     struct slice rule_set_description; /* JSON: rules with versions, lists, parameters */

@@ -1,7 +1,14 @@
-/* `muster db migrate` and `muster db status`. */
+/* `muster db migrate`, `muster db status` and `muster db expire`. */
 #include "connectors/postgres/alerts.h"
+#include "connectors/postgres/expire.h"
 #include "connectors/postgres/migrate.h"
 #include "engine/cli/command.h"
+#include "engine/cli/rule_set.h"
+#include "engine/model/zone.h"
+#include "engine/state/log.h"
+
+#include <time.h>
+#include <unistd.h>
 
 static void say_migration(void *context, int number, const char *name, bool applied, bool now)
 {
@@ -49,6 +56,39 @@ int cmd_db_status(const struct command_line *line)
         printf("%d migrations are due: run `muster db migrate`\n", due);
         code = EXIT_FINDING;
     }
+    settings_fini(&settings);
+    return code;
+}
+
+static void say_expiry(void *context, const char *kind, int64_t deleted)
+{
+    (void)context;
+    printf("%s: %lld deleted\n", kind, (long long)deleted);
+}
+
+/* Days by the wall clock: how long we may keep is a matter of the world's time. */
+static bool log_end(const struct settings *settings, struct error *err)
+{
+    struct log_settings log = log_settings_of(settings);
+    int32_t today = (int32_t)(time(NULL) / (MS_PER_DAY / 1000));
+    int days;
+    if (access(settings->log_dir, F_OK) != 0) {
+        printf("log: there is none at %s\n", settings->log_dir);
+        return true;
+    }
+    if (!log_expire(&log, today - (int32_t)settings->log_days, &days, err))
+        return error_context(err, "expiry of the log");
+    printf("log: %d days destroyed\n", days);
+    return true;
+}
+
+int cmd_db_expire(const struct command_line *line)
+{
+    struct settings settings;
+    struct error err = {0};
+    int code = db_settings(line, &settings);
+    if (code == EXIT_FINE && (!pg_expire(settings.postgres_dsn, say_expiry, NULL, &err) || !log_end(&settings, &err)))
+        code = db_fail(line, &err);
     settings_fini(&settings);
     return code;
 }

@@ -3,6 +3,8 @@
 #include "connectors/file/reader.h"
 #include "connectors/kafka/producer.h"
 #include "engine/base/invariant.h"
+#include "engine/model/fact.h"
+#include "engine/model/zone.h"
 #include "engine/base/utf8.h"
 #include "engine/cli/command.h"
 #include "engine/cli/feed_read.h"
@@ -21,6 +23,7 @@ enum partition_by { BY_SENDER, BY_RECEIVER, BY_ID, BY_TURN };
 struct outlet {
     const char *topic;
     struct slice source;             /* the bank; of --topic: whoever the line names */
+    bool facts;                      /* a topic of facts */
     struct kafka_producer *producer; /* opened when first needed */
 };
 
@@ -88,10 +91,10 @@ static struct outlet *choose_outlet(struct feeding *feeding, const struct event 
     struct outlet *outlet = &feeding->outlet[0];
     if (event && feeding->source.size == 0) {
         struct outlet *end = feeding->outlet + feeding->outlet_count;
-        while (outlet < end && !slice_equal(outlet->source, event->source))
+        while (outlet < end && (outlet->facts != (event->fact != NULL) || !slice_equal(outlet->source, event->source)))
             outlet++;
         if (outlet == end) {
-            error_set(err, ERROR_FATAL, "no topic of the setting kafka_topics is fed by the source that a line names");
+            error_set(err, ERROR_FATAL, "no topic of the settings kafka_topics and kafka_fact_topics is fed by the source that a line names");
             return NULL;
         }
     }
@@ -104,15 +107,26 @@ static struct outlet *choose_outlet(struct feeding *feeding, const struct event 
     return outlet->producer ? outlet : NULL;
 }
 
+/* What compaction keeps apart: a corrected row replaces the one of its day, and no other. */
+static struct slice fact_key(struct arena *arena, const struct event *event)
+{
+    char time[TIME_TEXT_MAX];
+    time_format(event->time_ms, time);
+    return arena_format(arena, "%.*s|%.*s|%s", (int)event->fact->name.size, event->fact->name.data, (int)event->fact->subject.size,
+                        event->fact->subject.data, time);
+}
+
 static bool send_line(struct feeding *feeding, const struct message *message, const struct event *event, struct error *err)
 {
     struct outlet *outlet = choose_outlet(feeding, event, err);
     if (!outlet)
         return false;
-    int32_t partition = event ? choose_partition(feeding, outlet->producer, event)
-                              : kafka_producer_choose(outlet->producer, message->body);
-    int64_t timestamp_ms = event && feeding->event_time ? event->time_ms : 0;
-    return kafka_producer_send(outlet->producer, partition, message->body, timestamp_ms, err);
+    struct slice key = event && event->fact ? fact_key(&feeding->texts, event) : SLICE("");
+    int32_t partition = key.size ? kafka_producer_choose(outlet->producer, event->fact->subject)
+                        : event  ? choose_partition(feeding, outlet->producer, event)
+                                 : kafka_producer_choose(outlet->producer, message->body);
+    int64_t timestamp_ms = event && !event->fact && feeding->event_time ? event->time_ms : 0;
+    return kafka_producer_send(outlet->producer, partition, key, message->body, timestamp_ms, err);
 }
 
 static bool feed_line(struct feeding *feeding, struct message *message, struct error *err)
@@ -276,7 +290,7 @@ static bool choose_topics(struct feeding *feeding, const struct settings *settin
     const struct command_line *line = feeding->line;
     const char *topic = command_option(line, "topic"), *brokers = command_option(line, "brokers");
     const char *source = command_option(line, "source");
-    const struct setting_map *map = &settings->kafka_topics;
+    const struct setting_map *map = &settings->kafka_topics, *facts = &settings->kafka_fact_topics;
     feeding->brokers = brokers ? brokers : settings->kafka_brokers;
     feeding->source = slice_of(source ? source : topic);
     feeding->print = command_option(line, "print") != NULL;
@@ -288,7 +302,7 @@ static bool choose_topics(struct feeding *feeding, const struct settings *settin
         (void)command_fail(line, EXIT_USAGE, "--format needs --topic: the files do not say whose they are");
         return false;
     }
-    if (!*feeding->brokers || (!topic && map->count == 0) || map->count > TOPIC_MAX) {
+    if (!*feeding->brokers || (!topic && map->count + facts->count == 0) || map->count + facts->count > TOPIC_MAX) {
         (void)command_fail(line, EXIT_USAGE, "sending needs brokers and a topic (--brokers, --topic or the settings "
                                              "kafka_brokers, kafka_topics); --dry-run only checks");
         return false;
@@ -300,6 +314,9 @@ static bool choose_topics(struct feeding *feeding, const struct settings *settin
     for (uint32_t i = 0; i < map->count; i++)
         feeding->outlet[feeding->outlet_count++] =
             (struct outlet){.topic = map->pair[i].key, .source = slice_of(map->pair[i].value)};
+    for (uint32_t i = 0; i < facts->count; i++)
+        feeding->outlet[feeding->outlet_count++] =
+            (struct outlet){.topic = facts->pair[i].key, .source = slice_of(facts->pair[i].value), .facts = true};
     return true;
 }
 

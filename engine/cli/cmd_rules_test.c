@@ -124,7 +124,7 @@ static int rules_report(const struct command_line *line, const char *dir, const 
 
 static int rules_run(const struct command_line *line, const char *dir, const struct program *program, struct arena *arena)
 {
-    static const struct decode_seam seam = {decoder_new, decoder_free, decoder_decode};
+    static const struct decode_seam seam = {decoder_new, decoder_free, decoder_decode, decoder_entity_hash};
     struct error err = {0};
     struct rule_test_report report;
     struct diagnostics *again = diagnostics_new(); /* nothing that program_load did not say already */

@@ -29,6 +29,7 @@ struct running {
     char holder[192];               /* who we are, for operators who wonder who has the lease */
     struct kafka_security *security;
     struct source *source;
+    struct source *kafka;           /* the one inside it that reads Kafka */
     struct sink *sink;
     struct pipeline_figures *figures;
     struct format_unknowns *unknowns; /* per pair of the setting kafka_formats */
@@ -115,6 +116,12 @@ static bool make_folders(const struct settings *settings, struct error *err)
            (!settings->log_enabled || (make_folder(settings->log_dir, err) && make_folder(settings->log_key_dir, err)));
 }
 
+static void source_notice(void *context, const char *event, const char *text)
+{
+    struct running *running = context;
+    notice_say(&running->notices, NOTICE_WARNING, event, text);
+}
+
 /* Banks' own formats come out of the source as canonical events. */
 static bool translate_source(struct running *running, struct error *err)
 {
@@ -124,23 +131,47 @@ static bool translate_source(struct running *running, struct error *err)
     return source != NULL;
 }
 
+/* Rules that wait for facts which nobody reads would silently never fire. */
+static bool check_facts(const struct running *running, struct error *err)
+{
+    const struct program *program = running->set.program;
+    const struct setting_map *map = &running->settings->kafka_fact_topics;
+    for (uint16_t m = 0; m < program->memory_count; m++) {
+        struct slice topic = program->memory[m].topic;
+        bool found = topic.size == 0;
+        for (uint32_t i = 0; i < map->count && !found; i++)
+            found = slice_equal(slice_of(map->pair[i].key), topic);
+        if (!found)
+            return error_set(err, ERROR_FATAL, "the fact %.*s comes over the topic %.*s: name it in kafka_fact_topics",
+                             (int)program->memory[m].name.size, program->memory[m].name.data, (int)topic.size, topic.data);
+    }
+    return true;
+}
+
 /* Waits for Kafka as long as it takes, unless told to stop. */
 static bool open_source(struct running *running, struct error *err)
 {
     const struct settings *settings = running->settings;
     running->security = kafka_security_of(settings, err);
-    if (!running->security)
+    if (!running->security || !check_facts(running, err))
         return false;
-    struct kafka_topic *topic = calloc(settings->kafka_topics.count + 1, sizeof *topic);
+    const struct setting_map *banks = &settings->kafka_topics, *facts = &settings->kafka_fact_topics;
+    struct kafka_topic *topic = calloc(banks->count + facts->count + 1, sizeof *topic);
     invariant(topic);
-    for (uint32_t i = 0; i < settings->kafka_topics.count; i++)
-        topic[i] = (struct kafka_topic){settings->kafka_topics.pair[i].key, settings->kafka_topics.pair[i].value};
+    for (uint32_t i = 0; i < banks->count; i++)
+        topic[i] = (struct kafka_topic){.name = banks->pair[i].key, .source = banks->pair[i].value};
+    for (uint32_t i = 0; i < facts->count; i++)
+        topic[banks->count + i] = (struct kafka_topic){.name = facts->pair[i].key, .source = facts->pair[i].value, .facts = true};
     const struct kafka_source_settings kafka = {
         .brokers = settings->kafka_brokers,
         .topic = topic,
-        .topic_count = settings->kafka_topics.count,
+        .topic_count = banks->count + facts->count,
         .group = *settings->kafka_group ? settings->kafka_group : NULL,
-        .message_bytes_max = (size_t)settings->message_kb_max << 10,
+        .partition_max = (uint32_t)settings->partition_max,
+        .fetch_bytes_max = (size_t)settings->kafka_fetch_mb << 20,
+        .refresh_ms = (uint32_t)settings->kafka_refresh_s * 1000,
+        .notice = source_notice,
+        .context = running,
         .extra = kafka_security_properties(running->security),
     };
     bool told = false;
@@ -155,9 +186,7 @@ static bool open_source(struct running *running, struct error *err)
         usleep(KAFKA_TRY_MS * 1000);
     }
     free(topic);
-    if (running->source && running->source->partitions->count > settings->partition_max)
-        return error_set(err, ERROR_FATAL, "the topics have %u partitions, partition_max allows %lld",
-                         running->source->partitions->count, (long long)settings->partition_max);
+    running->kafka = running->source;
     return running->source && translate_source(running, err);
 }
 
@@ -173,6 +202,9 @@ static void open_sink(struct running *running)
         .dsn = running->settings->postgres_dsn,
         .holder = running->holder,
         .lease_ms = (uint32_t)running->settings->lease_ms,
+        .alert_days = (uint32_t)running->settings->alert_days,
+        .hit_days = (uint32_t)running->settings->hit_days,
+        .rejection_days = (uint32_t)running->settings->rejection_days,
         .rule_set_name = program->name,
         .rule_set_description = {running->description.text, running->description.size},
     };
@@ -192,6 +224,7 @@ static bool run_pipeline(struct running *running, struct error *err)
         .sink_wait_ms = (uint32_t)settings->commit_wait_ms,
         .stop_wait_ms = (uint32_t)settings->stop_wait_ms,
         .lease_wait_ms = 1000,
+        .standby = settings->standby,
         .renew_every_ms = (uint32_t)settings->lease_ms / 3,
         .checkpoint_dir = settings->state_dir,
         .checkpoint_every_ms = settings->checkpoint_every_s * 1000,

@@ -10,6 +10,9 @@
 #include "engine/model/money.h"
 #include "engine/model/reject.h"
 
+/* What a message may hold: a bank's topic holds no facts, a topic of facts no events; a file both. */
+enum message_expects { EXPECT_EITHER, EXPECT_EVENT, EXPECT_FACT };
+
 /* How an event came out of a message of another format (engine/model/format.h). */
 struct translated {
     enum reject_reason reason; /* REJECT_NONE: body is canonical JSON; else there is no event to decode */
@@ -23,6 +26,8 @@ struct message {
     struct slice source;     /* configured for the topic; empty in files: then the body names it */
     struct position position;
     int64_t broker_ms;       /* MISSING_I64 when there is none */
+    bool mark;               /* no event: a heartbeat, or the end of a gap; body is empty */
+    enum message_expects expects;
     const struct translated *translated; /* NULL: the body is as it came */
 };
 
@@ -38,6 +43,8 @@ enum { REJECT_FIELD_MAX = 64 };
 struct decoder;
 struct decoder *decoder_new(const struct decode_settings *settings);
 void decoder_free(struct decoder *decoder);
+/* The hash under which an entity's text is known: what decode gives in event.ref_hash. */
+struct hash128 decoder_entity_hash(const struct decoder *decoder, enum entity_kind kind, struct slice text);
 /* REJECT_NONE: event is filled (own's part zeroed, text masks zero). Else `field` names the JSON path
  * (in arena, "" for the whole message). event.body is a copy of message.body in arena when copy_body. */
 enum reject_reason decoder_decode(struct decoder *decoder, const struct message *message, struct arena *arena,

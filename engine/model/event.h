@@ -42,7 +42,7 @@ enum event_status {
 
 /* The flow an event belongs to (RULES 7): settled movements, refunds and reversals are sources of
  * their own; everything else (initiated, pending, rejected) moves nothing and is no source. */
-enum event_flow { FLOW_NONE, FLOW_SETTLED, FLOW_REFUND, FLOW_REVERSAL };
+enum event_flow { FLOW_NONE, FLOW_SETTLED, FLOW_REFUND, FLOW_REVERSAL, FLOW_FACT /* no movement: engine/model/fact.h */ };
 
 /* The kinds of thing that an event names and that rules key on or count. */
 enum entity_kind {
@@ -111,6 +111,7 @@ enum event_flag {
     EVENT_NO_RATE = 1 << 2,       /* no rate for the day: amount_base is missing */
     EVENT_LATE = 1 << 3,          /* beyond the lateness of its own partition (RULES 3); set by own */
     EVENT_JOINED = 1 << 4,        /* a second report of a payment (RULES 7); set by own */
+    EVENT_FACT_ODD = 1 << 5,      /* a fact with a value of another type than the rule set declares */
 };
 
 /* What became of an event: every event ends in exactly one. */
@@ -134,6 +135,7 @@ struct event {
     struct slice body;        /* the JSON text of the event, for log and rejection */
     struct slice ref_text[REF_COUNT];
     struct hash128 ref_hash[REF_COUNT]; /* of (entity kind, text); zero where the text is missing */
+    struct fact *fact;      /* with FLOW_FACT; else NULL */
     uint64_t text_true;     /* bit i: text i of the rule set matches the narrative */
     uint64_t text_unknown;  /* bit i: text i hit a PCRE2 limit, or the narrative is missing */
     currency_code currency;
@@ -146,7 +148,8 @@ struct event {
     /* --- filled by own --- */
     uint64_t seq;                /* number in the world's order, from 1 */
     entity_id ref[REF_COUNT];
-    uint32_t joined_same;        /* with EVENT_JOINED: bit r set where ref r was named equal by the first */
+    uint32_t joined_same;        /* with EVENT_JOINED: bit r set where ref r was named equal by the first,
+                                  * bit REF_COUNT + r where the first named it at the other end */
     uint8_t outcome;             /* enum event_outcome */
     uint8_t reject_reason;       /* enum reject_reason when rejected */
 };

@@ -124,6 +124,7 @@ struct output {
     uint32_t rejection_count;
     uint64_t outcome[OUTCOME_COUNT]; /* events of this batch per outcome */
     uint64_t late;                   /* scored, but beyond lateness */
+    uint64_t facts, facts_odd; /* facts among the scored; those with a value of another type than declared */
     uint64_t first_seq, last_seq;    /* 0, 0 for an empty batch */
 };
 

@@ -9,19 +9,7 @@
 #include "engine/base/error.h"
 #include "engine/model/decode.h"
 #include "engine/model/hit.h"
-
-enum { TOPIC_NAME_MAX = 250, SOURCE_NAME_MAX = 64, PARTITION_MAX = 1024 };
-
-/* The run's partitions: struct position.partition indexes it. Order by (topic, number); fixed for a run. */
-struct partition {
-    char topic[TOPIC_NAME_MAX]; /* a file's name in replay */
-    int32_t number;
-    char source[SOURCE_NAME_MAX]; /* the bank configured for the topic; "" where the body names it */
-};
-struct partition_table {
-    uint32_t count;
-    struct partition *partition;
-};
+#include "engine/model/partition.h"
 
 /* Offsets [first, next) of one partition that an intake block took. */
 struct journal_range {
@@ -42,11 +30,15 @@ struct journal_block {
 /* --- source --- */
 struct source {
     void *self;
-    const struct partition_table *partitions;
-    /* Sets where reading begins: next[i] per partition (-1: the log's beginning). Before any poll. */
+    const struct partition_table *partitions; /* may grow during poll */
+    /* Appends partitions that came since opening, asking the world now; only before seek. NULL: none can come. */
+    void (*look)(void *self);
+    /* Sets where reading begins: next[i] per partition (-1: the log's beginning). Before any poll. A
+     * partition that is found later is read from its beginning. */
     bool (*seek)(void *self, const int64_t *next, struct error *err);
     /* Collects up to max messages or what came within wait_ms; bodies are copied into arena.
-     * Per partition in offset order. *count may be 0. */
+     * Per partition in offset order. *count may be 0. A message with `mark` set moves its partition's
+     * position and is no event. */
     bool (*poll)(void *self, uint32_t wait_ms, struct arena *arena, struct message *messages, uint32_t max,
                  uint32_t *count, struct error *err);
     /* Reads exactly [first, next) of one partition (recovery); false with ERROR_FATAL when the broker
@@ -76,7 +68,7 @@ struct sink_start {
 struct sink {
     void *self;
     /* Takes the lease (waits for an older holder up to wait_ms, then ERROR_RETRY), raises the epoch,
-     * reads positions. next has room for the partition table. */
+     * reads positions. next has room for the partition table; the entries that the table has now are set. */
     bool (*start)(void *self, const struct partition_table *partitions, uint32_t wait_ms, struct sink_start *start, struct error *err);
     /* Journal rows with block > after, rising, for recovery: calls visit for each until false. */
     bool (*journal)(void *self, uint64_t after, bool (*visit)(void *context, const struct journal_block *block), void *context, struct error *err);

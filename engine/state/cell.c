@@ -131,13 +131,6 @@ int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, u
 
 /* --- memories --- */
 
-static slab_ref memory_slot(const struct cell *cell, const struct keyspace_layout *layout, uint16_t memory)
-{
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_memory_at(layout, memory), sizeof ref);
-    return ref;
-}
-
 size_t memory_bytes(const struct memory_layout *layout)
 {
     return offsetof(struct memory_record, keep) + layout->keep_count * sizeof(int64_t);
@@ -147,7 +140,7 @@ void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     size_t size = memory_bytes(&layout->memory[memory]);
-    slab_ref ref = memory_slot(cell, layout, memory);
+    slab_ref ref = memory_ref(cell, layout, memory);
     if (ref) {
         const struct memory_record *have = slab_at(&shard->slab, ref);
         if (have->time_ms > record->time_ms || (have->time_ms == record->time_ms && have->seq > record->seq))
@@ -167,7 +160,7 @@ void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
 bool memory_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory, struct memory_record *out)
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref ref = memory_slot(cell, layout, memory);
+    slab_ref ref = memory_ref(cell, layout, memory);
     if (!ref)
         return false;
     memcpy(out, slab_at(&shard->slab, ref), memory_bytes(&layout->memory[memory]));
@@ -185,8 +178,11 @@ static void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_l
         window_free(shard, window, &layout->window[i]);
     }
     for (uint16_t i = 0; i < layout->memory_count; i++) {
-        slab_ref memory = memory_slot(cell, layout, i);
-        slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));
+        slab_ref memory = memory_ref(cell, layout, i);
+        if (layout->memory[i].dated)
+            fact_free(shard, memory, &layout->memory[i]);
+        else
+            slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));
     }
     slab_free(&shard->slab, ref, cell_size(layout));
 }
@@ -232,7 +228,7 @@ void keys_stats(const struct shard *shard, struct state_stats *stats)
                 stats->record_bytes += window_bytes(shard, window, &layout->window[w]);
             }
             for (uint16_t m = 0; m < layout->memory_count; m++)
-                stats->memories += memory_slot(cell, layout, m) != 0;
+                stats->memories += memory_ref(cell, layout, m) != 0;
         }
     }
 }

@@ -95,6 +95,11 @@ bool join_check(struct shard *shard, struct hash128 join_hash, const struct hash
         uint64_t word = join_word(ref_hash[r]);
         if (word && found->ref[r] == word)
             *same |= 1u << r;
+        if (word && found->ref[r ^ 1] == word) /* sender and receiver stand beside each other */
+            *same |= 1u << (REF_COUNT + r);
+    }
+    for (int r = 0; r < REF_COUNT; r++) {
+        uint64_t word = join_word(ref_hash[r]);
         if (word && !found->ref[r])
             ((struct join_entry *)shard_edit(shard, found, sizeof *found))->ref[r] = word;
     }

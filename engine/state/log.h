@@ -50,7 +50,9 @@ struct log_reader *log_reader_open(const struct log_settings *settings, uint64_t
 int log_reader_next(struct log_reader *log, struct log_record *record, struct error *err) must_check;
 void log_reader_close(struct log_reader *log);
 
-/* Destroys the keys (and segments) of days before `day` (local UTC day number). Returns how many, or -1. */
-int log_expire(const struct log_settings *settings, int32_t day, struct error *err) must_check;
+/* Destroys the keys of days before `day` (UTC day number), then those days' segments; the day that was
+ * written last stays. A segment copied elsewhere can then be read by nobody: keep no copy of log_key_dir.
+ * Days are in *days: how many keys went. Safe beside a running engine, and again after a failure. */
+bool log_expire(const struct log_settings *settings, int32_t day, int *days, struct error *err) must_check;
 
 #endif

@@ -1,4 +1,4 @@
-/* The log's folders and keys: segments by name, day keys wrapped by the master key, expiry. */
+/* The log's folders and keys: segments by name, day keys wrapped by the master key. */
 #include "engine/state/log_private.h"
 
 #include "engine/base/invariant.h"
@@ -19,7 +19,7 @@ bool log_path(char path[LOG_PATH_MAX], const char *dir, const char *name, struct
     return (size > 0 && size < LOG_PATH_MAX) || error_set(err, ERROR_FATAL, "the path of %s is too long", name);
 }
 
-static void day_text(int32_t day, char text[16])
+void log_day_text(int32_t day, char text[16])
 {
     int year, month, dom;
     civil_date(day, &year, &month, &dom);
@@ -29,7 +29,7 @@ static void day_text(int32_t day, char text[16])
 void log_segment_name(int32_t day, uint64_t first_seq, char name[48])
 {
     char text[16];
-    day_text(day, text);
+    log_day_text(day, text);
     (void)snprintf(name, 48, "%s-%020llu.log", text, (unsigned long long)first_seq);
 }
 
@@ -135,7 +135,7 @@ bool log_day_key(const struct log_settings *settings, int32_t day, bool make, un
     unsigned char master[LOG_KEY_BYTES], wrapped[WRAPPED_BYTES];
     char path[LOG_PATH_MAX], name[32], text[16];
     bool absent;
-    day_text(day, text);
+    log_day_text(day, text);
     (void)snprintf(name, sizeof name, "%s.key", text);
     if (!log_path(path, settings->key_dir, name, err) || !master_key(settings, master, err))
         return false;
@@ -154,27 +154,4 @@ bool log_day_key(const struct log_settings *settings, int32_t day, bool make, un
     }
     sodium_memzero(master, sizeof master);
     return good;
-}
-
-int log_expire(const struct log_settings *settings, int32_t day, struct error *err)
-{
-    struct log_segment *segments;
-    int count = log_segments(settings->dir, &segments, err), gone = 0;
-    for (int i = 0; i < count; i++) {
-        char path[LOG_PATH_MAX], name[32], text[16];
-        if (segments[i].day >= day)
-            continue;
-        day_text(segments[i].day, text);
-        (void)snprintf(name, sizeof name, "%s.key", text);
-        bool good = log_path(path, settings->key_dir, name, err) && (unlink(path) == 0 || errno == ENOENT) &&
-                    log_path(path, settings->dir, segments[i].name, err) && unlink(path) == 0;
-        if (!good) {
-            error_errno(err, ERROR_FATAL, "cannot destroy the log of %s", text);
-            free(segments);
-            return -1;
-        }
-        gone += i == 0 || segments[i].day != segments[i - 1].day;
-    }
-    free(segments);
-    return count < 0 ? -1 : gone;
 }

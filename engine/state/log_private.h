@@ -52,6 +52,9 @@ struct log_segment {
 /* Segments of a folder in order of first_seq (malloc'ed); -1 on error. */
 int log_segments(const char *dir, struct log_segment **segments, struct error *err);
 void log_segment_name(int32_t day, uint64_t first_seq, char name[48]);
+void log_day_text(int32_t day, char text[16]); /* YYYY-MM-DD */
+/* Makes what was created, renamed or removed in the folder last. */
+bool log_folder_sync(const char *dir);
 bool log_path(char path[LOG_PATH_MAX], const char *dir, const char *name, struct error *err) must_check;
 
 /* The key of a day, made where `make` says so; an error names the day when it was destroyed. */

@@ -39,7 +39,7 @@ static bool write_all(int fd, const void *data, size_t size)
     return true;
 }
 
-static bool folder_sync(const char *dir)
+bool log_folder_sync(const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool good = fd >= 0 && fsync(fd) == 0;
@@ -97,7 +97,7 @@ static bool segment_take_over(const char *dir, const char *name, struct error *e
         return false;
     int from = open(path, O_RDONLY | O_CLOEXEC);
     int to = from >= 0 ? open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
-    bool good = to >= 0 && copy_all(from, to) && fsync(to) == 0 && rename(copy, path) == 0 && folder_sync(dir);
+    bool good = to >= 0 && copy_all(from, to) && fsync(to) == 0 && rename(copy, path) == 0 && log_folder_sync(dir);
     if (!good)
         error_errno(err, ERROR_FATAL, "cannot take over log segment %s", name);
     if (from >= 0)
@@ -120,7 +120,7 @@ static bool segment_open(struct log_writer *log, const struct log_segment *segme
     log->size = (uint64_t)info.st_size;
     if (log->size < LOG_MAGIC_BYTES) {
         if (ftruncate(log->fd, 0) != 0 || lseek(log->fd, 0, SEEK_SET) != 0 || !write_all(log->fd, log_magic, LOG_MAGIC_BYTES) ||
-            !folder_sync(log->settings.dir))
+            !log_folder_sync(log->settings.dir))
             return error_errno(err, ERROR_FATAL, "cannot begin log segment %s", segment->name);
         log->size = LOG_MAGIC_BYTES;
     }

@@ -85,6 +85,16 @@ void window_free(struct shard *shard, slab_ref window, const struct window_layou
 uint32_t window_records(const struct shard *shard, slab_ref window);
 size_t window_bytes(const struct shard *shard, slab_ref window, const struct window_layout *layout);
 size_t memory_bytes(const struct memory_layout *layout);
+/* Where a cell says its memory (or rows of a fact) lies; 0: none. */
+static inline slab_ref memory_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t memory)
+{
+    slab_ref ref;
+    memcpy(&ref, (const char *)cell + cell_memory_at(layout, memory), sizeof ref);
+    return ref;
+}
+/* fact.c */
+void fact_free(struct shard *shard, slab_ref rows, const struct memory_layout *layout);
+size_t fact_bytes(const struct shard *shard, slab_ref rows, const struct memory_layout *layout);
 
 void ident_stats(const struct shard *shard, struct state_stats *stats);
 void dedup_stats(const struct shard *shard, struct state_stats *stats);

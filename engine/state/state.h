@@ -39,6 +39,7 @@ struct memory_layout {
     uint64_t hash;
     int64_t for_ms;
     uint8_t keep_count;
+    bool dated;              /* a fact: keeps its newest FACT_ROWS_MAX dated rows, without end */
 };
 struct keyspace_layout {
     uint64_t hash;
@@ -92,7 +93,8 @@ void ident_relist(struct shard *shard, list_lookup_fn lookup, const void *contex
 /* What is older than horizon_ms is forgotten: entries with an earlier time count as absent, whether
  * or not a sweep has removed them yet. The horizon must depend on the sequence alone (engine/stream
  * raises it at fixed sequence numbers), so that verdicts do too. Which of two events is first is
- * decided by call order, which is sequence order. */
+ * decided by call order, which is sequence order. time_ms of an event that came very late is raised by
+ * the caller, so that it is remembered as long as what came with it. */
 enum dedup_verdict { DEDUP_NEW, DEDUP_REPEAT, DEDUP_CONFLICT };
 /* Shard id_hash.lo & 255. */
 enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, struct hash128 body_hash, int64_t time_ms,
@@ -193,6 +195,15 @@ struct memory_record {
 };
 void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct memory_record *record);
 bool memory_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory, struct memory_record *out);
+
+/* Facts: dated rows of a key, kept without end, so that a late event reads what was valid then. A row of
+ * the same time replaces the one before; `withdrawn` removes it. Of more than FACT_ROWS_MAX rows the oldest
+ * goes. false when the shard is full. */
+enum { FACT_ROWS_MAX = 16 };
+bool fact_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct memory_record *record, bool withdrawn);
+/* The newest row with time <= time_ms. */
+bool fact_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory, int64_t time_ms,
+              struct memory_record *out);
 
 /* Drops keys whose newest record is older than horizon_ms minus the keyspace's widest span (horizon:
  * the slowest partition's newest time minus lateness: RULES 3), and repeats older than

@@ -2,6 +2,7 @@
 #include "engine/stream/intake.h"
 
 #include "engine/base/invariant.h"
+#include "engine/stream/fact.h"
 #include "engine/stream/step.h"
 #include "rules/lang/text.h"
 
@@ -171,9 +172,15 @@ static void decode_work(void *context, uint32_t index, uint32_t workers)
     for (uint32_t i = from; i < to; i++) {
         struct event *event = &intake->event[i];
         struct slice field = {0};
+        if (block->message[i].mark) {
+            intake->event_reason[i] = INTAKE_MARK;
+            continue;
+        }
         enum reject_reason reason =
             message_decode(worker->decoder, &block->message[i], &block->texts[index], event, &field);
         intake->event_reason[i] = (uint8_t)reason;
+        if (reason == REJECT_NONE && event->fact)
+            fact_bind(intake->settings.program, decoder_entity_hash, worker->decoder, event);
         if (reason == REJECT_NONE)
             step_match_texts(intake->settings.program, worker->scratch, event);
         else
@@ -249,8 +256,11 @@ void intake_sequence(struct intake *intake, struct block *block, struct order *o
     }
     intake_decode(intake, block, intake->decoded, intake->reason);
     uint64_t since = now_ns();
+    block->mark_count = 0;
     for (uint32_t i = 0; i < block->message_count; i++)
-        if (intake->reason[i] == REJECT_NONE)
+        if (intake->reason[i] == INTAKE_MARK)
+            block->mark_count++;
+        else if (intake->reason[i] == REJECT_NONE)
             order_push(order, block->message[i].position.partition, intake->decoded[i].time_ms, i);
     block->event_count = 0;
     while (order_next(order, &intake->sequence[block->event_count]))

@@ -28,16 +28,20 @@ struct block {
     uint32_t rejection_count;
     struct journal_block journal;
     struct journal_range *range; /* one per partition at most */
-    uint32_t partitions;
+    uint32_t partitions;        /* known when it was read: what is in it belongs to the first so many of the table */
+    uint32_t mark_count;        /* messages that were no events: they moved positions */
     struct output output;       /* of the step */
     atomic_uint holders;        /* threads that still read it */
 };
 
+/* `partitions` is the most there can be; whoever reads sets block->partitions where the table grows. */
 struct block *block_new(uint32_t room, uint32_t workers, uint32_t partitions);
 void block_free(struct block *block);
 void block_clear(struct block *block);
 /* Makes room for at least count messages; keeps those there. */
 void block_reserve(struct block *block, uint32_t count);
+
+enum { INTAKE_MARK = 255 };
 
 struct intake_settings {
     const struct program *program;
@@ -52,8 +56,8 @@ struct intake;
 struct intake *intake_new(const struct intake_settings *settings, struct error *err) must_check;
 void intake_free(struct intake *intake);
 
-/* Decodes message[i] into event[i] and reason[i]; refused ones go to block->rejection. event and
- * reason have room for message_count. Texts live in the block. */
+/* Decodes message[i] into event[i] and reason[i]; refused ones go to block->rejection; a mark's reason is
+ * INTAKE_MARK. event and reason have room for message_count. Texts live in the block. */
 void intake_decode(struct intake *intake, struct block *block, struct event *event, uint8_t *reason);
 
 /* A whole block: decode, merge by `order` (all lines closed and empty), number from first_seq. Fills

@@ -85,7 +85,7 @@ bool log_feed_read(struct log_feed *feed, struct block *block, uint64_t *seq, ui
         if (got < 0)
             return error_context(err, "log");
         feed->ended = got == 0 || record.seq > to_seq;
-        if (feed->ended || (record.kind != LOG_EVENT && record.kind != LOG_JOINED))
+        if (feed->ended || (record.kind != LOG_EVENT && record.kind != LOG_JOINED && record.kind != LOG_FACT))
             continue;
         if (!find_partition(feed, &record) && !add_partition(feed, &record, err))
             return false;
@@ -95,6 +95,7 @@ bool log_feed_read(struct log_feed *feed, struct block *block, uint64_t *seq, ui
             .source = arena_copy(&block->bodies, record.source),
             .position = {.partition = feed->partition, .offset = record.offset, .item = record.item},
             .broker_ms = record.broker_ms,
+            .expects = record.kind == LOG_FACT ? EXPECT_FACT : EXPECT_EVENT,
         };
     }
     return true;

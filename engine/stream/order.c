@@ -15,11 +15,13 @@ struct order_line {
     struct waiting *event;
     uint32_t room;
     uint32_t first, next;
+    uint32_t rank;
     bool open;
 };
 
 struct head {
     int64_t time_ms;
+    uint32_t rank;
     uint32_t partition;
 };
 
@@ -39,7 +41,16 @@ struct order *order_new(uint32_t partition_count)
     order->line = calloc(partition_count + 1, sizeof *order->line);
     order->heap = calloc(partition_count + 1, sizeof *order->heap);
     invariant(order->line && order->heap);
+    for (uint32_t i = 0; i < partition_count; i++)
+        order->line[i].rank = i;
     return order;
+}
+
+void order_rank(struct order *order, const uint32_t *rank, uint32_t count)
+{
+    invariant(order->heap_count == 0 && count <= order->partition_count);
+    for (uint32_t i = 0; i < count; i++)
+        order->line[i].rank = rank[i];
 }
 
 void order_free(struct order *order)
@@ -57,7 +68,7 @@ void order_free(struct order *order)
 
 static bool goes_before(struct head a, struct head b)
 {
-    return a.time_ms != b.time_ms ? a.time_ms < b.time_ms : a.partition < b.partition;
+    return a.time_ms != b.time_ms ? a.time_ms < b.time_ms : a.rank < b.rank;
 }
 
 static void sift_up(struct order *order, uint32_t at)
@@ -98,7 +109,7 @@ static struct waiting *line_at(const struct order_line *line, uint32_t position)
 
 static void line_grow(struct order_line *line)
 {
-    struct order_line grown = {.room = line->room ? line->room * 2 : 64, .open = line->open};
+    struct order_line grown = {.room = line->room ? line->room * 2 : 64, .rank = line->rank, .open = line->open};
     grown.event = malloc(grown.room * sizeof *grown.event);
     invariant(grown.event && grown.room > line->room);
     for (uint32_t i = line->first; i != line->next; i++)
@@ -135,7 +146,7 @@ void order_push(struct order *order, uint32_t partition, int64_t time_ms, uint32
         return;
     if (line->open)
         order->starved_count--;
-    order->heap[order->heap_count++] = (struct head){.time_ms = time_ms, .partition = partition};
+    order->heap[order->heap_count++] = (struct head){.time_ms = time_ms, .rank = line->rank, .partition = partition};
     sift_up(order, order->heap_count - 1);
 }
 
@@ -147,7 +158,7 @@ bool order_next(struct order *order, uint32_t *tag)
     struct order_line *line = &order->line[partition];
     *tag = line_at(line, line->first++)->tag;
     if (!line_empty(line)) {
-        sift_down(order, (struct head){.time_ms = line_at(line, line->first)->time_ms, .partition = partition});
+        sift_down(order, (struct head){.time_ms = line_at(line, line->first)->time_ms, .rank = line->rank, .partition = partition});
         return true;
     }
     if (line->open)

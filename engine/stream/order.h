@@ -1,7 +1,7 @@
 /* Order: merges what several partitions deliver into the one sequence of the world.
  *
  * Each partition is a line that keeps its own order; among the heads of the lines the earliest event
- * time goes next, ties by partition index (which stands for topic and number). So an event that is
+ * time goes next, ties by the partitions' rank, which is their order by topic and number. So an event that is
  * late inside its partition never holds back or overtakes its own neighbours.
  *
  * An open line may still grow: nothing can be taken while an open line is empty, for its next event
@@ -15,8 +15,11 @@
 
 struct order;
 
-/* All lines begin closed and empty. */
+/* All lines begin closed and empty; a line's rank is its index. */
 struct order *order_new(uint32_t partition_count);
+/* rank[i] for the first `count` lines, while all are empty: partitions that are found while the engine
+ * runs stand behind the others in the table, but between them in the order. */
+void order_rank(struct order *order, const uint32_t *rank, uint32_t count);
 void order_free(struct order *order);
 
 /* order_open says that more will come into the line; order_close that it will not. */

@@ -26,6 +26,15 @@ static void own_note(void *context, uint32_t worker, uint32_t workers)
     }
 }
 
+/* What is remembered is remembered for dedup_ms from its arrival: an event that comes days late is no
+ * older than what comes with it. */
+static int64_t own_seen_ms(const struct step *step, const struct event *event)
+{
+    if (step->dedup_horizon_ms == INT64_MIN || event->time_ms >= step->dedup_horizon_ms + step->settings.dedup_ms)
+        return event->time_ms;
+    return step->dedup_horizon_ms + step->settings.dedup_ms;
+}
+
 static void own_repeats(void *context, uint32_t worker, uint32_t workers)
 {
     struct step *step = context;
@@ -34,7 +43,7 @@ static void own_repeats(void *context, uint32_t worker, uint32_t workers)
             continue;
         struct event *event = &step->event[i];
         struct shard *shard = state_shard(step->state, step->id_shard[i]);
-        switch (dedup_check(shard, event->id_hash, event->body_hash, event->time_ms, step->dedup_horizon_ms)) {
+        switch (dedup_check(shard, event->id_hash, event->body_hash, own_seen_ms(step, event), step->dedup_horizon_ms)) {
         case DEDUP_NEW:
             break;
         case DEDUP_REPEAT:
@@ -53,7 +62,7 @@ static void own_join(struct step *step, uint32_t i)
     struct event *event = &step->event[i];
     struct shard *shard = state_shard(step->state, step->join_shard[i]);
     uint32_t same = 0;
-    if (join_check(shard, event->join_hash, event->ref_hash, event->time_ms, step->dedup_horizon_ms, &same)) {
+    if (join_check(shard, event->join_hash, event->ref_hash, own_seen_ms(step, event), step->dedup_horizon_ms, &same)) {
         event->flags |= EVENT_JOINED;
         event->joined_same = same;
         event->outcome = OUTCOME_JOINED;
@@ -96,8 +105,8 @@ static void own_lateness(struct step *step)
 {
     for (uint32_t i = 0; i < step->count; i++) {
         struct event *event = &step->event[i];
-        if (!event_active(event))
-            continue;
+        if (!event_active(event) || event->flow == FLOW_FACT)
+            continue; /* a fact's date says nothing about how far its partition has come */
         uint32_t partition = event->position.partition;
         invariant(partition < step->settings.partition_max);
         while (step->partition_count <= partition)

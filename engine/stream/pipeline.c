@@ -109,6 +109,7 @@ static bool stage_read(struct pipeline *pipeline, struct block *block)
     }
     if (block->message_count == 0)
         return false;
+    block->partitions = source->partitions->count;
     note_source(pipeline, NULL);
     atomic_fetch_add(&pipeline->figures->blocks_in_flight, 1);
     atomic_fetch_add(&pipeline->figures->messages, block->message_count);
@@ -123,6 +124,7 @@ static void count_results(struct pipeline *pipeline, const struct block *block)
     for (int i = 0; i < OUTCOME_COUNT; i++)
         atomic_fetch_add_explicit(&figures->outcome[i], output->outcome[i], memory_order_relaxed);
     atomic_fetch_add(&figures->outcome[OUTCOME_REJECTED], block->rejection_count);
+    atomic_fetch_add_explicit(&figures->marks, block->mark_count, memory_order_relaxed);
     for (uint32_t i = 0; i < block->rejection_count; i++)
         atomic_fetch_add_explicit(&figures->rejected[block->rejection[i].reason], 1, memory_order_relaxed);
     for (uint32_t i = 0; i < output->rejection_count; i++)
@@ -130,6 +132,8 @@ static void count_results(struct pipeline *pipeline, const struct block *block)
     for (uint32_t i = 0; i < output->hit_count; i++)
         shadow += output->hit[i].shadow;
     atomic_fetch_add(&figures->late, output->late);
+    atomic_fetch_add(&figures->facts, output->facts);
+    atomic_fetch_add(&figures->facts_odd, output->facts_odd);
     atomic_fetch_add(&figures->hits, output->hit_count - shadow);
     atomic_fetch_add(&figures->shadow_hits, shadow);
     atomic_fetch_add(&figures->revisions, output->revision_count);
@@ -143,8 +147,18 @@ static void count_results(struct pipeline *pipeline, const struct block *block)
         atomic_fetch_add(&figures->step_ns[i], step_ns[i]);
 }
 
+void pipeline_know(struct pipeline *pipeline, uint32_t count)
+{
+    if (count == pipeline->known)
+        return;
+    partition_rank(pipeline->partitions, count, pipeline->rank);
+    order_rank(pipeline->order, pipeline->rank, count);
+    pipeline->known = count;
+}
+
 static void stage_work(struct pipeline *pipeline, struct block *block)
 {
+    pipeline_know(pipeline, block->partitions);
     intake_sequence(pipeline->intake, block, pipeline->order, pipeline->seq + 1, pipeline->position);
     step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
     block->journal.block = ++pipeline->block;
@@ -290,7 +304,7 @@ static bool make_step(struct pipeline *pipeline, struct error *err)
 {
     struct step_settings settings = pipeline->settings->step;
     unsigned char hash_key[16];
-    settings.partition_max = pipeline->partitions->count;
+    settings.partition_max = partition_room(pipeline->partitions);
     randombytes_buf(hash_key, sizeof hash_key); /* never reaches a result; a checkpoint brings its own */
     pipeline->crew = crew_new(pipeline->settings->threads, err);
     if (pipeline->crew)
@@ -300,11 +314,14 @@ static bool make_step(struct pipeline *pipeline, struct error *err)
 
 static void make_pool(struct pipeline *pipeline)
 {
-    uint32_t partitions = pipeline->partitions->count;
+    uint32_t partitions = partition_room(pipeline->partitions);
     pipeline->pool_count = pipeline->settings->queue_blocks_max < 3 ? 3 : pipeline->settings->queue_blocks_max;
     pipeline->pool = calloc(pipeline->pool_count, sizeof *pipeline->pool);
     pipeline->position = calloc(partitions + 1, sizeof *pipeline->position);
-    invariant(pipeline->pool && pipeline->position);
+    pipeline->rank = calloc(partitions + 1, sizeof *pipeline->rank);
+    invariant(pipeline->pool && pipeline->position && pipeline->rank);
+    for (uint32_t i = 0; i < partitions; i++)
+        pipeline->position[i] = -1;
     struct queue **const queue[] = {&pipeline->idle, &pipeline->to_work, &pipeline->to_log, &pipeline->to_sink};
     for (int i = 0; i < 4; i++)
         *queue[i] = queue_new(pipeline->pool_count);
@@ -313,6 +330,7 @@ static void make_pool(struct pipeline *pipeline)
         queue_put(pipeline->idle, pipeline->pool[i]);
     }
     pipeline->order = order_new(partitions);
+    pipeline_know(pipeline, pipeline->partitions->count);
     commit_init(pipeline);
 }
 
@@ -322,6 +340,7 @@ static void dismantle(struct pipeline *pipeline)
         block_free(pipeline->pool[i]);
     free(pipeline->pool);
     free(pipeline->position);
+    free(pipeline->rank);
     queue_free(pipeline->idle);
     queue_free(pipeline->to_work);
     queue_free(pipeline->to_log);

@@ -27,6 +27,7 @@ struct pipeline_settings {
     uint32_t sink_wait_ms;        /* longest time without a commit while blocks wait: 250 */
     uint32_t stop_wait_ms;        /* when told to stop while the sink is away: 10,000 */
     uint32_t lease_wait_ms;       /* one attempt at the lease: 1,000 */
+    bool standby;                 /* without the lease: follow the journal; the log is believed up to a checkpoint only */
     uint32_t renew_every_ms;      /* a third of what the lease lasts */
     const char *checkpoint_dir;   /* NULL: no checkpoints */
     int64_t checkpoint_every_ms;  /* 60,000 */
@@ -50,12 +51,13 @@ struct pipeline_world {
 };
 
 /* Where the pipeline stands; each figure has one writer and may be read from any thread. */
-enum pipeline_phase { PIPELINE_WAITING_LEASE, PIPELINE_RECOVERING, PIPELINE_LIVE, PIPELINE_DRAINING, PIPELINE_ENDED };
+enum pipeline_phase { PIPELINE_WAITING_LEASE, PIPELINE_RECOVERING, PIPELINE_LIVE, PIPELINE_DRAINING, PIPELINE_ENDED, PIPELINE_STANDBY };
 struct pipeline_figures {
     atomic_uint phase;                      /* enum pipeline_phase */
     atomic_uint_least64_t messages;         /* taken from the source */
+    atomic_uint_least64_t marks;            /* of these, heartbeats and ends of gaps: no events */
     atomic_uint_least64_t outcome[OUTCOME_COUNT];
-    atomic_uint_least64_t late, hits, revisions, shadow_hits;
+    atomic_uint_least64_t late, facts, facts_odd, hits, revisions, shadow_hits;
     atomic_uint_least64_t rejected[REJECT_COUNT];
     atomic_uint_least64_t blocks, block_committed, blocks_in_flight;
     atomic_uint_least64_t commits, commit_ns;
@@ -66,6 +68,7 @@ struct pipeline_figures {
     atomic_int_least64_t sink_away_since_ms;   /* monotonic; 0: it answers */
     atomic_int_least64_t source_away_since_ms; /* monotonic; 0: it answers */
     atomic_uint_least64_t recovered_events;
+    atomic_uint_least64_t standby_lag;      /* committed blocks that a standby has read of and not applied */
 };
 
 /* Runs until stop() says so. True: drained, everything is committed. False: err says why it ended,

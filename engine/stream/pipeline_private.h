@@ -45,6 +45,8 @@ struct pipeline {
     struct intake *intake;
     struct order *order;
     int64_t *position;   /* per partition: next offset; -1: the log's beginning */
+    uint32_t known;      /* partitions that the work thread has seen: order ranks them, checkpoints name them */
+    uint32_t *rank;
     uint64_t seq;        /* last one given out */
     uint64_t block;      /* last one numbered */
     struct saver saver;
@@ -80,8 +82,11 @@ void pipeline_sleep_ms(uint32_t ms);
 /* recover.c: from the lease to the first live block. False with err.class ERROR_NONE: told to stop. */
 bool recover(struct pipeline *pipeline, struct error *err) must_check;
 
-/* recover.c: the table's topics and numbers as bytes, in its order, for the checkpoint. */
-struct slice partition_table_bytes(const struct partition_table *table, struct arena *arena);
+/* Work thread: takes note of the table's first `count` partitions before any event of them is ordered. */
+void pipeline_know(struct pipeline *pipeline, uint32_t count);
+
+/* recover.c: topics and numbers of the partitions known as bytes, by their index, for the checkpoint. */
+struct slice partition_table_bytes(const struct pipeline *pipeline, struct arena *arena);
 
 /* record.c, the log thread: adds a block's accepted events with seq > after to the log. */
 bool record_block(struct pipeline *pipeline, const struct block *block, uint64_t after, struct error *err) must_check;

@@ -91,7 +91,7 @@ static void plan_layout(struct plan *plan, uint16_t keyspace, struct keyspace_la
             continue;
         memory[i].memory = layout->memory_count;
         kept[layout->memory_count++] =
-            (struct memory_layout){.hash = def->hash, .for_ms = def->for_ms, .keep_count = def->keep_count};
+            (struct memory_layout){.hash = def->hash, .for_ms = def->for_ms, .keep_count = def->keep_count, .dated = def->fact};
         if (def->for_ms > layout->widest_ms)
             layout->widest_ms = def->for_ms;
     }

@@ -5,7 +5,7 @@ static struct log_record record_of(const struct pipeline *pipeline, const struct
 {
     const struct partition *partition = &pipeline->partitions->partition[event->position.partition];
     return (struct log_record){
-        .kind = event->outcome == OUTCOME_JOINED ? LOG_JOINED : LOG_EVENT,
+        .kind = event->fact ? LOG_FACT : event->outcome == OUTCOME_JOINED ? LOG_JOINED : LOG_EVENT,
         .seq = event->seq,
         .broker_ms = event->broker_ms,
         .source = event->source,

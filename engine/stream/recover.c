@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+enum { LEASE_WAIT_MS = 100, FOLLOW_WAIT_MS = 50 };
+
 /* The journal's rows behind the checkpoint, copied. */
 struct journal_rows {
     struct arena arena;
@@ -21,39 +23,58 @@ struct recovery {
     uint64_t *seq;              /* of the records in it */
     uint64_t log_last;          /* last record in the log when recovery began */
     struct journal_rows rows;
+    bool following;             /* a standby without the lease: it must not touch it */
+    bool loaded;                /* the checkpoint to follow from has been looked for */
+    bool follows;               /* state is the journal's up to pipeline->block, and nobody else's */
 };
 
 /* --- what a checkpoint says about partitions --- */
 
-struct slice partition_table_bytes(const struct partition_table *table, struct arena *arena)
+enum { PARTITION_BYTES = TOPIC_NAME_MAX + sizeof(int32_t) };
+
+struct slice partition_table_bytes(const struct pipeline *pipeline, struct arena *arena)
 {
-    size_t size = table->count * (TOPIC_NAME_MAX + sizeof(int32_t));
+    size_t size = pipeline->known * (size_t)PARTITION_BYTES;
     char *bytes = arena_alloc(arena, size + 1), *at = bytes;
-    for (uint32_t i = 0; i < table->count; i++) {
-        memcpy(at, table->partition[i].topic, TOPIC_NAME_MAX);
-        memcpy(at + TOPIC_NAME_MAX, &table->partition[i].number, sizeof(int32_t));
-        at += TOPIC_NAME_MAX + sizeof(int32_t);
+    for (uint32_t i = 0; i < pipeline->known; i++) {
+        const struct partition *partition = &pipeline->partitions->partition[i];
+        memcpy(at, partition->topic, TOPIC_NAME_MAX);
+        memcpy(at + TOPIC_NAME_MAX, &partition->number, sizeof(int32_t));
+        at += PARTITION_BYTES;
     }
     return (struct slice){bytes, size};
 }
 
-/* The step's own words out of a checkpoint; false when it was made with other partitions. */
-static bool checkpoint_words(const struct pipeline *pipeline, const struct checkpoint_head *head, struct slice *words)
+/* A checkpoint's partitions: where each stands in this run's table, and the step's own words. */
+struct checkpoint_words {
+    uint32_t *partition; /* the caller frees it */
+    uint32_t partitions;
+    struct slice words;
+};
+
+/* False when it was made with a topic or partition that this run does not have. New ones do no harm. */
+static bool checkpoint_words(const struct pipeline *pipeline, const struct checkpoint_head *head, struct checkpoint_words *out)
 {
-    struct arena arena;
     uint64_t table_size = 0;
     const char *extra = head->extra;
     if (head->extra_size < sizeof table_size)
         return false;
     memcpy(&table_size, extra, sizeof table_size);
-    if (table_size > head->extra_size - sizeof table_size)
+    if (table_size > head->extra_size - sizeof table_size || table_size % PARTITION_BYTES)
         return false;
-    arena_init(&arena);
-    bool same = slice_equal((struct slice){extra + sizeof table_size, table_size},
-                            partition_table_bytes(pipeline->partitions, &arena));
-    arena_fini(&arena);
-    *words = (struct slice){extra + sizeof table_size + table_size, head->extra_size - sizeof table_size - table_size};
-    return same;
+    const char *at = extra + sizeof table_size;
+    out->words = (struct slice){at + table_size, head->extra_size - sizeof table_size - table_size};
+    out->partitions = (uint32_t)(table_size / PARTITION_BYTES);
+    out->partition = calloc(out->partitions + 1u, sizeof *out->partition);
+    invariant(out->partition);
+    for (uint32_t i = 0; i < out->partitions; i++, at += PARTITION_BYTES) {
+        int32_t number;
+        memcpy(&number, at + TOPIC_NAME_MAX, sizeof number);
+        if (!partition_find(pipeline->partitions, pipeline->known, (struct slice){at, strnlen(at, TOPIC_NAME_MAX)}, number,
+                            &out->partition[i]))
+            return false;
+    }
+    return true;
 }
 
 static void checkpoint_refused(void *context, const char *file, const char *reason)
@@ -67,7 +88,7 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
     struct pipeline *pipeline = recovery->pipeline;
     struct checkpoint_head head = {0};
     struct state *state = NULL;
-    struct slice words;
+    struct checkpoint_words words = {0};
     if (!pipeline->settings->checkpoint_dir || recovery->start.block == 0)
         return true;
     if (!checkpoint_load(pipeline->settings->checkpoint_dir, recovery->start.block, step_layout(pipeline->step), &state,
@@ -76,7 +97,7 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
     bool usable = checkpoint_words(pipeline, &head, &words);
     bool ok = true;
     if (usable) {
-        ok = step_restore(pipeline->step, state, words, err);
+        ok = step_restore(pipeline->step, state, words.words, words.partition, words.partitions, err);
         pipeline->block = head.block;
         pipeline->seq = head.seq;
         saver_loaded(pipeline, head.block);
@@ -87,8 +108,9 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
     } else {
         state_free(state);
         pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_refused",
-                        "it was made with other topics or partitions; state is built from the log again");
+                        "it was made with topics or partitions that are not here; state is built from the log again");
     }
+    free(words.partition);
     free((void *)(uintptr_t)head.extra);
     return ok;
 }
@@ -134,7 +156,7 @@ static bool rows_follow(const struct journal_rows *rows, uint64_t block, uint64_
 static bool recovery_goes_on(struct recovery *recovery)
 {
     struct pipeline *pipeline = recovery->pipeline;
-    return commit_keep(pipeline) && !pipeline_stopping(pipeline);
+    return (recovery->following || commit_keep(pipeline)) && !pipeline_stopping(pipeline);
 }
 
 /* --- from the log --- */
@@ -251,6 +273,149 @@ static bool recover_from_source(struct recovery *recovery, struct error *err)
 
 /* --- all of it --- */
 
+static void look_again(struct recovery *recovery)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    struct source *source = pipeline->world->source;
+    if (source->look)
+        source->look(source->self);
+    pipeline_know(pipeline, pipeline->partitions->count);
+    recovery->block->partitions = pipeline->known;
+}
+
+/* --- the hot standby --- */
+
+static bool open_intake(struct pipeline *pipeline, struct error *err);
+
+/* Reads the journal's rows behind the last block applied. A partition may have been found meanwhile. */
+static bool follow_read(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    struct sink *sink = pipeline->world->sink;
+    for (int attempt = 0;; attempt++) {
+        *err = (struct error){0};
+        recovery->rows.count = 0;
+        arena_reset(&recovery->rows.arena);
+        if (sink->journal(sink->self, pipeline->block, keep_row, &recovery->rows, err))
+            return true;
+        if (attempt || err->class != ERROR_FATAL)
+            return false;
+        look_again(recovery);
+    }
+}
+
+/* The log up to the checkpoint is proved by it; what is behind may be of a life that was fenced. */
+static bool follow_log(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    recovery->log_last = pipeline->seq;
+    if (!pipeline->settings->log)
+        return true;
+    pipeline->log = log_writer_open(pipeline->settings->log, err);
+    return (pipeline->log && log_writer_cut(pipeline->log, pipeline->seq, err)) || error_context(err, "log");
+}
+
+/* Loads the newest checkpoint that the journal reaches back to. */
+static bool follow_begin(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    if (!follow_read(recovery, err))
+        return false;
+    if (recovery->rows.count == 0)
+        return true; /* nobody has committed anything: nothing to follow yet */
+    recovery->start.block = recovery->rows.row[recovery->rows.count - 1].block;
+    if (!recovery->loaded && (!load_checkpoint(recovery, err) || !open_intake(pipeline, err)))
+        return false;
+    recovery->loaded = true;
+    if (!follow_read(recovery, err))
+        return false;
+    if (!rows_follow(&recovery->rows, pipeline->block, pipeline->seq, err))
+        return error_context(err, "standby: copy the newest checkpoint of the live engine into state_dir");
+    if (!follow_log(recovery, err))
+        return false;
+    recovery->follows = true;
+    pipeline->saver.last_ms = pipeline_now_ms();
+    pipeline_notice(pipeline, NOTICE_INFO, "standby", "follows the journal from block %llu", (unsigned long long)pipeline->block + 1);
+    return true;
+}
+
+/* Applies the rows read, one by one; a checkpoint may be begun after each. */
+static bool follow_apply(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    const struct journal_rows rows = recovery->rows;
+    if (!rows_follow(&rows, pipeline->block, pipeline->seq, err))
+        return error_context(err, "standby too far behind: copy the newest checkpoint of the live engine into state_dir");
+    for (uint32_t i = 0; i < rows.count; i++) {
+        const struct journal_block *row = &rows.row[i];
+        atomic_store(&pipeline->figures->standby_lag, rows.count - i);
+        if (row->last_seq >= row->first_seq && !recover_row(recovery, row, err))
+            return err->class && error_context(err, "following block %llu", (unsigned long long)row->block);
+        pipeline->block = row->block;
+        pipeline->seq = recovery->log_last = row->last_seq;
+        atomic_store(&pipeline->committed_block, row->block);
+        atomic_store(&pipeline->logged_block, row->block);
+        atomic_store(&pipeline->figures->blocks, row->block);
+        atomic_store(&pipeline->figures->seq, row->last_seq);
+        saver_tick(pipeline);
+        if (pipeline->log && !record_sync(pipeline, err))
+            return false;
+    }
+    atomic_store(&pipeline->figures->standby_lag, 0);
+    saver_tick(pipeline);
+    return !pipeline->log || record_sync(pipeline, err);
+}
+
+/* One look at the journal. True also when PostgreSQL is away: the lease is tried again soon. */
+static bool follow(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    bool ok = true;
+    *err = (struct error){0};
+    recovery->following = true;
+    if (!recovery->follows)
+        ok = follow_begin(recovery, err);
+    else
+        ok = follow_read(recovery, err);
+    if (ok && recovery->follows) {
+        atomic_store(&pipeline->figures->phase, PIPELINE_STANDBY);
+        ok = follow_apply(recovery, err);
+    }
+    recovery->following = false;
+    return ok || err->class == ERROR_RETRY || err->class == ERROR_NONE;
+}
+
+/* The lease is ours: the journal's rest, and nothing else, stands between us and live. */
+static bool follow_end(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    uint64_t from = pipeline->block;
+    const struct sink_start start = recovery->start;
+    atomic_store(&pipeline->figures->phase, PIPELINE_RECOVERING);
+    if (!recovery->follows && (!follow_begin(recovery, err) || !recovery->follows))
+        return false;
+    recovery->start = start;
+    if (!follow_read(recovery, err) || !follow_apply(recovery, err))
+        return false;
+    if (pipeline->block != start.block || pipeline->seq != start.seq)
+        return error_set(err, ERROR_FATAL, "followed the journal to block %llu, but the sink is at block %llu",
+                         (unsigned long long)pipeline->block, (unsigned long long)start.block);
+    pipeline_notice(pipeline, NOTICE_INFO, "taken_over", "%llu blocks were left to apply, up to block %llu",
+                    (unsigned long long)(pipeline->block - from), (unsigned long long)pipeline->block);
+    return true;
+}
+
+/* A standby that ends before it was live: its checkpoint holds committed blocks only. */
+static void follow_abandon(struct recovery *recovery, const struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    if (!recovery->follows)
+        return;
+    if (err->class)
+        pipeline_fail(pipeline, err); /* the saver's thread waits for this */
+    saver_abandon(pipeline);
+}
+
 static bool win_lease(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
@@ -260,14 +425,17 @@ static bool win_lease(struct recovery *recovery, struct error *err)
     while (!pipeline_stopping(pipeline)) {
         *err = (struct error){0};
         pipeline->commit.renewed_ms = pipeline_now_ms();
-        if (sink->start(sink->self, pipeline->partitions, pipeline->settings->lease_wait_ms, &recovery->start, err))
+        look_again(recovery); /* the engine before us may have found partitions while we waited */
+        if (sink->start(sink->self, pipeline->partitions, pipeline->settings->standby ? 0 : pipeline->settings->lease_wait_ms, &recovery->start, err))
             return true;
         if (err->class != ERROR_RETRY)
             return false;
         if (!told)
             pipeline_notice(pipeline, NOTICE_INFO, "lease_waiting", "%s", err->text);
         told = true;
-        pipeline_sleep_ms(100);
+        if (pipeline->settings->standby && !follow(recovery, err))
+            return false;
+        pipeline_sleep_ms(pipeline->settings->standby ? FOLLOW_WAIT_MS : LEASE_WAIT_MS);
     }
     *err = (struct error){0};
     return false;
@@ -345,13 +513,17 @@ static bool go_live(struct recovery *recovery, struct error *err)
 bool recover(struct pipeline *pipeline, struct error *err)
 {
     struct recovery recovery = {.pipeline = pipeline};
-    uint32_t partitions = pipeline->partitions->count;
+    uint32_t partitions = partition_room(pipeline->partitions);
     recovery.start.next = calloc(partitions + 1, sizeof *recovery.start.next);
     recovery.seq = calloc(pipeline->settings->batch_max, sizeof *recovery.seq);
     recovery.block = block_new(pipeline->settings->batch_max, pipeline->settings->threads, partitions);
     invariant(recovery.start.next && recovery.seq);
     arena_init(&recovery.rows.arena);
-    bool ok = win_lease(&recovery, err) && rebuild(&recovery, err) && go_live(&recovery, err);
+    bool ok = win_lease(&recovery, err);
+    bool follows = recovery.follows || (pipeline->settings->standby && recovery.start.block > 0);
+    ok = ok && (follows ? follow_end(&recovery, err) : rebuild(&recovery, err)) && go_live(&recovery, err);
+    if (!ok)
+        follow_abandon(&recovery, err);
     arena_fini(&recovery.rows.arena);
     free(recovery.rows.row);
     block_free(recovery.block);

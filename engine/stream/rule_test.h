@@ -24,6 +24,7 @@ struct decode_seam {
     void (*close)(struct decoder *decoder);
     enum reject_reason (*decode)(struct decoder *decoder, const struct message *message, struct arena *arena,
                                  struct event *event, struct slice *field);
+    struct hash128 (*hash)(const struct decoder *decoder, enum entity_kind kind, struct slice text);
 };
 
 struct rule_test_case {

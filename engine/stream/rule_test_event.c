@@ -3,6 +3,7 @@
 
 #include "engine/base/invariant.h"
 #include "engine/model/zone.h"
+#include "engine/stream/fact.h"
 
 #include <stdio.h>
 
@@ -215,16 +216,75 @@ static bool step_decode(struct trial *trial, const struct test_step *step, int64
     return true;
 }
 
+/* A fact that a test gives, as its message. */
+static struct slice fact_json(struct trial *trial, const struct test_fact *fact, int64_t time_ms)
+{
+    struct writer w = {.arena = trial->arena};
+    char text[TIME_TEXT_MAX];
+    write_text(&w, "{");
+    write_member(&w, "source");
+    write_string(&w, SLICE("test"));
+    write_member(&w, "fact");
+    write_string(&w, fact->fact.text);
+    write_member(&w, "subject");
+    write_string(&w, fact->subject.text);
+    write_member(&w, "valid_from");
+    time_format(time_ms, text);
+    write_string(&w, slice_of(text));
+    write_member(&w, "fields");
+    write_text(&w, "{");
+    for (const struct test_field *field = fact->field; field; field = field->next) {
+        bool number = field->value.text.size > 0 && field->value.text.size < 16;
+        for (size_t i = 0; i < field->value.text.size; i++)
+            number &= field->value.text.data[i] >= '0' && field->value.text.data[i] <= '9';
+        write_member(&w, arena_text(trial->arena, field->name.text));
+        if (number)
+            write_bytes(&w, field->value.text.data, field->value.text.size);
+        else
+            write_string(&w, field->value.text);
+    }
+    write_text(&w, "}}");
+    return (struct slice){w.data, w.size};
+}
+
+/* Facts come first: in the sequence they stand before the first event. */
+static bool fact_decode(struct trial *trial, const struct test_fact *fact)
+{
+    struct event *event = &trial->event[trial->event_count];
+    int32_t day = fact->has_day ? fact->from_day : trial->test->start_day - 3650;
+    struct slice field = SLICE("");
+    struct message message = {.body = fact_json(trial, fact, zone_day_start_ms(trial->program.zone, day)), .broker_ms = MISSING_I64};
+    message.position.offset = trial->event_count + 1;
+    enum reject_reason reason = trial->seam->decode(trial->decoder, &message, trial->arena, event, &field);
+    if (reason == REJECT_NONE)
+        fact_bind(&trial->program, trial->seam->hash, trial->decoder, event);
+    if (reason != REJECT_NONE || event->fact->memory == UINT16_MAX || event->flags & EVENT_FACT_ODD) {
+        trial_says(trial, "line %u: this fact cannot be used: %s", trial_line(trial->syntax, fact->span),
+                   reason != REJECT_NONE ? reject_says(reason)
+                   : event->fact->memory == UINT16_MAX ? "no fact that comes over a topic has this name"
+                                                       : "a value is of another type than declared");
+        return false;
+    }
+    trial->event_count++;
+    event->seq = trial->event_count;
+    return true;
+}
+
 bool trial_events(struct trial *trial)
 {
     uint64_t total = 0;
     for (const struct test_step *step = trial->test->step; step; step = step->next)
         total += (uint64_t)step->times;
+    for (const struct test_fact *fact = trial->test->fact; fact; fact = fact->next)
+        total++;
     if (total > EVENTS_MAX) {
         trial_says(trial, "more than %d events", EVENTS_MAX);
         return false;
     }
     trial->event = ARENA_ARRAY(trial->arena, struct event, total + 1);
+    for (const struct test_fact *fact = trial->test->fact; fact; fact = fact->next)
+        if (!fact_decode(trial, fact))
+            return false;
     int64_t now = local_moment(trial->program.zone, trial->test->start_day, trial->test->start_clock_ms);
     for (const struct test_step *step = trial->test->step; step; step = step->next) {
         now += step->after_ms;

@@ -17,7 +17,7 @@ static struct slice saver_extra(const struct pipeline *pipeline, struct arena *a
 {
     struct slice words;
     step_save_extra(pipeline->step, arena, &words);
-    struct slice table = partition_table_bytes(pipeline->partitions, arena);
+    struct slice table = partition_table_bytes(pipeline, arena);
     char *both = arena_alloc(arena, sizeof(uint64_t) + table.size + words.size);
     uint64_t table_size = table.size;
     memcpy(both, &table_size, sizeof table_size);

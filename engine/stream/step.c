@@ -287,6 +287,8 @@ static void step_outcomes(struct step *step, struct arena *arena, struct output 
         out->outcome[event->outcome]++;
         if (event->flags & EVENT_LATE)
             out->late++;
+        out->facts += event->fact != NULL;
+        out->facts_odd += (event->flags & EVENT_FACT_ODD) != 0;
         if (event->outcome != OUTCOME_REJECTED)
             continue;
         if (!rejection)
@@ -359,6 +361,8 @@ static void output_append(struct arena *arena, struct output *all, const struct 
     for (int o = 0; o < OUTCOME_COUNT; o++)
         all->outcome[o] += next->outcome[o];
     all->late += next->late;
+    all->facts += next->facts;
+    all->facts_odd += next->facts_odd;
     all->first_seq = all->first_seq ? all->first_seq : next->first_seq;
     all->last_seq = next->last_seq;
 }
@@ -462,17 +466,21 @@ void step_save_extra(const struct step *step, struct arena *arena, struct slice 
     *extra = (struct slice){(const char *)words, size};
 }
 
-bool step_restore(struct step *step, struct state *state, struct slice extra, struct error *err)
+bool step_restore(struct step *step, struct state *state, struct slice extra, const uint32_t *partition, uint32_t partitions,
+                  struct error *err)
 {
     struct step_words words;
     if (extra.size < sizeof words)
         return error_set(err, ERROR_FATAL, "the checkpoint's partition times are cut short");
     memcpy(&words, extra.data, sizeof words);
-    if (words.partition_count > step->settings.partition_max ||
+    if (words.partition_count > partitions || partitions > step->settings.partition_max ||
         extra.size != sizeof words + words.partition_count * sizeof(int64_t) || words.sweep_next >= SHARD_COUNT)
         return error_set(err, ERROR_FATAL, "the checkpoint's partition times do not fit this engine's settings");
-    memcpy(step->partition_newest, extra.data + sizeof words, words.partition_count * sizeof(int64_t));
-    step->partition_count = words.partition_count;
+    for (uint32_t i = 0; i < words.partition_count; i++) {
+        while (step->partition_count <= partition[i])
+            step->partition_newest[step->partition_count++] = INT64_MIN;
+        memcpy(&step->partition_newest[partition[i]], extra.data + sizeof words + i * sizeof(int64_t), sizeof(int64_t));
+    }
     step->sweep_next = words.sweep_next;
     step->swept_seq = words.swept_seq;
     step->epoch = words.epoch;

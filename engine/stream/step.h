@@ -46,8 +46,10 @@ const struct state_layout *step_layout(const struct step *step);
 uint64_t step_silenced(const struct step *step); /* hits that an `except` silenced, so far */
 /* For the checkpoint: the step's own words (partition times …) as bytes; restore takes them back. */
 void step_save_extra(const struct step *step, struct arena *arena, struct slice *extra);
-bool step_restore(struct step *step, struct state *state, struct slice extra, struct error *err) must_check;
-/* step_restore takes ownership of state and frees the one before. */
+/* Takes ownership of state and frees the one before. partition[i] is this run's index of what was
+ * partition i when the extra was saved, for `partitions` of them. */
+bool step_restore(struct step *step, struct state *state, struct slice extra, const uint32_t *partition, uint32_t partitions,
+                  struct error *err) must_check;
 /* Nanoseconds spent per phase since the last call (monotonic clock), for bench and metrics. */
 enum step_phase { PHASE_OWN, PHASE_ROUTE, PHASE_VISIT, PHASE_DECIDE, PHASE_COUNT };
 void step_phase_ns(struct step *step, uint64_t ns[PHASE_COUNT]);

@@ -1,6 +1,9 @@
 /* Strata: route builds each event's keys and filters, visit works every key in its owner's hands. */
 #include "engine/stream/step_private.h"
 
+#include "engine/model/fact.h"
+#include "rules/lang/fact.h"
+
 #include "engine/base/invariant.h"
 
 #include <stdlib.h>
@@ -33,6 +36,8 @@ static bool flow_fits(enum stream_flow want, const struct event *event, int side
         return event->flow == FLOW_REFUND;
     case STREAM_REVERSALS:
         return event->flow == FLOW_REVERSAL;
+    case STREAM_NONE:
+        return false;
     }
     return false;
 }
@@ -110,8 +115,10 @@ static bool route_key(struct step *step, struct step_worker *worker, const struc
 
 static bool key_named_before(const struct event *event, const struct keyspace *keyspace, int side)
 {
-    uint32_t refs = keyspace->joined_refs[side];
-    return (event->flags & EVENT_JOINED) && (event->joined_same & refs) == refs;
+    uint32_t refs = keyspace->joined_refs[side], same = event->joined_same;
+    if (key_is_entity(keyspace->form))
+        same |= same >> REF_COUNT; /* at whichever end the first named it */
+    return (event->flags & EVENT_JOINED) && (same & refs) == refs;
 }
 
 /* Works out what the event is in for one side's key; true when the key is to be visited. */
@@ -165,6 +172,21 @@ static void route_transfer(struct step *step, struct step_worker *worker, uint16
         judge_rule(step, worker, at->rule[j], &visit, NULL, NULL);
 }
 
+/* A fact changes one key of one keyspace; no rule is evaluated at it. */
+static void route_fact(struct step *step, struct step_worker *worker, uint32_t i, uint32_t workers)
+{
+    const struct event *event = &step->event[i];
+    const struct fact *fact = event->fact;
+    if (fact->memory == UINT16_MAX || step->program->memory[fact->memory].stratum != step->stratum)
+        return;
+    struct visit visit = {.event = i, .keyspace = step->program->memory[fact->memory].keyspace, .sides = SIDES_SENDER, .width = 1};
+    visit.key[0] = event->ref[fact->subject_ref];
+    if (visit.key[0] == ENTITY_MISSING)
+        return; /* its shard is full: counted there */
+    mask_set(step_mask(step, i, SIDE_SENDER), (uint32_t)step->program->stream_count + fact->memory);
+    route_push(step, worker, &visit, workers);
+}
+
 static void strata_route(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
@@ -176,6 +198,10 @@ static void strata_route(void *context, uint32_t index, uint32_t workers)
     for (uint32_t i = from; i < to; i++) {
         if (!event_active(&step->event[i]))
             continue;
+        if (step->event[i].flow == FLOW_FACT) {
+            route_fact(step, worker, i, workers);
+            continue;
+        }
         for (uint16_t k = 0; k < step->program->keyspace_count; k++) {
             if (plan_at(step->plan, step->stratum, k)->idle)
                 continue;
@@ -201,11 +227,41 @@ static bool read_concerns(const struct memory_read *read, const struct visit *vi
     return true;
 }
 
+static void slot_fill(struct value *slot, const struct memory *memory, int64_t time_ms, const int64_t *keep)
+{
+    slot[0] = (struct value){time_ms, true};
+    for (uint8_t v = 0; v < memory->keep_count; v++)
+        slot[1 + v] = (struct value){keep[v], keep[v] != MISSING_I64};
+}
+
+/* Facts from a file are no state: the subject's name is looked up. */
+static void read_file(const struct step *step, const struct memory *memory, const struct visit *visit, struct value *slot)
+{
+    const struct event *event = &step->event[visit->event];
+    const int64_t *value;
+    int64_t valid_from;
+    if (fact_file_find(memory->file, ident_text(step->state, visit->key[0]), event->time_ms, &valid_from, &value))
+        slot_fill(slot, memory, valid_from, value);
+}
+
+static bool read_record(const struct step *step, uint16_t index, const struct visit *visit, const struct shard *shard,
+                        const struct cell *cell, struct memory_record *record)
+{
+    const struct memory *memory = &step->program->memory[index];
+    int64_t now_ms = step->event[visit->event].time_ms;
+    uint16_t bound = step->plan->memory[index].memory;
+    if (memory->fact)
+        return fact_get(shard, cell, visit->keyspace, bound, now_ms, record);
+    if (!memory_get(shard, cell, visit->keyspace, bound, record))
+        return false;
+    int64_t age_ms = now_ms - record->time_ms;
+    return memory->seen || (age_ms >= 0 && age_ms < memory->for_ms);
+}
+
 /* READ: what this event asks of this key, as it was strictly before this event's update. */
 static void visit_read(struct step *step, const struct plan_keyspace *at, const struct visit *visit, struct shard *shard,
                        const struct cell *cell)
 {
-    const struct event *event = &step->event[visit->event];
     struct value *slots = step_slots(step, visit->event);
     for (uint16_t j = 0; j < at->read_count; j++) {
         const struct memory_read *read = &step->program->read[at->read[j]];
@@ -213,14 +269,10 @@ static void visit_read(struct step *step, const struct plan_keyspace *at, const 
             continue;
         const struct memory *memory = &step->program->memory[read->memory];
         struct memory_record record;
-        if (!memory_get(shard, cell, visit->keyspace, step->plan->memory[read->memory].memory, &record))
-            continue;
-        int64_t age_ms = event->time_ms - record.time_ms;
-        if (!memory->seen && (age_ms < 0 || age_ms >= memory->for_ms))
-            continue;
-        slots[read->slot] = (struct value){record.time_ms, true};
-        for (uint8_t v = 0; v < memory->keep_count; v++)
-            slots[read->slot + 1 + v] = (struct value){record.keep[v], record.keep[v] != MISSING_I64};
+        if (memory->file)
+            read_file(step, memory, visit, slots + read->slot);
+        else if (cell && read_record(step, read->memory, visit, shard, cell, &record))
+            slot_fill(slots + read->slot, memory, record.time_ms, record.keep);
     }
 }
 
@@ -254,6 +306,15 @@ static void visit_memory(struct step *step, struct step_worker *worker, uint16_t
     const struct memory *memory = &step->program->memory[index];
     const struct event *event = &step->event[visit->event];
     struct memory_record record = {.time_ms = event->time_ms, .seq = event->seq};
+    if (memory->fact) {
+        const struct fact *fact = event->fact;
+        for (uint8_t v = 0; v < memory->keep_count; v++) {
+            entity_id id = fact->value_ref[v] == REF_COUNT ? ENTITY_MISSING : event->ref[fact->value_ref[v]];
+            record.keep[v] = fact->value_ref[v] == REF_COUNT ? fact->value[v] : id ? (int64_t)id : MISSING_I64;
+        }
+        (void)fact_put(shard, cell, visit->keyspace, step->plan->memory[index].memory, &record, fact->withdrawn);
+        return;
+    }
     judge_prepare(step, worker, visit->event, side);
     for (uint8_t v = 0; v < memory->keep_count; v++)
         record.keep[v] = kept_number(eval_value(&worker->evaluation, &memory->keep[v]));
@@ -301,10 +362,10 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
     bool touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late && !visit_named_before(step, visit);
     if (!cell && (changes || touched))
         cell = cell_get(shard, visit->keyspace, visit->key);
+    if (at->read_count && event->flow != FLOW_FACT)
+        visit_read(step, at, visit, shard, cell);
     if (!cell)
         return; /* nothing is remembered, or the shard is full (counted there) */
-    if (at->read_count)
-        visit_read(step, at, visit, shard, cell);
     for (uint32_t w = 0; changes && w < step->plan->mask_words; w++) {
         for (uint64_t left = mask[w] & at->mask[w]; left; left &= left - 1) {
             uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);

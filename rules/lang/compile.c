@@ -2,6 +2,7 @@
 #include "rules/lang/compile.h"
 
 #include "engine/base/invariant.h"
+#include "rules/lang/fact.h"
 #include "rules/lang/list.h"
 #include "rules/lang/text.h"
 
@@ -82,7 +83,7 @@ static enum value_type list_type_of(struct slice word)
     return TYPE_POISON;
 }
 
-static bool path_is_safe(struct slice path)
+bool path_is_safe(struct slice path)
 {
     if (path.size == 0 || path.size > 512 || path.data[0] == '/' || memchr(path.data, 0, path.size))
         return false;
@@ -253,6 +254,11 @@ static void memory_compile(struct compiler *c, uint16_t index)
         return;
     c->memory_state[index] = 1;
     memory->name = arena_copy(c->arena, at->name.text);
+    if (at->fact) {
+        fact_compile(c, at, memory);
+        c->memory_state[index] = 2;
+        return;
+    }
     memory_needs(c, at->source.where, index);
     for (const struct syntax_keep *keep = at->keep; keep; keep = keep->next)
         memory_needs(c, keep->value, index);
@@ -477,6 +483,13 @@ static void program_identity(struct compiler *c)
         list_hash(c->list[i], hash);
         crypto_generichash_update(&state, hash, sizeof hash);
     }
+    for (uint16_t i = 0; i < c->memory_count; i++) {
+        unsigned char hash[32];
+        if (!c->memory[i].file)
+            continue;
+        fact_file_hash(c->memory[i].file, hash);
+        crypto_generichash_update(&state, hash, sizeof hash);
+    }
     static const char mode[] = "pcre2-jit";
     crypto_generichash_update(&state, (const unsigned char *)mode, sizeof mode - 1);
     crypto_generichash_final(&state, program->hash, sizeof program->hash);
@@ -530,6 +543,8 @@ static void compile_all(struct compiler *c, struct error *err)
     c->keyspace = ARENA_ARRAY(c->arena, struct keyspace, KEYSPACE_MAX);
     c->read = ARENA_ARRAY(c->arena, struct memory_read, READ_MAX);
     compile_memories(c);
+    p->memory = c->memory;
+    p->memory_count = c->memory_count; /* already here: program_free finds files of facts by it */
     compile_typologies(c);
     compile_rules(c);
     for (const struct syntax_test *test = c->syntax->test; test; test = test->next)

@@ -139,11 +139,15 @@ struct typed input_intern(struct emitter *em, const struct syntax_expr *expr, co
 struct typed emit_usual(struct emitter *em, const struct syntax_expr *expr);
 struct typed emit_new(struct emitter *em, const struct syntax_expr *expr);
 
+/* compile_fact.c */
+void fact_compile(struct compiler *c, const struct syntax_memory *at, struct memory *memory);
+
 /* compile_rule.c */
 void compile_rule(struct compiler *c, const struct syntax_rule *rule);
 uint8_t path_stratum(const struct compiler *c, struct slice word);
 
 /* compile.c */
+bool path_is_safe(struct slice path); /* of a file beside the rules */
 extern const char *const family_words[FAMILY_COUNT + 1];
 struct program *compile(const struct syntax *syntax, const char *dir, const struct load_options *options,
                         struct diagnostics *diagnostics, struct error *err) must_check;

@@ -203,7 +203,7 @@ static struct typed emit_memory(struct emitter *em, const struct name *name, con
         for (kept = 0; kept < memory->keep_count && !slice_equal(memory->keep_name[kept], path->keep); kept++)
             suggest_offer(&s, memory->keep_name[kept]);
         if (kept == memory->keep_count) {
-            struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_KEEP_UNKNOWN, name->span, "the memory `%.*s` keeps no `%.*s`",
+            struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_KEEP_UNKNOWN, name->span, memory->fact ? "the fact `%.*s` has no `%.*s`" : "the memory `%.*s` keeps no `%.*s`",
                                                   (int)memory->name.size, memory->name.data, (int)path->keep.size, path->keep.data);
             help_suggestion(c, d, &s);
             return poison;

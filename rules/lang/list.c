@@ -2,15 +2,13 @@
 #include "rules/lang/list.h"
 
 #include "engine/base/invariant.h"
+#include "rules/lang/csv.h"
 
-#include <errno.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
-    LIST_BYTES_MAX = 64 * 1024 * 1024,
     LIST_COUNT_MAX = 2000000,
     VALUE_BYTES_MAX = 200,
     MCC_MAX = 9999,
@@ -263,104 +261,13 @@ struct list *list_copy(const struct list *list)
     return copy;
 }
 
-/* --- CSV --- */
-
-struct csv {
-    struct slice file;
-    size_t at;
-    uint32_t line;
-    char value[VALUE_BYTES_MAX + 1]; /* a quoted first column, unquoted */
-};
-
-struct list_problem {
-    char *message;
-    uint32_t *line;
-};
-
-static bool problem_set(struct list_problem problem, uint32_t line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static bool problem_set(struct list_problem problem, uint32_t line, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(problem.message, 256, format, arguments);
-    va_end(arguments);
-    *problem.line = line;
-    return false;
-}
-
-static int csv_peek(const struct csv *csv)
-{
-    return csv->at < csv->file.size ? (unsigned char)csv->file.data[csv->at] : -1;
-}
-
-static bool csv_at_end(const struct csv *csv)
-{
-    int c = csv_peek(csv);
-    return c < 0 || c == '\n' || (c == '\r' && csv->at + 1 < csv->file.size && csv->file.data[csv->at + 1] == '\n');
-}
-
-static void csv_next_line(struct csv *csv)
-{
-    while (csv_peek(csv) >= 0 && csv_peek(csv) != '\n')
-        csv->at++;
-    csv->at += csv_peek(csv) == '\n';
-    csv->line++;
-}
-
-/* Reads a quoted column into csv->value (cut where it is too long: then it is refused by size). */
-static bool csv_quoted(struct csv *csv, size_t *size, struct list_problem problem)
-{
-    uint32_t begun = csv->line;
-    *size = 0;
-    for (csv->at++;; csv->at++) {
-        int c = csv_peek(csv);
-        if (c < 0)
-            return problem_set(problem, begun, "the quotation mark is not closed");
-        if (c == '"') {
-            csv->at++;
-            if (csv_peek(csv) != '"')
-                break;
-        }
-        csv->line += c == '\n';
-        if (*size < sizeof csv->value)
-            csv->value[(*size)++] = (char)c;
-    }
-    if (!csv_at_end(csv) && csv_peek(csv) != ',')
-        return problem_set(problem, csv->line, "text follows a closing quotation mark");
-    return true;
-}
-
-static struct slice slice_trim(struct slice text)
-{
-    while (text.size && (text.data[0] == ' ' || text.data[0] == '\t'))
-        text = (struct slice){text.data + 1, text.size - 1};
-    while (text.size && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
-        text.size--;
-    return text;
-}
-
-static bool csv_column(struct csv *csv, struct slice *value, struct list_problem problem)
-{
-    size_t size, from = csv->at;
-    if (csv_peek(csv) == '"') {
-        if (!csv_quoted(csv, &size, problem))
-            return false;
-        *value = (struct slice){csv->value, size};
-        return true;
-    }
-    while (!csv_at_end(csv) && csv_peek(csv) != ',')
-        csv->at++;
-    *value = slice_trim((struct slice){csv->file.data + from, csv->at - from});
-    return true;
-}
+/* --- reading --- */
 
 /* The first column of the row in hand; the others are read over. */
-static bool csv_row(struct csv *csv, struct slice *first, struct list_problem problem)
+static bool csv_row(struct csv *csv, struct slice *first, struct csv_problem problem)
 {
     struct slice other;
-    char keep[VALUE_BYTES_MAX + 1];
+    char keep[sizeof csv->value];
     if (!csv_column(csv, first, problem))
         return false;
     bool quoted = first->data == csv->value;
@@ -390,14 +297,14 @@ static bool header_sound(const struct list *list, struct slice header)
     return true;
 }
 
-static bool list_refuse(const struct list *list, uint32_t line, struct list_problem problem)
+static bool list_refuse(const struct list *list, uint32_t line, struct csv_problem problem)
 {
     if (list->count == LIST_COUNT_MAX)
-        return problem_set(problem, line, "more than %d entries", LIST_COUNT_MAX);
-    return problem_set(problem, line, "the first column must be %s", value_wanted(list->type));
+        return csv_refuse(problem, line, "more than %d entries", LIST_COUNT_MAX);
+    return csv_refuse(problem, line, "the first column must be %s", value_wanted(list->type));
 }
 
-static bool list_parse(struct list *list, struct slice file, struct list_problem problem)
+static bool list_parse(struct list *list, struct slice file, struct csv_problem problem)
 {
     struct csv csv = {.file = file, .line = 1};
     bool header = false;
@@ -413,59 +320,24 @@ static bool list_parse(struct list *list, struct slice file, struct list_problem
         if (header && !list_append(list, value))
             return list_refuse(list, line, problem);
         if (!header && !header_sound(list, value))
-            return problem_set(problem, line, "the first line must be a header, such as `account`");
+            return csv_refuse(problem, line, "the first line must be a header, such as `account`");
         header = true;
     }
     if (!header)
-        return problem_set(problem, 0, "the file is empty: it needs a header line");
+        return csv_refuse(problem, 0, "the file is empty: it needs a header line");
     list_sort(list);
     return true;
 }
 
-/* --- files --- */
-
-static char *file_read(const char *path, size_t *size, struct list_problem problem)
-{
-    FILE *file = fopen(path, "rbe");
-    if (!file) {
-        problem_set(problem, 0, "cannot be opened: %s", strerror(errno));
-        return NULL;
-    }
-    size_t room = 64 * 1024;
-    char *data = malloc(room);
-    invariant(data != NULL);
-    *size = 0;
-    for (size_t got; (got = fread(data + *size, 1, room - *size, file)) > 0;) {
-        *size += got;
-        if (*size < room)
-            continue;
-        room *= 2;
-        data = realloc(data, room);
-        invariant(data != NULL);
-        if (*size > LIST_BYTES_MAX)
-            break;
-    }
-    bool failed = ferror(file) != 0;
-    (void)fclose(file);
-    if (!failed && *size <= LIST_BYTES_MAX)
-        return data;
-    if (failed)
-        problem_set(problem, 0, "cannot be read");
-    else
-        problem_set(problem, 0, "larger than %d MiB", LIST_BYTES_MAX / (1024 * 1024));
-    free(data);
-    return NULL;
-}
-
 struct list *list_load(struct slice name, enum value_type of, const char *path, char message[256], uint32_t *line)
 {
-    struct list_problem problem = {message, line};
+    struct csv_problem problem = {message, line};
     size_t size;
-    char *data = file_read(path, &size, problem);
+    char *data = csv_file_read(path, &size, problem);
     if (!data)
         return NULL;
     struct list *list = list_new(name, of);
-    bool sound = memchr(data, '\0', size) == NULL || problem_set(problem, 0, "the file holds a NUL character");
+    bool sound = memchr(data, '\0', size) == NULL || csv_refuse(problem, 0, "the file holds a NUL character");
     sound = sound && list_parse(list, (struct slice){data, size}, problem);
     free(data);
     if (sound)

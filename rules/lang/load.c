@@ -3,6 +3,7 @@
 
 #include "engine/base/invariant.h"
 #include "rules/lang/compile.h"
+#include "rules/lang/fact.h"
 #include "rules/lang/list.h"
 #include "rules/lang/text.h"
 
@@ -104,6 +105,8 @@ void program_free(struct program *program)
         list_free(program->list[i]);
     for (uint16_t i = 0; i < program->text_count; i++)
         text_free(program->text[i]);
+    for (uint16_t i = 0; i < program->memory_count; i++)
+        fact_file_free(program->memory[i].file);
     if (program->zone)
         zone_free((struct zone *)program->zone);
     arena_fini(&owner->arena);

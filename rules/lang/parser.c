@@ -152,7 +152,7 @@ bool at_block(const struct parser *p)
         return ahead(p, 1)->kind == TOKEN_WORD && ahead(p, 2)->kind == TOKEN_STRING && ahead(p, 3)->kind == TOKEN_OPEN;
     if (at_word(p, "list"))
         return ahead(p, 1)->kind == TOKEN_WORD && word_is(ahead(p, 2), "of");
-    if (at_word(p, "memory"))
+    if (at_word(p, "memory") || at_word(p, "fact"))
         return ahead(p, 1)->kind == TOKEN_WORD && word_is(ahead(p, 2), "for");
     if (at_word(p, "ruleset") || at_word(p, "text"))
         return ahead(p, 1)->kind == TOKEN_WORD && ahead(p, 2)->kind == TOKEN_OPEN;
@@ -362,6 +362,33 @@ static void parse_memory(struct parser *p)
     *end = memory;
 }
 
+/* fact NAME for each party|account { FIELD TYPE … } from "topic or file.csv" */
+static void parse_fact(struct parser *p)
+{
+    struct syntax_memory *fact = ARENA_NEW(p->arena, struct syntax_memory);
+    fact->fact = true;
+    advance(p);
+    if (!need_name(p, "the name of the fact", &fact->name) || !need_word(p, "for") || !need_word(p, "each") ||
+        !need_name(p, "`account` or `party`", &fact->key) || !need(p, TOKEN_OPEN))
+        return;
+    struct syntax_fact_field **field_end = &fact->field;
+    while (now(p)->kind == TOKEN_WORD && !at_block(p)) {
+        struct syntax_fact_field *field = ARENA_NEW(p->arena, struct syntax_fact_field);
+        if (!need_name(p, "a field", &field->name) || !need_name(p, "the type of the field, for example `money`", &field->type))
+            return;
+        *field_end = field;
+        field_end = &field->next;
+    }
+    if (!need(p, TOKEN_CLOSE) || !need_word(p, "from") || !need_string(p, "a topic, or a file such as \"facts/income.csv\"", &fact->from))
+        return;
+    if (!fact->field)
+        diagnostic_add(p->diagnostics, DIAG_CLAUSE_MISSING, fact->name.span, "this fact has no fields");
+    struct syntax_memory **end = &p->syntax->memory;
+    while (*end)
+        end = &(*end)->next;
+    *end = fact;
+}
+
 static bool parse_alert(struct parser *p, struct syntax_typology *typology)
 {
     advance(p);
@@ -444,7 +471,7 @@ static void parse_file(struct parser *p)
     static const struct {
         const char *word;
         void (*parse)(struct parser *p);
-    } blocks[] = {{"ruleset", parse_ruleset},   {"list", parse_list}, {"text", parse_text}, {"memory", parse_memory},
+    } blocks[] = {{"ruleset", parse_ruleset},   {"list", parse_list}, {"text", parse_text}, {"memory", parse_memory}, {"fact", parse_fact},
                   {"typology", parse_typology}, {"rule", parse_rule}, {"test", parse_test}};
     while (now(p)->kind != TOKEN_END) {
         uint32_t at = p->at;
@@ -453,10 +480,7 @@ static void parse_file(struct parser *p)
             if (at_word(p, blocks[i].word))
                 blocks[i].parse(p);
         if (p->at == at) {
-            if (at_word(p, "fact"))
-                not_yet(p, "`fact`");
-            else
-                expected(p, "`ruleset`, `list`, `text`, `memory`, `typology`, `rule` or `test`");
+            expected(p, "`ruleset`, `list`, `text`, `memory`, `fact`, `typology`, `rule` or `test`");
             advance(p);
         }
         if (errors == diagnostics_errors(p->diagnostics))

@@ -169,10 +169,54 @@ static bool parse_start(struct parser *p, struct syntax_test *test)
     return true;
 }
 
+/* `given FACT of A { field value … } [from DATE]` */
+static bool parse_given_fact(struct parser *p, struct syntax_test *test)
+{
+    struct test_fact *fact = ARENA_NEW(p->arena, struct test_fact);
+    struct span from = now(p)->span;
+    if (!need_name(p, "the name of a fact", &fact->fact) || !need_word(p, "of") ||
+        !need_name(p, "an account or party of this test", &fact->subject) || !need(p, TOKEN_OPEN))
+        return false;
+    struct test_field **field_end = &fact->field;
+    while (!take(p, TOKEN_CLOSE)) {
+        struct test_field *field = ARENA_NEW(p->arena, struct test_field);
+        if (!need_name(p, "a field of the fact", &field->name))
+            return false;
+        struct span at = now(p)->span;
+        const char *text = p->syntax->file[at.file].text.data + at.at;
+        bool quoted = now(p)->kind == TOKEN_STRING;
+        field->value = (struct name){now(p)->text, at};
+        advance(p);
+        if (!quoted && now(p)->kind == TOKEN_WORD && currency_parse(now(p)->text)) {
+            advance(p); /* 500 USD is one value */
+            field->value.span = span_to(p, at);
+            field->value.text = (struct slice){text, field->value.span.size};
+        }
+        take(p, TOKEN_COMMA);
+        *field_end = field;
+        field_end = &field->next;
+    }
+    if (take_word(p, "from")) {
+        if (now(p)->kind != TOKEN_DATE)
+            return expected(p, "a date such as `2026-03-02`");
+        fact->has_day = true;
+        fact->from_day = (int32_t)now(p)->value;
+        advance(p);
+    }
+    fact->span = span_to(p, from);
+    struct test_fact **end = &test->fact;
+    while (*end)
+        end = &(*end)->next;
+    *end = fact;
+    return true;
+}
+
 static bool parse_given(struct parser *p, struct syntax_test *test)
 {
     struct test_given *given = ARENA_NEW(p->arena, struct test_given);
     advance(p);
+    if (now(p)->kind == TOKEN_WORD && word_is(ahead(p, 1), "of"))
+        return parse_given_fact(p, test);
     if (!need_name(p, "an account of this test", &given->account) || !need_word(p, "in") ||
         !need_name(p, "the name of a list", &given->list))
         return false;

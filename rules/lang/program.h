@@ -110,7 +110,7 @@ struct keyspace {
     const char *label;                        /* "account", "receiver, sender.wage.employer" */
 };
 
-enum stream_flow { STREAM_IN, STREAM_OUT, STREAM_TRANSFERS, STREAM_REFUNDS, STREAM_REVERSALS };
+enum stream_flow { STREAM_IN, STREAM_OUT, STREAM_TRANSFERS, STREAM_REFUNDS, STREAM_REVERSALS, STREAM_NONE /* facts */ };
 
 /* Equal (keyspace, flow, filter) is one stream, however many rules read it. A record of it keeps
  * time, seq, amount, sender, receiver and the extra fields that some rule asks for. */
@@ -158,6 +158,7 @@ struct aggregate {
     uint64_t base_hash; /* of the aggregate itself: differs from hash where `usual` */
 };
 
+struct fact_file;            /* rules/lang/fact.h */
 struct memory {
     struct slice name;
     uint16_t keyspace;       /* of an entity, KEY_PAIR, or KEY_SEEN */
@@ -169,6 +170,9 @@ struct memory {
     struct expr keep[MEMORY_KEEP_MAX];
     enum value_type keep_type[MEMORY_KEEP_MAX];
     int64_t for_ms;          /* known while 0 <= t(e) - t(record) < for_ms */
+    bool fact;               /* dated rows without end, read by date (RULES 19); no flow, filter or for_ms */
+    struct fact_file *file;  /* fact: where its rows stand; NULL: they come over a topic */
+    struct slice topic;      /* fact: of its messages; empty for a file */
     bool seen;               /* of KEY_SEEN: its time is given whatever its age, for OP_NEW to judge */
     uint64_t hash;
 };

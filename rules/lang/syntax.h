@@ -106,8 +106,15 @@ struct syntax_keep {
     struct syntax_expr *value;
     struct name name;           /* the alias, or the field as written */
 };
-struct syntax_memory {
+struct syntax_fact_field {
+    struct syntax_fact_field *next;
+    struct name name, type;
+};
+struct syntax_memory {          /* a memory or a fact: both are read by the same paths */
     struct syntax_memory *next;
+    bool fact;
+    struct syntax_fact_field *field; /* fact */
+    struct name from;           /* fact: a topic, or a file that ends in .csv */
     struct name name, key;      /* key: "account", "party" …, or "pair" */
     struct syntax_source source;
     struct syntax_keep *keep;
@@ -219,6 +226,15 @@ struct test_given {
     struct test_given *next;
     struct name account, list;
 };
+/* `given FACT of A { field value … } [from DATE]`: known before the first event. */
+struct test_fact {
+    struct test_fact *next;
+    struct span span;
+    struct name fact, subject;
+    struct test_field *field;
+    int32_t from_day;           /* local day; has_day */
+    bool has_day;
+};
 struct test_let {
     struct test_let *next;
     struct name name;
@@ -243,6 +259,7 @@ struct syntax_test {
     int32_t start_day;          /* local day and clock of `start` */
     int64_t start_clock_ms;
     struct test_given *given;
+    struct test_fact *fact;
     struct test_step *step;
     struct test_expect *expect;
     bool broken;

@@ -65,6 +65,8 @@ def pages(tally):
         row = "| `%s` | %s | %s | %s |" % (name, takes, default, meaning)
         tally.hold("the page of csv says what %s is" % name, row in page, row)
     for _, parent, key, _ in rows_of("engine/model/event_field.def", "EVENT_FIELD"):
+        if key in ("fact", "subject", "valid_from", "withdrawn", "fields"):
+            continue  # a fact's own members: no translator makes one
         name = (parent + "." if parent else "") + key
         known = name in ("source", "sender", "receiver", "place") or "`%s`" % name in page or \
             (parent == "receiver" and "`sender.%s`" % key in page)

@@ -78,7 +78,7 @@ static bool cluster_tell(const struct cluster *cluster, int answer, char letter)
 
 static struct source *open_source(const struct cluster *cluster, struct error *err)
 {
-    static const struct kafka_topic topics[] = {{"payments-b", "bank-b"}, {"payments-a", "bank-a"}};
+    static const struct kafka_topic topics[] = {{"payments-b", "bank-b", false}, {"payments-a", "bank-a", false}};
     return kafka_source_open(&(struct kafka_source_settings){.brokers = cluster->address,
                                                              .topic = topics,
                                                              .topic_count = 2,
@@ -96,7 +96,7 @@ static bool feed(const struct cluster *cluster, const char *topic, int from, int
         char body[32];
         int size = snprintf(body, sizeof body, "%s %d", topic, i);
         ok = kafka_producer_send(producer, i % kafka_producer_partitions(producer),
-                                 (struct slice){body, (size_t)size}, 1700000000000 + i, err);
+                                 SLICE(""), (struct slice){body, (size_t)size}, 1700000000000 + i, err);
     }
     ok = ok && kafka_producer_flush(producer, 20000, err);
     if (producer)

@@ -11,7 +11,7 @@ HOME = os.path.join(TOP, "build", "migrate-test")
 
 # (what is done to the database, command, exit code, what must be said)
 ROWS = [
-    (None, "status", 1, "3 migrations are due"),
+    (None, "status", 1, "5 migrations are due"),
     (None, "migrate", 0, "migration 2 (roles): applied now"),
     (None, "migrate", 0, "migration 2 (roles): applied"),
     (None, "status", 0, "last journal block 0"),
@@ -19,17 +19,22 @@ ROWS = [
     ("update muster_migration set checksum = 'x' where number = 1", "status", 3, "migration 1 (base) was changed after it was applied"),
     ("update muster_migration set name = 'bass' where number = 1", "migrate", 3, "migration 1 (bass) was changed after it was applied"),
     ("delete from muster_migration where number = 1", "migrate", 3, "migration 1 is missing before migration 2"),
-    ("insert into muster_migration values (4, 'future', 'x', now())", "migrate", 3, "the database has migration 4 (future), which this program does not know"),
+    ("insert into muster_migration values (6, 'future', 'x', now())", "migrate", 3, "the database has migration 6 (future), which this program does not know"),
     ("delete from muster_migration where number > 1; alter table muster.hit drop column item; alter table muster.shadow_hit drop column item; "
-     "alter table muster.rejection drop column item; alter table muster.rejection add primary key (topic, partition, kafka_offset); create role muster_x; drop role muster_x", "migrate", 0, "migration 2 (roles): applied now"),
+     "alter table muster.rejection drop column item; alter table muster.rejection add primary key (topic, partition, kafka_offset); drop table muster.expiry; "
+     "alter table muster.alert drop column expires_at; alter table muster.alert_revision drop column expires_at; alter table muster.hit drop column expires_at; "
+     "alter table muster.shadow_hit drop column expires_at; alter table muster.rejection drop column expires_at; drop index muster.alert_hit_of; drop function muster.expire_at, "
+     "muster.expire_alerts, muster.expire_hits, muster.expire_shadow_hits, muster.expire_rejections; create role muster_x; drop role muster_x", "migrate", 0, "migration 2 (roles): applied now"),
 ]
 
 # What a role must not be able to do, and what it must.
 DENIED = [("muster_engine", "delete from muster.hit"), ("muster_engine", "update muster.alert set subject = ''"), ("muster_engine", "drop table muster.hit"),
           ("muster_engine", "insert into muster.alert_state values ('\\x00')"), ("muster_engine", "create table muster.x (a int)"),
+          ("muster_engine", "select muster.expire_hits(1)"), ("muster_console", "select muster.expire_alerts(1)"), ("muster_auditor", "delete from muster.expiry"),
           ("muster_console", "insert into muster.alert_hit values ('\\x00', 1, 'R')"), ("muster_console", "update muster.position set next_offset = 0"),
-          ("muster_auditor", "delete from muster.rejection"), ("muster_auditor", "update muster.alert_state set state = 'closed'")]
-ALLOWED = [("muster_engine", "select * from muster.position"), ("muster_engine", "select muster.ensure_month(now())"),
+          ("muster_auditor", "delete from muster.rejection"), ("muster_feed", "select * from muster.alert"), ("muster_feed", "select * from muster.hit"),
+          ("muster_feed", "select body from muster.rejection"), ("muster_auditor", "update muster.alert_state set state = 'closed'")]
+ALLOWED = [("muster_feed", "select reason, field from muster.rejection"), ("muster_engine", "select * from muster.position"), ("muster_engine", "select muster.ensure_month(now())"), ("muster_auditor", "select * from muster.expiry"),
            ("muster_console", "select * from muster.queue"), ("muster_auditor", "select * from muster.rejection")]
 
 

@@ -28,6 +28,7 @@ OPTIONS = OPTIONS.parse_args()
 MUSTER = os.path.abspath(OPTIONS.muster)
 HOME = os.path.join(TOP, "build", "run-test" + ("-kafka" if OPTIONS.broker == "real" else ""))
 TOPICS = [("payments.a", "bank-a"), ("payments.b", "bank-b")]
+FACTS = [("facts.band", "registry")]
 PARTITIONS = 3
 PORTION = 6000
 os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1:exitcode=66:suppressions=" + os.path.join(TOP, "tests", "tsan.supp"))
@@ -79,8 +80,21 @@ class Stream:
         self.old = (self.old + [event])[-200:]
         return event
 
+    def fact(self):
+        """Valid from some day before, now and then after, and corrected or withdrawn like any other."""
+        chance = self.chance
+        day = self.time_ms // 86400000 + chance.randrange(-40, 3)
+        fact = {"source": FACTS[0][1], "fact": "band", "subject": "A%d" % chance.randrange(300),
+                "valid_from": time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(day * 86400)),
+                "fields": {"monthly": "%d.00 USD" % chance.randrange(100, 900), "since": "2020-01-01"}}
+        if chance.random() < 0.1:
+            fact["withdrawn"] = True
+        return json.dumps(fact)
+
     def line(self):
         roll, chance = self.chance.random(), self.chance
+        if roll > 0.95:
+            return self.fact()
         if roll < 0.02 or not self.old:
             return "nonsense %d" % chance.randrange(1000) if self.old else json.dumps(self.event())
         if roll < 0.05:
@@ -104,7 +118,7 @@ class MockBroker:
 
     def __init__(self):
         address = os.path.join(HOME, "kafka")
-        topics = [word for topic, _ in TOPICS for word in ("--topic", "%s:%d" % (topic, PARTITIONS))]
+        topics = [word for topic, _ in TOPICS + FACTS for word in ("--topic", "%s:%d" % (topic, PARTITIONS))]
         self.process = subprocess.Popen([MUSTER, "mock-kafka", "--port-file", address] + topics, stdout=subprocess.DEVNULL)
         wait_for("Kafka", 20, lambda: os.path.exists(address))
         self.address = open(address).read().strip()
@@ -126,7 +140,7 @@ class RealBroker:
     def __init__(self):
         self.cluster = kafka.Cluster(os.path.join(HOME, "kafka")).start()
         self.address = self.cluster.address()
-        for topic, _ in TOPICS:
+        for topic, _ in TOPICS + FACTS:
             self.cluster.topic(topic, PARTITIONS)
 
     def away(self):
@@ -171,6 +185,8 @@ class World:
         with open(self.settings, "w") as out:
             out.write("kafka_brokers: \"%s\"\nkafka_topics:\n" % self.kafka.address)
             out.writelines("  %s: %s\n" % pair for pair in TOPICS)
+            out.write("kafka_fact_topics:\n")
+            out.writelines("  %s: %s\n" % pair for pair in FACTS)
             out.write("postgres_dsn: \"%s\"\nrules_dir: tests/data/run\n" % self.dsn)
             for name, folder in (("state_dir", "state"), ("log_dir", "log"), ("log_key_dir", "keys"), ("master_key_file", "master.key")):
                 out.write("%s: %s\n" % (name, os.path.join(HOME, folder)))
@@ -247,6 +263,13 @@ class World:
         stored = sorted(self.query("select seq, rule_id, source, event_id, say from muster.hit"))
         self.check("%s: %d hits as replayed" % (what, len(stored)), stored == expected and stored, "%d expected" % len(expected))
         self.account(what, positions)
+
+        kept = self.query("select kind, array_agg(distinct round(extract(epoch from expires_at - now()) / 86400)) from ("
+                          "select 'alert' kind, expires_at from muster.alert union all select 'hit', expires_at from muster.hit union all "
+                          "select 'rejection', expires_at from muster.rejection union all select 'revision', expires_at from muster.alert_revision"
+                          ") x group by 1 order by 1")
+        self.check("%s: each kind is kept as long as the settings say" % what, [list(row) for row in kept] ==
+                   [["alert", "{1826}"], ["hit", "{1826}"], ["rejection", "{90}"], ["revision", "{1826}"]], str(kept))
 
     def account(self, what, logged):
         accepted = {(r["topic"], r["partition"], r["offset"]) for r in logged}

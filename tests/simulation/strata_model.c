@@ -7,12 +7,13 @@
 #include "engine/stream/step.h"
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/load.h"
+#include "tests/simulation/random_world.h"
 
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MINUTE = 60000, LATENESS = 90 * MINUTE, CREWS = 8, LINE = 200 };
+enum { MINUTE = 60000, LATENESS = 90 * MINUTE, CREWS = 8 };
 
 struct payment {
     int64_t t, amount;
@@ -21,27 +22,6 @@ struct payment {
     int wage, big;        /* index of the record the sender remembers, or -1 */
     uint32_t partition;
 };
-
-struct line {
-    char text[LINE];
-};
-struct lines {
-    struct line *line;
-    uint32_t count, room;
-};
-
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9E3779B97F4A7C15u);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
-
-static int64_t below(uint64_t *state, int64_t bound)
-{
-    return (int64_t)(next_random(state) % (uint64_t)bound);
-}
 
 /* --- the model: every value recomputed from all payments so far, by the words of RULES.md --- */
 
@@ -149,22 +129,6 @@ static struct window model_window(const struct payment *p, int i, member_fn memb
     return w;
 }
 
-static void lines_add(struct lines *lines, const char *text)
-{
-    if (lines->count == lines->room) {
-        lines->room = lines->room ? lines->room * 2 : 256;
-        lines->line = realloc(lines->line, lines->room * sizeof *lines->line);
-        invariant(lines->line != NULL);
-    }
-    (void)snprintf(lines->line[lines->count++].text, LINE, "%s", text);
-}
-
-static const char *money(int64_t minor, char out[MONEY_TEXT_MAX])
-{
-    (void)money_format(minor, currency_parse(SLICE("USD")), out);
-    return out;
-}
-
 static void model_memory_rules(const struct payment *p, int i, struct lines *out)
 {
     char text[LINE], sum[MONEY_TEXT_MAX];
@@ -235,15 +199,6 @@ static void model_run(struct payment *p, int count, struct lines *out)
 
 /* --- the engine --- */
 
-static struct hash128 hash_text(uint64_t kind, const char *text)
-{
-    uint64_t state = kind + 1;
-    for (const char *c = text; *c; c++)
-        state = next_random(&state) ^ (uint64_t)(unsigned char)*c;
-    uint64_t lo = next_random(&state);
-    return (struct hash128){lo, next_random(&state)};
-}
-
 static void event_side(struct event *event, struct arena *arena, enum event_ref ref, int account)
 {
     if (account < 0) {
@@ -275,18 +230,6 @@ static void event_make(struct event *event, struct arena *arena, const struct pa
         memcpy(event->purpose, "SALA", 4);
     event_side(event, arena, REF_SENDER, p->sender);
     event_side(event, arena, REF_RECEIVER, p->receiver);
-}
-
-static void hit_line(const struct hit *hit, struct lines *out)
-{
-    char text[LINE];
-    int at = snprintf(text, LINE, "%d %.*s", (int)hit->seq, (int)hit->rule_id.size, hit->rule_id.data);
-    for (int k = 0; k < hit->key_count && at < LINE; k++)
-        at += snprintf(text + at, (size_t)(LINE - at), " %.*s", (int)hit->key[k].size, hit->key[k].data);
-    for (int l = 0; l < hit->let_count && at < LINE; l++)
-        at += snprintf(text + at, (size_t)(LINE - at), " %.*s=%.*s", (int)hit->let[l].name.size, hit->let[l].name.data,
-                       (int)hit->let[l].value.size, hit->let[l].value.data);
-    lines_add(out, text);
 }
 
 /* Two digests: how a batch interleaves hits and revisions depends on where it was cut. */
@@ -378,18 +321,6 @@ static void payments_make(struct payment *p, int count, int accounts, uint64_t *
         if (p[i].sender < 0 && p[i].receiver < 0)
             p[i].receiver = 0;
     }
-}
-
-static bool lines_equal(const struct lines *model, const struct lines *engine)
-{
-    uint32_t i = 0;
-    while (i < model->count && i < engine->count && strcmp(model->line[i].text, engine->line[i].text) == 0)
-        i++;
-    if (i == model->count && i == engine->count)
-        return true;
-    printf("  model says:  %s\n  engine says: %s\n", i < model->count ? model->line[i].text : "(nothing more)",
-           i < engine->count ? engine->line[i].text : "(nothing more)");
-    return false;
 }
 
 struct tally {

@@ -1,6 +1,7 @@
 /* What is wrong in an event -> what is said: every reason of engine/model/reject.def, with its field. */
 #include "engine/base/arena.h"
 #include "engine/model/decode.h"
+#include "engine/model/fact.h"
 
 #include <criterion/criterion.h>
 #include <sodium.h>
@@ -137,6 +138,62 @@ Test(decode, says_what_is_wrong_and_where)
         cr_expect_str_eq(reject_code(reason), rows[i].reason, "%s: %s", rows[i].json, reject_code(reason));
         cr_expect(slice_equal(field, slice_of(rows[i].field)), "%s: field %.*s", rows[i].json, (int)field.size, field.data);
     }
+    fixture_close(&f);
+}
+
+static const struct {
+    const char *json, *reason, *field;
+} fact_rows[] = {
+    {"{\"source\":\"r\",\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2026-01-01T00:00:00Z\",\"fields\":{}}", "NONE", ""},
+    {"{\"source\":\"r\",\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2999-01-01T00:00:00Z\",\"fields\":{}}", "BAD_TIME", "valid_from"},
+    {"{\"source\":\"r\",\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2030-01-01T00:00:00Z\",\"withdrawn\":true}", "NONE", ""},
+    {"{\"source\":\"r\",\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2026-01-01T00:00:00Z\",\"withdrawn\":1,\"fields\":{}}", "WRONG_TYPE", "withdrawn"},
+    {"{\"source\":\"r\",\"fact\":\"f\",\"valid_from\":\"2026-01-01T00:00:00Z\",\"fields\":{}}", "MISSING_FIELD", "subject"},
+    {"{\"source\":\"r\",\"fact\":\"f\",\"subject\":\"A\",\"fields\":{}}", "MISSING_FIELD", "valid_from"},
+    {"{\"source\":\"r\",\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2026-01-01\",\"fields\":{}}", "BAD_TIME", "valid_from"},
+    {"{\"source\":\"r\",\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2026-01-01T00:00:00Z\"}", "MISSING_FIELD", "fields"},
+    {"{\"source\":\"r\",\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2026-01-01T00:00:00Z\",\"fields\":[]}", "WRONG_TYPE", "fields"},
+    {"{\"source\":\"r\",\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2026-01-01T00:00:00Z\",\"fields\":{\"a\":1.5}}", "WRONG_TYPE", "fields"},
+    {"{\"source\":\"r\",\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2026-01-01T00:00:00Z\",\"fields\":{\"a\":{}}}", "WRONG_TYPE", "fields"},
+    {"{\"source\":\"r\",\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2026-01-01T00:00:00Z\",\"fields\":{\"a\":\"\"}}", "EMPTY_TEXT", "fields"},
+    {"{\"source\":\"r\",\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2026-01-01T00:00:00Z\",\"fields\":{\"a\":\"\\u0000\"}}", "NUL_CHARACTER", "fields"},
+    {"{\"source\":\"r\",\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2026-01-01T00:00:00Z\",\"fields\":{\"a\":1,\"a\":2}}", "DUPLICATE_KEY", "fields"},
+    {"{\"source\":\"r\",\"fact\":7}", "WRONG_TYPE", "fact"},
+    {"{\"source\":\"r\",\"fact\":\"\"}", "EMPTY_TEXT", "fact"},
+    {"{\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2026-01-01T00:00:00Z\",\"fields\":{}}", "SOURCE_MISSING", "source"},
+};
+
+Test(decode, says_what_is_wrong_with_a_fact)
+{
+    struct fixture f;
+    fixture_open(&f);
+    for (size_t i = 0; i < sizeof fact_rows / sizeof fact_rows[0]; i++) {
+        struct event event;
+        struct slice field;
+        enum reject_reason reason = decode(&f, slice_of(fact_rows[i].json), &event, &field);
+        cr_expect_str_eq(reject_code(reason), fact_rows[i].reason, "%s: %s", fact_rows[i].json, reject_code(reason));
+        cr_expect(slice_equal(field, slice_of(fact_rows[i].field)), "%s: field %.*s", fact_rows[i].json, (int)field.size, field.data);
+    }
+    fixture_close(&f);
+}
+
+Test(decode, keeps_facts_and_events_on_their_topics)
+{
+    struct fixture f;
+    struct event event;
+    struct slice field;
+    const char *fact = "{\"fact\":\"f\",\"subject\":\"A\",\"valid_from\":\"2026-01-01T00:00:00Z\",\"fields\":{\"n\":3}}";
+    const char *payment = "{\"id\":\"1\",\"time\":\"2026-01-01T00:00:00Z\",\"amount\":\"1\",\"currency\":\"USD\",\"sender\":{\"account\":\"A\"}}";
+    struct message message = {.body = slice_of(fact), .source = SLICE("bank"), .broker_ms = MISSING_I64, .expects = EXPECT_EVENT};
+    fixture_open(&f);
+    cr_expect_eq(decoder_decode(f.decoder, &message, &f.arena, &event, &field), REJECT_FACT_NOT_HERE);
+    message.expects = EXPECT_FACT;
+    cr_expect_eq(decoder_decode(f.decoder, &message, &f.arena, &event, &field), REJECT_NONE);
+    cr_expect_eq(event.flow, FLOW_FACT);
+    cr_expect_eq(event.fact->field_count, 1);
+    cr_expect_eq(event.fact->field[0].number, 3);
+    message.body = slice_of(payment);
+    cr_expect_eq(decoder_decode(f.decoder, &message, &f.arena, &event, &field), REJECT_FACT_EXPECTED);
     fixture_close(&f);
 }
 

@@ -210,9 +210,70 @@ Test(log, destroys_days_for_good)
     struct error err = {0};
     place_open(&p);
     write_records(&p, 0, RECORDS);
-    cr_assert_eq(log_expire(&p.settings, civil_day(2026, 3, 2), &err), 1, "%s", err.text);
+    int days;
+    cr_assert(log_expire(&p.settings, civil_day(2026, 3, 2), &days, &err), "%s", err.text);
+    cr_expect_eq(days, 1);
     cr_expect_eq(read_records(&p, PER_DAY, &err), RECORDS - PER_DAY, "%s", err.text);
-    cr_assert_eq(log_expire(&p.settings, civil_day(2026, 4, 1), &err), 2, "%s", err.text);
-    cr_expect_eq(read_records(&p, RECORDS, &err), 0, "%s", err.text);
+    cr_assert(log_expire(&p.settings, civil_day(2026, 4, 1), &days, &err), "%s", err.text);
+    cr_expect_eq(days, 1, "the day written last stays");
+    cr_expect_eq(read_records(&p, 2 * PER_DAY, &err), RECORDS - 2 * PER_DAY, "%s", err.text);
+    cr_assert(log_expire(&p.settings, civil_day(2026, 4, 1), &days, &err), "%s", err.text);
+    cr_expect_eq(days, 0);
+    write_records(&p, RECORDS, RECORDS + 5); /* the writer goes on behind it */
+    cr_expect_eq(read_records(&p, 2 * PER_DAY, &err), RECORDS + 5 - 2 * PER_DAY, "%s", err.text);
+    folder_remove(p.home);
+}
+
+static void file_copy(const char *from, const char *to)
+{
+    char data[1 << 16];
+    int in = open(from, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    ssize_t size = read(in, data, sizeof data);
+    cr_assert(size > 0 && size < (ssize_t)sizeof data && write(out, data, (size_t)size) == size);
+    close(in);
+    close(out);
+}
+
+static void folder_copy(const char *from, const char *to)
+{
+    char source[512], target[512];
+    DIR *folder = opendir(from);
+    cr_assert(folder && mkdir(to, 0700) == 0);
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(source, sizeof source, "%s/%s", from, entry->d_name);
+        snprintf(target, sizeof target, "%s/%s", to, entry->d_name);
+        file_copy(source, target);
+    }
+    closedir(folder);
+}
+
+Test(log, leaves_a_backup_of_an_expired_day_unreadable)
+{
+    struct place p, backup;
+    struct error err = {0};
+    int days;
+    place_open(&p);
+    write_records(&p, 0, RECORDS);
+    backup = p;
+    snprintf(backup.dir, sizeof backup.dir, "%s/backup", p.home);
+    backup.settings.dir = backup.dir;
+    folder_copy(p.dir, backup.dir);
+    cr_assert_eq(read_records(&backup, 0, &err), RECORDS, "before: %s", err.text);
+    cr_assert(log_expire(&p.settings, civil_day(2026, 3, 2), &days, &err), "%s", err.text);
+    cr_expect_eq(read_records(&backup, 0, &err), -1, "a destroyed day was read");
+    cr_expect(strstr(err.text, "the key of 2026-03-01 is not there"), "%s", err.text);
+    cr_expect_eq(read_records(&backup, PER_DAY, &err), RECORDS - PER_DAY, "the other days: %s", err.text);
+    write_records(&p, RECORDS, RECORDS + 1);
+    cr_expect_eq(read_records(&p, PER_DAY, &err), RECORDS + 1 - PER_DAY, "%s", err.text);
+
+    /* A key made anew for that day does not open the old one's blocks. */
+    struct place again = p;
+    snprintf(again.dir, sizeof again.dir, "%s/again", p.home);
+    again.settings.dir = again.dir;
+    write_records(&again, 0, 1);
+    cr_expect_eq(read_records(&backup, 0, &err), -1);
+    cr_expect(strstr(err.text, "does not open with its day's key"), "%s", err.text);
     folder_remove(p.home);
 }

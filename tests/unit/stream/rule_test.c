@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const struct decode_seam seam = {decoder_new, decoder_free, decoder_decode};
+static const struct decode_seam seam = {decoder_new, decoder_free, decoder_decode, decoder_entity_hash};
 
 static struct program *load_dir(const char *dir, bool for_tests)
 {

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Twenty takeovers: the live engine of a pair dies by `kill -9` under load, or sleeps beyond its lease and wakes
+as a zombie, and its standby goes on. Measured from the kill to the first commit under the new epoch; at the end the
+rows in PostgreSQL must equal a one-thread replay of the log of the engine that was last live.
+
+Usage: standby_test.py [--takeovers 20] [--lease-ms 3000] [--muster build/muster]"""
+import argparse
+import os
+import random
+import signal
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests", "crash"))
+import crash  # noqa: E402
+
+TAKEOVER_MS_MAX = 6000
+FOLLOWS_S, LIVE_S = 60, 30
+
+
+def wait_for(what, seconds, good):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if good():
+            return
+        time.sleep(0.02)
+    raise crash.Failure("not within %d s: %s" % (seconds, what))
+
+
+def told(engine, word):
+    if engine.poll() is not None:
+        raise crash.Failure("engine %s ended with %d; see %s" % (engine.name, engine.returncode, engine.log))
+    return '"event":"%s"' % word in open(engine.log).read()
+
+
+class Pair:
+    """Two engines over one PostgreSQL and one Kafka, each with folders of its own."""
+
+    def __init__(self, bench, lease_ms):
+        self.bench, self.lease_ms = bench, lease_ms
+
+    def start(self, name):
+        words = ["standby=true", "lease_ms=%d" % self.lease_ms, "batch_max=512"]
+        for setting, folder in (("state_dir", "state"), ("log_dir", "log"), ("log_key_dir", "keys")):
+            words.append("%s=%s" % (setting, os.path.join(crash.HOME, folder if name == "a" else folder + "-b")))
+        engine = self.bench.engine(name, [word for setting in words for word in ("--set", setting)])
+        engine.name = name
+        return engine
+
+    def committed(self):
+        """(epoch, block) of the newest journal row."""
+        rows = self.bench.query("select epoch, block from muster.journal order by block desc limit 1")
+        return tuple(int(n) for n in rows[0]) if rows else (0, 0)
+
+    def takeover(self, live, standby, sleep):
+        """The standby is live and has committed; the milliseconds that took. Returns them and how a zombie left."""
+        wait_for("the standby follows", FOLLOWS_S, lambda: told(standby, "standby"))
+        wait_for("commits flow", LIVE_S, lambda: told(live, "live"))
+        epoch = self.committed()[0]
+        since = time.monotonic()
+        if sleep:
+            live.send_signal(signal.SIGSTOP)
+        else:
+            live.kill()
+            live.wait()
+        wait_for("a commit after the takeover", LIVE_S, lambda: self.committed()[0] > epoch)
+        took_ms = (time.monotonic() - since) * 1000
+        if sleep:
+            live.send_signal(signal.SIGCONT)
+            return took_ms, live.wait(timeout=20)
+        return took_ms, None
+
+
+def run(bench, checks, options):
+    stream = os.path.join(crash.HOME, "stream.ndjson")
+    bench.run(options.muster, "gen", "--events", str(options.events), "--seed", "7", "--sources", "2", "--broken", "1%",
+              "--out", stream, "--labels", os.path.join(crash.HOME, "labels.csv"))
+    total = sum(1 for _ in open(stream))
+    feeder = crash.Feeder(bench, stream, options.takeovers * (options.lease_ms / 1000 + 2.5))
+    pair, took, zombies, chance = Pair(bench, options.lease_ms), [], [], random.Random(1)
+    live = pair.start("a")
+    wait_for("the first engine is live", LIVE_S, lambda: told(live, "live"))
+    feeder.start()
+    wait_for("the first commit", LIVE_S, lambda: pair.committed()[1] > 0)
+    standby = pair.start("b")
+    for number in range(options.takeovers):
+        ms, left = pair.takeover(live, standby, sleep=number % 5 == 4)
+        took.append(ms)
+        if left is not None:
+            zombies.append(left)
+        if feeder.error:
+            raise feeder.error
+        live, standby = standby, pair.start(live.name)
+        time.sleep(chance.uniform(0, 1.5))  # kills meet checkpoints and commits at any point
+    feeder.join(timeout=300)
+    wait_for("everything is committed", 60, lambda: told(live, "live") and
+             int(bench.query("select coalesce(sum(next_offset), 0) from muster.position")[0][0]) >= total)
+    lived = bench.query("select count(distinct epoch) from muster.journal")  # those not pruned
+    for engine in (standby, live):
+        engine.terminate()
+        checks.hold("SIGTERM ends the %s engine" % ("live" if engine is live else "standby"), engine.wait(timeout=30) == 0)
+    took.sort()
+    p50, p99 = took[len(took) // 2], took[min(len(took) - 1, int(len(took) * 0.99))]
+    crash.say("%d takeovers, lease %d ms: p50 %.0f ms, p99 %.0f ms; %s journal epochs kept" %
+              (len(took), options.lease_ms, p50, p99, lived[0][0]))
+    checks.hold("p99 from the kill to the next commit is at most %d ms" % TAKEOVER_MS_MAX, p99 <= TAKEOVER_MS_MAX, "%.0f" % p99)
+    checks.hold("each zombie left fenced", all(code == 4 for code in zombies) and len(zombies) == options.takeovers // 5, str(zombies))
+    if live.name == "b":  # the log to replay is that of the engine that was live last
+        for folder in ("log", "keys"):
+            os.rename(os.path.join(crash.HOME, folder), os.path.join(crash.HOME, folder + "-a"))
+            os.rename(os.path.join(crash.HOME, folder + "-b"), os.path.join(crash.HOME, folder))
+    crash.compare(bench, checks, stream)
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--takeovers", type=int, default=20)
+    options.add_argument("--lease-ms", type=int, default=3000)
+    options.add_argument("--events", type=int, default=40000)
+    options.add_argument("--muster", default="build/muster")
+    options = options.parse_args()
+    crash.HOME = os.path.join(TOP, "build", "standby")
+    bench, checks = crash.Bench(options.muster, "rules/packs/trafficking"), crash.Checks()
+    try:
+        bench.start()
+        run(bench, checks, options)
+    except (crash.Failure, RuntimeError) as fault:
+        checks.hold("the run", False, str(fault))
+    finally:
+        bench.stop()
+    crash.say("%d passed, %d failed, 0 skipped" % (checks.passed, checks.failed))
+    return 1 if checks.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
