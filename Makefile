@@ -26,7 +26,7 @@ CFLAGS   := -std=c17 $(WARN) $(CWARN) $(VFLAGS) -pthread
 CXXFLAGS := -std=c++17 -fno-exceptions -fno-rtti $(WARN) $(VFLAGS) -pthread -I/usr/include/postgresql
 pie     := -pie -Wl,-z,relro,-z,now
 LDFLAGS  := $(VFLAGS) -pthread $(if $(filter release debug,$(VARIANT)),$(pie))
-LDLIBS   := -lsimdjson -lpcre2-8 -lpq -lrdkafka -lmicrohttpd -lsodium -lzstd -lz -lyaml -ljansson -lsmartcols -lm
+LDLIBS   := -lsimdjson -lpcre2-8 -lexpat -lpq -lrdkafka -lmicrohttpd -lsodium -lzstd -lz -lyaml -ljansson -lsmartcols -lm
 ifeq ($(VARIANT),release)
 CPPFLAGS += -DMUSTER_JEMALLOC
 LDLIBS   += -ljemalloc
@@ -96,7 +96,7 @@ fuzz-short:
 
 # Pages made from the tables that the code is made from.
 PAGES := settings:engine/SETTINGS.md commands:engine/COMMANDS.md metrics:engine/METRICS.md \
-         rejections:connectors/json/REJECTIONS.md diagnostics:rules/DIAGNOSTICS.md language:rules/LANGUAGE.md
+         rejections:connectors/json/REJECTIONS.md diagnostics:rules/DIAGNOSTICS.md language:rules/LANGUAGE.md iso20022:connectors/iso20022/FIELDS.md
 pages: all
 	@for p in $(PAGES); do build/muster reference $${p%%:*} > $${p#*:} || exit 1; done
 	@mkdir -p build/man; for c in "" $$(sed -n 's/^COMMAND(\([a-z_]*\),.*/-\1/p' engine/cli/command.def); do \

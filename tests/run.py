@@ -96,6 +96,7 @@ def suites():
     for name, argument in (("strata_model", "150"), ("slab_snapshot", None), ("pipeline_model", None)):
         if os.path.exists(os.path.join(TOP, "tests/simulation", name + ".c")):
             yield Suite("tsan/" + name, "long", "build/tsan/tests/simulation/" + name, *([argument] if argument else []), limit=600, env=tsan)
+    yield Suite("model/pipeline_model/3000", "long", "build/release/tests/simulation/pipeline_model", "3000", floor=3000, limit=900)
     yield Suite("determinism/million", "long", "python3", "tests/integration/determinism.py", "--events", "1000000", limit=1200)
     yield Suite("crash", "long", "python3", "tests/crash/crash.py", limit=1500)
     yield Suite("fuzz", "long", "python3", "tests/fuzz/run.py", "--seconds", "15", limit=600)

@@ -1,4 +1,5 @@
 /* `muster reference PAGE`: the pages that are made from tables. */
+#include "connectors/iso20022/iso20022.h"
 #include "engine/cli/command.h"
 #include "engine/cli/metrics.h"
 #include "engine/model/reject.h"
@@ -24,6 +25,7 @@ static const struct page pages[] = {
     {"commands", command_print_page},
     {"metrics", metrics_print_page},
     {"rejections", print_rejections},
+    {"iso20022", iso20022_print_page},
     {"language", language_print_page},
     {"diagnostics", diagnostics_print_page},
 };

@@ -3,6 +3,7 @@
 
 #include "connectors/csv/csv.h"
 #include "connectors/format/source.h"
+#include "connectors/iso20022/iso20022.h"
 #include "engine/base/invariant.h"
 
 #include <stdlib.h>
@@ -33,7 +34,11 @@ bool format_choose(const char *words, struct format **format, struct error *err)
         return true;
     if (slice_equal(name, SLICE("csv")))
         return choose_csv(rest, format, err);
-    return error_set(err, ERROR_FATAL, "there is no format `%s`: take json or csv:FILE", words);
+    if (slice_equal(name, SLICE("iso20022"))) {
+        *format = iso20022_format_open(rest, err);
+        return *format || error_context(err, "iso20022:ZONE takes a time zone such as Europe/Berlin");
+    }
+    return error_set(err, ERROR_FATAL, "there is no format `%s`: take json, csv:FILE, iso20022 or iso20022:ZONE", words);
 }
 
 /* --- the setting --- */

@@ -2,6 +2,7 @@
  *
  *   json                      canonical events: no translator (*format is NULL)
  *   csv:FILE                  CSV by this mapping file
+ *   iso20022, iso20022:ZONE   ISO 20022 XML; ZONE is that of times without an offset (UTC)
  * For `muster run` and `muster feed`. */
 #ifndef ENGINE_CLI_FORMAT_CHOICE_H
 #define ENGINE_CLI_FORMAT_CHOICE_H

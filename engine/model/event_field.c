@@ -25,10 +25,15 @@ size_t event_field_most(enum event_field field)
     return fields[field].most;
 }
 
+bool event_field_is_fact(enum event_field field)
+{
+    return field >= EF_FACT && field <= EF_FIELDS;
+}
+
 enum event_field event_field_parse(struct slice path)
 {
     int field = 0;
-    while (field < EF_COUNT && !slice_equal(path, slice_of(fields[field].path)))
+    while (field < EF_COUNT && (event_field_is_fact((enum event_field)field) || !slice_equal(path, slice_of(fields[field].path))))
         field++;
     return (enum event_field)field;
 }

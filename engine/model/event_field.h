@@ -7,6 +7,8 @@
 
 #include "engine/base/slice.h"
 
+#include <stdbool.h>
+
 enum event_field {
 #define EVENT_FIELD(name, parent, key, most) EF_##name,
 #include "engine/model/event_field.def"
@@ -17,7 +19,9 @@ enum event_field {
 const char *event_field_key(enum event_field field);  /* "account" */
 const char *event_field_path(enum event_field field); /* "sender.account" */
 size_t event_field_most(enum event_field field);      /* bytes of text; 0: not a text */
-/* EF_COUNT when there is no such path. */
+/* Whether it is a member of a fact: no translator makes one. */
+bool event_field_is_fact(enum event_field field);
+/* EF_COUNT when an event has no such path. */
 enum event_field event_field_parse(struct slice path);
 
 #endif

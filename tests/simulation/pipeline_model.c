@@ -1,5 +1,8 @@
-/* The pipeline under crashes: source, sink, log, checkpoints and step are models in memory that
- * lose what a kill -9 loses, so that hundreds of crashes take seconds.
+/* The pipeline under faults: source, sink, log, checkpoints and step are models in memory that lose
+ * what a kill -9 loses, so that hundreds of crashes take seconds. A seed is one story of up to 60 runs:
+ * killed between any two calls, a sink that is away, slow, fenced or whose answer is lost, a log that
+ * cannot be written or synced (ENOSPC, EIO), checkpoints that cannot be begun, written or published,
+ * or that are damaged later. The faults stop for the last run, which must drain.
  *
  * The model step gives a hit wherever a running hash over all accepted events says so: one event
  * twice, missing or out of place, and every later hit differs. At the end the sink's hits must be
@@ -8,9 +11,23 @@
 #include "engine/stream/pipeline.h"
 #include "tests/simulation/model_step.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { PARTITIONS = 4, PER_PARTITION = 1500, MESSAGES = PARTITIONS * PER_PARTITION, JOURNAL_MAX = 1 << 16 };
+enum { STORIES = 12, STORIES_AT_ONCE = 8, SLEEP_DIVISOR = 16, CHECKPOINT_FAULT_EVERY = 5 };
+
+/* Waits are shorter than the pipeline asks for: it asks by the clock, and waits alone decide nothing. */
+int nanosleep(const struct timespec *wanted, struct timespec *left)
+{
+    int64_t ns = ((int64_t)wanted->tv_sec * 1000000000 + wanted->tv_nsec) / SLEEP_DIVISOR;
+    const struct timespec shorter = {ns / 1000000000, ns % 1000000000};
+    return clock_nanosleep(CLOCK_MONOTONIC, 0, &shorter, left);
+}
 
 /* --- the world: everything that outlives a crash --- */
 
@@ -51,6 +68,9 @@ struct world {
     uint64_t hit[MESSAGES + 1];  /* hash by seq, 0: none */
     uint32_t hit_count, rejections, outcome_messages;
     bool fence_next;
+    uint32_t sink_away;          /* commits that will be refused */
+    uint32_t disk_fault_every;   /* one call of the log in so many fails; 0: the disk is well */
+    atomic_uint *disk_faults;    /* of all stories */
     atomic_bool live;            /* the last run came through its recovery */
     uint32_t wrong;              /* things the sink must never see */
 
@@ -71,6 +91,16 @@ static bool world_dead(struct world *world)
 static bool killed(struct error *err)
 {
     return error_set(err, ERROR_FATAL, "killed");
+}
+
+/* Does the disk fail this call, one of so many as `every` says? The lock is held. */
+static bool disk_fails(struct world *world, uint32_t every, struct error *err)
+{
+    if (!world->disk_fault_every || chance_below(&world->chance, every))
+        return false;
+    errno = chance_below(&world->chance, 2) ? ENOSPC : EIO;
+    atomic_fetch_add(world->disk_faults, 1);
+    return !error_errno(err, ERROR_FATAL, "the model's disk");
 }
 
 /* --- source --- */
@@ -262,30 +292,40 @@ static bool model_commit(void *self, const struct commit_block *blocks, uint32_t
     else if (world->fence_next)
         ok = error_set(err, ERROR_FENCED, "fenced");
     else if (chance_below(&world->chance, 12) == 0)
+        world->sink_away = 1 + chance_below(&world->chance, 4);
+    if (ok && world->sink_away) {
+        world->sink_away--;
         ok = error_set(err, ERROR_RETRY, "the sink is away");
+    }
     for (uint32_t i = 0; ok && i < count; i++)
         take_block(world, &blocks[i]);
     if (ok && world_dead(world)) /* written, but nobody hears of it */
         ok = killed(err);
+    bool slow = chance_below(&world->chance, 10) == 0;
     pthread_mutex_unlock(&world->lock);
+    if (slow)
+        nanosleep(&(struct timespec){0, 40000000}, NULL);
     return ok;
 }
 
 static bool model_prune(void *self, uint64_t block, struct error *err)
 {
     struct world *world = self;
-    (void)err;
     pthread_mutex_lock(&world->lock);
-    if (!atomic_load(&world->dead) && block + 1 > world->row_first)
+    bool away = chance_below(&world->chance, 5) == 0;
+    if (!away && !atomic_load(&world->dead) && block + 1 > world->row_first)
         world->row_first = block + 1;
     pthread_mutex_unlock(&world->lock);
-    return true;
+    return !away || error_set(err, ERROR_RETRY, "the sink is away");
 }
 
 static bool model_renew(void *self, struct error *err)
 {
-    (void)self, (void)err;
-    return true;
+    struct world *world = self;
+    pthread_mutex_lock(&world->lock);
+    bool away = chance_below(&world->chance, 20) == 0;
+    pthread_mutex_unlock(&world->lock);
+    return !away || error_set(err, ERROR_RETRY, "the sink is away");
 }
 
 /* --- the log; its settings' dir points at the world --- */
@@ -335,16 +375,17 @@ bool log_writer_add(struct log_writer *log, const struct log_record *record, int
     (void)day_ms;
     pthread_mutex_lock(&world->lock);
     bool dead = world_dead(world);
+    bool failed = !dead && disk_fails(world, world->disk_fault_every, err);
     if (!dead && record->seq <= log_writer_last_seq(log))
         world->wrong++;
-    if (!dead) {
+    if (!dead && !failed) {
         struct kept_record *kept = &world->record[world->record_count++];
         *kept = (struct kept_record){.seq = record->seq, .partition = (uint32_t)record->partition, .offset = record->offset};
         memcpy(kept->body, record->body.data, record->body.size);
         kept->id = strtoull(kept->body, NULL, 10);
     }
     pthread_mutex_unlock(&world->lock);
-    return !dead || killed(err);
+    return !failed && (!dead || killed(err));
 }
 
 bool log_writer_flush(struct log_writer *log, bool sync, struct error *err)
@@ -352,10 +393,11 @@ bool log_writer_flush(struct log_writer *log, bool sync, struct error *err)
     struct world *world = log->world;
     pthread_mutex_lock(&world->lock);
     bool dead = world_dead(world);
-    if (!dead && sync)
+    bool failed = !dead && disk_fails(world, world->disk_fault_every, err);
+    if (!dead && !failed && sync)
         world->record_synced = world->record_count;
     pthread_mutex_unlock(&world->lock);
-    return !dead || killed(err);
+    return !failed && (!dead || killed(err));
 }
 
 void log_writer_close(struct log_writer *log)
@@ -419,9 +461,11 @@ struct checkpoint_writer *checkpoint_begin(struct state *state, const struct sta
 
 bool checkpoint_write(struct checkpoint_writer *writer, const char *dir, struct error *err)
 {
-    (void)err;
     writer->world = world_of(dir);
-    return true;
+    pthread_mutex_lock(&writer->world->lock);
+    bool failed = disk_fails(writer->world, CHECKPOINT_FAULT_EVERY, err);
+    pthread_mutex_unlock(&writer->world->lock);
+    return !failed;
 }
 
 bool checkpoint_publish(struct checkpoint_writer *writer, struct error *err)
@@ -429,11 +473,12 @@ bool checkpoint_publish(struct checkpoint_writer *writer, struct error *err)
     struct world *world = writer->world;
     pthread_mutex_lock(&world->lock);
     bool dead = world_dead(world);
-    if (!dead) {
+    bool failed = !dead && disk_fails(world, CHECKPOINT_FAULT_EVERY, err);
+    if (!dead && !failed) {
         if (writer->kept->head.block > world->row_last)
             world->wrong++; /* a checkpoint must not be ahead of the sink */
-        if (world->record_synced && world->record[world->record_synced - 1].seq > writer->kept->head.seq + MESSAGES)
-            world->wrong++;
+        if (world->record_synced < world->record_count && world->record[world->record_synced].seq <= writer->kept->head.seq)
+            world->wrong++; /* nor ahead of the log on disk */
         if (world->checkpoint_count == CHECKPOINT_KEEP) {
             free(world->checkpoint[0]);
             memmove(world->checkpoint, world->checkpoint + 1, (CHECKPOINT_KEEP - 1) * sizeof *world->checkpoint);
@@ -445,7 +490,7 @@ bool checkpoint_publish(struct checkpoint_writer *writer, struct error *err)
         writer->published = true;
     }
     pthread_mutex_unlock(&world->lock);
-    return !dead || killed(err);
+    return !failed && (!dead || killed(err));
 }
 
 void checkpoint_end(struct checkpoint_writer *writer)
@@ -609,48 +654,93 @@ static bool agrees(const struct world *world, const char **what)
     return !*what;
 }
 
-static bool story(uint64_t seed, uint32_t threads, uint32_t *crashes, uint32_t *loads, const char **what)
+/* What the stories came to; children of this process add to it. */
+struct tally {
+    atomic_uint crashes, loads, disk_faults, passed;
+};
+
+static bool run_expected(const struct error *err)
 {
+    return err->class == ERROR_FENCED || strstr(err->text, "killed") || strstr(err->text, "the model's disk");
+}
+
+static bool story(uint64_t seed, uint32_t threads, struct tally *tally, const char **what)
+{
+    static const uint32_t fault_every[] = {0, 0, 300, 2000, 9000};
     struct world *world = world_new(seed);
     bool ok = true;
     *what = NULL;
+    world->disk_faults = &tally->disk_faults;
+    uint32_t every = fault_every[chance_below(&world->chance, 5)];
     for (uint32_t round = 0; ok && round < 60; round++) {
         struct error err = {0};
         bool last = round == 59;
         world->calls_left = last ? 0 : 1 + chance_below(&world->chance, 900);
         world->fence_next = !last && chance_below(&world->chance, 15) == 0;
+        world->disk_fault_every = last ? 0 : every;
         bool drained = run_once(world, threads, &err);
-        bool expected = drained || err.class == ERROR_FENCED || slice_equal(slice_of(err.text), SLICE("killed")) ||
-                        strstr(err.text, ": killed");
-        if (!expected)
-            printf("round %u: %s\n", round, err.text);
-        ok = expected;
-        *crashes += !drained;
+        ok = drained || run_expected(&err);
+        if (!ok)
+            printf("seed %llu, round %u: %s\n", (unsigned long long)seed, round, err.text);
+        atomic_fetch_add(&tally->crashes, !drained);
         lose_memory(world);
         if (drained && atomic_load(&world->live) && all_committed(world) && !world->fence_next)
             break;
     }
     if (!ok)
-        *what = "the pipeline ended for another reason than the crash";
+        *what = "the pipeline ended for another reason than the fault";
     ok = ok && agrees(world, what);
-    *loads += world->checkpoints_loaded;
+    atomic_fetch_add(&tally->loads, world->checkpoints_loaded);
     world_free(world);
     return ok;
 }
 
+static void tell(uint64_t seed, struct tally *tally)
+{
+    const char *what;
+    if (story(seed, (uint32_t)(1 + seed % 3), tally, &what))
+        atomic_fetch_add(&tally->passed, 1);
+    else
+        printf("seed %llu: %s; alone: pipeline_model 1 %llu\n", (unsigned long long)seed, what, (unsigned long long)seed);
+}
+
+/* Stories mostly wait, so several are told at once, each in a process of its own: a story that hits an
+ * invariant or a signal is one that failed, and does not take the others with it. */
+static void tell_all(uint32_t stories, uint64_t first, struct tally *tally)
+{
+    uint32_t running = 0;
+    for (uint32_t i = 0; i < stories || running; i++) {
+        int status = 0;
+        if ((running == STORIES_AT_ONCE || i >= stories) && running-- && wait(&status) > 0 && WIFSIGNALED(status))
+            printf("a story from %llu on was ended by signal %d\n", (unsigned long long)first, WTERMSIG(status));
+        if (i >= stories)
+            continue;
+        (void)fflush(stdout);
+        pid_t child = fork();
+        if (child == 0) {
+            (void)alarm(120);
+            tell(first + i, tally);
+            (void)fflush(stdout);
+            _exit(0);
+        }
+        running += child > 0;
+    }
+}
+
 int main(int argc, char **argv)
 {
-    uint32_t passed = 0, failed = 0, crashes = 0, loads = 0;
-    uint32_t stories = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 12;
-    for (uint32_t i = 0; i < stories; i++) {
-        const char *what;
-        bool ok = story(1000 + i, 1 + i % 3, &crashes, &loads, &what);
-        passed += ok;
-        failed += !ok;
-        if (!ok)
-            printf("story %u: %s\n", i, what);
-    }
-    printf("%u crashes, %u checkpoints loaded\n", crashes, loads);
-    printf("%u passed, %u failed\n", passed, failed);
-    return failed ? 1 : 0;
+    uint32_t stories = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : STORIES;
+    uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000;
+    struct tally *tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (tally == MAP_FAILED)
+        return 1;
+    if (stories == 1)
+        tell(first, tally);
+    else
+        tell_all(stories, first, tally);
+    uint32_t passed = atomic_load(&tally->passed);
+    printf("%u crashes, %u faults of the disk, %u checkpoints loaded\n", atomic_load(&tally->crashes),
+           atomic_load(&tally->disk_faults), atomic_load(&tally->loads));
+    printf("%u passed, %u failed\n", passed, stories - passed);
+    return passed == stories ? 0 : 1;
 }
