@@ -2,6 +2,7 @@
  * JSON for an independent parser too. */
 #include "engine/base/invariant.h"
 #include "engine/model/decode.h"
+#include "engine/model/fact.h"
 
 #include <jansson.h>
 #include <sodium.h>
@@ -24,7 +25,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (reason == REJECT_NONE) {
         json_t *other = json_loadb((const char *)data, size, JSON_ALLOW_NUL, NULL);
         invariant(json_is_object(other));
-        invariant(event.amount_minor > 0 && event.id.size > 0 && event.currency != 0);
+        if (event.fact)
+            invariant(event.flow == FLOW_FACT && event.fact->name.size > 0 && event.fact->field_count <= FACT_FIELD_MAX);
+        else
+            invariant(event.amount_minor > 0 && event.id.size > 0 && event.currency != 0);
         json_decref(other);
     }
     arena_fini(&arena);
