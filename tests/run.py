@@ -19,12 +19,15 @@ LOGS = os.path.join(TOP, "build", "test-logs")
 COUNTS = re.compile(r"^(?:\w+: )?(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\.?$", re.M)
 CRITERION = re.compile(r"Synthesis: Tested: .*?(\d+).*?Passing: .*?(\d+).*?Failing: .*?(\d+).*?Crashing: .*?(\d+)")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# the distribution's Python: its packages are what docker/packages.txt names
+PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 JOBS = str(os.cpu_count() or 2)
 
 
 class Suite:
     def __init__(self, name, group, *command, limit=300, env=None, floor=1):
-        self.name, self.group, self.command = name, group, list(command)
+        self.name, self.group = name, group
+        self.command = [PYTHON if word == "python3" else word for word in command]
         self.limit, self.env, self.floor = limit, env or {}, floor
 
     def run(self):

@@ -488,6 +488,8 @@ enum reject_reason decoder_decode(struct decoder *decoder, const struct message 
         (void)refuse(&d, REJECT_FACT_EXPECTED, "fact");
     else if (good)
         (void)(fact ? decode_fact(&d, message) : decode_event(&d, message));
+    if (d.reason != REJECT_NONE && !fact)
+        event->id = d.text[EF_ID]; /* so that the bank knows which one was refused */
     *field = slice_of(d.field);
     return d.reason;
 }

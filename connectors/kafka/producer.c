@@ -124,6 +124,14 @@ bool kafka_producer_send(struct kafka_producer *producer, int32_t partition, str
     }
 }
 
+bool kafka_producer_heartbeat(struct kafka_producer *producer, int64_t timestamp_ms, struct error *err)
+{
+    bool ok = true;
+    for (int32_t partition = 0; ok && partition < producer->partitions; partition++)
+        ok = kafka_producer_send(producer, partition, SLICE(KAFKA_HEARTBEAT_KEY), SLICE(""), timestamp_ms, err);
+    return ok;
+}
+
 bool kafka_producer_flush(struct kafka_producer *producer, int wait_ms, struct error *err)
 {
     rd_kafka_flush(producer->client, wait_ms);

@@ -30,6 +30,9 @@ int32_t kafka_producer_choose(const struct kafka_producer *producer, struct slic
 bool kafka_producer_send(struct kafka_producer *producer, int32_t partition, struct slice key, struct slice body, int64_t timestamp_ms,
                          struct error *err) must_check;
 
+/* Queues a sign of life (KAFKA_HEARTBEAT_KEY) for each partition: the engine then waits for none of them. */
+bool kafka_producer_heartbeat(struct kafka_producer *producer, int64_t timestamp_ms, struct error *err) must_check;
+
 /* Waits until all is delivered or given up, at most wait_ms. False when messages were not delivered:
  * err then has the first reason. */
 bool kafka_producer_flush(struct kafka_producer *producer, int wait_ms, struct error *err) must_check;

@@ -188,7 +188,7 @@ static void line_deliver(struct kafka_source *source, uint32_t index, struct are
         .position = {.partition = index, .offset = head->offset},
         .broker_ms = broker_ms(head),
         .expects = source->table.partition[index].facts ? EXPECT_FACT : EXPECT_EVENT,
-        .mark = heartbeat,
+        .mark = heartbeat ? MARK_HEARTBEAT : MARK_NONE,
     };
     if (out->broker_ms > line->newest_ms)
         line->newest_ms = out->broker_ms;
@@ -212,8 +212,8 @@ static void line_deliver_gap(struct kafka_source *source, uint32_t index, struct
     *out = (struct message){
         .source = slice_of(source->table.partition[index].source),
         .position = {.partition = index, .offset = line->end - 1},
-        .broker_ms = MISSING_I64,
-        .mark = true,
+        .broker_ms = line->newest_ms == INT64_MIN ? MISSING_I64 : line->newest_ms,
+        .mark = MARK_GAP,
     };
     atomic_fetch_add_explicit(&line->gaps, (uint64_t)(line->end - line->expected), memory_order_relaxed);
     line->expected = line->end;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 static const int64_t EPOCH_2000_MS = 946684800000;
+enum { EPOCH_2000_DAY = 10957 };
 
 static void put(struct copy *copy, const void *data, size_t size)
 {
@@ -94,6 +95,16 @@ void copy_json(struct copy *copy, struct slice text)
 void copy_time(struct copy *copy, int64_t utc_ms)
 {
     copy_int8(copy, (utc_ms - EPOCH_2000_MS) * 1000);
+}
+
+void copy_date(struct copy *copy, int32_t day)
+{
+    copy_int4(copy, day - EPOCH_2000_DAY);
+}
+
+void copy_null(struct copy *copy)
+{
+    put_size(copy, (size_t)UINT32_MAX); /* a size of -1 */
 }
 
 struct slice copy_end(struct copy *copy)

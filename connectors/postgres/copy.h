@@ -22,6 +22,8 @@ void copy_bool(struct copy *copy, bool yes);
 void copy_bytes(struct copy *copy, struct slice bytes); /* text and bytea */
 void copy_json(struct copy *copy, struct slice text);   /* jsonb */
 void copy_time(struct copy *copy, int64_t utc_ms);      /* timestamptz */
+void copy_date(struct copy *copy, int32_t day);         /* date, from days since 1970 */
+void copy_null(struct copy *copy);
 struct slice copy_end(struct copy *copy);
 
 #endif

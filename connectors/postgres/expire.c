@@ -8,7 +8,7 @@
 enum { BATCH_MAX = 1000 }; /* alerts have up to some hundred rows each, and locks are held for one batch */
 
 /* Alerts first: their end sets hits free. */
-static const char *const kinds[] = {"alerts", "hits", "shadow_hits", "rejections"};
+static const char *const kinds[] = {"alerts", "hits", "shadow_hits", "rejections", "arrivals"};
 
 static bool expire_kind(struct session *session, const char *kind, int64_t *deleted, struct error *err)
 {

@@ -2,60 +2,57 @@
 #include "connectors/postgres/feed.h"
 
 #include "connectors/postgres/session.h"
-#include "engine/base/json_writer.h"
 
-static void ranges_write(struct json_writer *json, const struct feed_range *range, uint32_t count)
+#include <stdio.h>
+
+static bool read_arrivals(struct session *session, const char *const values[3], const struct feed_visit *visit, struct error *err)
 {
-    json_open_array(json, NULL);
-    for (uint32_t i = 0; i < count; i++) {
-        json_open_object(json, NULL);
-        json_number(json, "day", range[i].day);
-        json_text(json, "topic", slice_of(range[i].topic));
-        json_number(json, "partition", range[i].partition);
-        json_number(json, "past", range[i].past);
-        json_number(json, "last", range[i].last);
-        json_close_object(json);
-    }
-    json_close_array(json);
-    json_line(json);
+    PGresult *rows = session_ask(session,
+                                 "select day - date '1970-01-01', sum(accepted), sum(joined), sum(repeated), sum(refused), sum(heartbeats), "
+                                 "sum(gaps) from muster.arrival where source = $1 and day > date '1970-01-01' + $2::int - $3::int "
+                                 "and day <= date '1970-01-01' + $2::int group by day",
+                                 3, values, err);
+    for (int i = 0; rows && i < PQntuples(rows); i++)
+        visit->arrivals(visit->context, &(struct feed_arrivals){.day = session_int(rows, i, 0),
+                                                                .accepted = session_int64(rows, i, 1),
+                                                                .joined = session_int64(rows, i, 2),
+                                                                .repeated = session_int64(rows, i, 3),
+                                                                .refused = session_int64(rows, i, 4),
+                                                                .heartbeats = session_int64(rows, i, 5),
+                                                                .gaps = session_int64(rows, i, 6)});
+    PQclear(rows);
+    return rows != NULL;
 }
 
-static PGresult *refused_rows(struct session *session, const char *source, const char *ranges, struct error *err)
+static bool read_refused(struct session *session, const char *const values[2], const struct feed_visit *visit, struct error *err)
 {
-    const char *values[] = {source, ranges};
-    return session_ask(session,
-                       "with x as materialized (select * from jsonb_to_recordset($2::jsonb) as "
-                       "x(day int, topic text, partition int, past bigint, last bigint)) "
-                       "select coalesce(x.day, 0) as day, r.reason, r.field, count(*), array_to_string((array_agg(r.topic || '/' || r.partition "
-                       "|| '@' || r.kafka_offset order by r.topic, r.partition, r.kafka_offset desc, r.item))[1:3], ', ') "
-                       "from muster.rejection r left join x on x.topic = r.topic and x.partition = r.partition "
-                       "and r.kafka_offset > x.past and r.kafka_offset <= x.last "
-                       "where r.source = $1 and (x.day is not null or not exists "
-                       "(select from x y where y.topic = r.topic and y.partition = r.partition)) "
-                       "group by 1, 2, 3 order by 1, 4 desc, 2, 3",
-                       2, values, err);
+    PGresult *rows = session_ask(session,
+                                 "select reason, field, count(*), array_to_string((array_agg(case when event_id <> '' then event_id || ' (' else '' end "
+                                 "|| topic || '/' || partition || '@' || kafka_offset || case when event_id <> '' then ')' else '' end "
+                                 "order by arrived_at desc, topic, partition, kafka_offset desc, item))[1:3], ', ') "
+                                 "from muster.rejection where source = $1 "
+                                 "and arrived_at >= (date '1970-01-01' + $2::int)::timestamp at time zone 'UTC' "
+                                 "and arrived_at < (date '1970-01-01' + $2::int + 1)::timestamp at time zone 'UTC' "
+                                 "group by reason, field order by 3 desc, 1, 2",
+                                 2, values, err);
+    for (int i = 0; rows && i < PQntuples(rows); i++)
+        visit->refused(visit->context, &(struct feed_refused){.reason = PQgetvalue(rows, i, 0),
+                                                              .field = PQgetvalue(rows, i, 1),
+                                                              .count = session_int64(rows, i, 2),
+                                                              .examples = PQgetvalue(rows, i, 3)});
+    PQclear(rows);
+    return rows != NULL;
 }
 
-bool pg_feed_refused(const char *dsn, const char *source, const struct feed_range *range, uint32_t count,
-                     void (*visit)(void *context, const struct feed_refused *refused), void *context, struct error *err)
+bool pg_feed_read(const char *dsn, const char *source, int32_t day, int days, const struct feed_visit *visit, struct error *err)
 {
     struct session session = {0};
-    struct json_writer json;
-    PGresult *rows = NULL;
-    json_writer_init(&json);
-    ranges_write(&json, range, count);
-    json.text[json.size - 1] = '\0'; /* where the line ended */
-    if (session_open(&session, dsn, "muster feed-report", err) && session_run(&session, "set role muster_feed", err))
-        rows = refused_rows(&session, source, json.text, err);
-    for (int i = 0; rows && i < PQntuples(rows); i++)
-        visit(context, &(struct feed_refused){.day = session_int(rows, i, 0),
-                                              .reason = PQgetvalue(rows, i, 1),
-                                              .field = PQgetvalue(rows, i, 2),
-                                              .count = session_int64(rows, i, 3),
-                                              .places = PQgetvalue(rows, i, 4)});
-    bool ok = rows != NULL;
-    PQclear(rows);
+    char day_text[16], days_text[16];
+    (void)snprintf(day_text, sizeof day_text, "%d", day);
+    (void)snprintf(days_text, sizeof days_text, "%d", days);
+    const char *const values[3] = {source, day_text, days_text};
+    bool ok = session_open(&session, dsn, "muster feed-report", err) && session_run(&session, "set role muster_feed", err) &&
+              read_arrivals(&session, values, visit, err) && read_refused(&session, values, visit, err);
     session_close(&session);
-    json_writer_fini(&json);
     return ok;
 }

@@ -1,4 +1,4 @@
-/* What PostgreSQL knows of one bank's feed: refused messages, counted by day, reason and field.
+/* What PostgreSQL knows of one bank's feed: arrivals by day, and what was refused by reason and field.
  *
  * Every question is asked as the role muster_feed, which cannot read anything about alerts. Belongs to
  * one thread. */
@@ -10,22 +10,24 @@
 
 #include <stdint.h>
 
-/* Offsets (past, last] of one partition belong to this day. */
-struct feed_range {
-    int32_t day; /* any number; 0 is also where partitions go that have no range at all */
-    const char *topic;
-    int32_t partition;
-    int64_t past, last;
+/* One day, all partitions of the bank together. */
+struct feed_arrivals {
+    int32_t day; /* UTC, days since 1970 */
+    int64_t accepted, joined, repeated, refused, heartbeats, gaps;
 };
 
 struct feed_refused {
-    int32_t day;
     int64_t count;
-    const char *reason, *field, *places; /* up to three of the newest, "TOPIC/PARTITION@OFFSET, …" */
+    const char *reason, *field, *examples; /* up to three of the newest, "ID (TOPIC/PARTITION@OFFSET), …" */
 };
 
-/* visit is called per day, reason and field, most frequent first. */
-bool pg_feed_refused(const char *dsn, const char *source, const struct feed_range *range, uint32_t count,
-                     void (*visit)(void *context, const struct feed_refused *refused), void *context, struct error *err) must_check;
+struct feed_visit {
+    void *context;
+    void (*arrivals)(void *context, const struct feed_arrivals *arrivals); /* per day that has any */
+    void (*refused)(void *context, const struct feed_refused *refused);    /* of `day`, most frequent first */
+};
+
+/* Days (day - days, day]. */
+bool pg_feed_read(const char *dsn, const char *source, int32_t day, int days, const struct feed_visit *visit, struct error *err) must_check;
 
 #endif

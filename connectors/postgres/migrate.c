@@ -18,6 +18,7 @@ EMBED(muster_migration_3, "connectors/postgres/migrations/0003_items.sql");
 EMBED(muster_migration_4, "connectors/postgres/migrations/0004_expiry.sql");
 EMBED(muster_migration_5, "connectors/postgres/migrations/0005_feed_role.sql");
 EMBED(muster_migration_6, "connectors/postgres/migrations/0006_sealed.sql");
+EMBED(muster_migration_7, "connectors/postgres/migrations/0007_arrivals.sql");
 
 struct migration {
     int number;
@@ -31,6 +32,7 @@ static const struct migration migrations[] = {
     {4, "expiry", muster_migration_4},
     {5, "feed_role", muster_migration_5},
     {6, "sealed", muster_migration_6},
+    {7, "arrivals", muster_migration_7},
 };
 
 enum { MIGRATION_COUNT = sizeof migrations / sizeof migrations[0], SUM_TEXT = 65, LOCK_KEY = 0x4D555354 };

@@ -24,12 +24,13 @@ bool rows_stage(struct session *session, struct error *err)
                        "create temp table stage_alert_revision (like muster.alert_revision) on commit delete rows;"
                        "create temp table stage_alert_hit (like muster.alert_hit) on commit delete rows;"
                        "create temp table stage_rejection (like muster.rejection) on commit delete rows;"
+                       "create temp table stage_arrival (like muster.arrival) on commit delete rows;"
                        "create temp table stage_journal (like muster.journal) on commit delete rows;"
                        "create temp table stage_position (topic text, partition int, was bigint, next bigint) on commit delete rows;"
                        /* the table's own default says when a row ends */
                        "alter table stage_hit drop column expires_at; alter table stage_shadow_hit drop column expires_at;"
                        "alter table stage_alert drop column expires_at; alter table stage_alert_revision drop column expires_at;"
-                       "alter table stage_rejection drop column expires_at",
+                       "alter table stage_rejection drop column expires_at; alter table stage_arrival drop column expires_at",
                        err);
 }
 
@@ -258,7 +259,7 @@ static bool copy_rejection(struct rows *rows, const struct partition_table *part
         body.size = REJECTION_BYTES_MAX;
     if (rows->seal && !rows->seal(rows->seal_context, body, sealed, &size, &day, err))
         return false;
-    copy_row(copy, 10);
+    copy_row(copy, 12);
     copy_bytes(copy, slice_of(partition->topic));
     copy_int4(copy, partition->number);
     copy_int8(copy, rejection->position.offset);
@@ -269,6 +270,11 @@ static bool copy_rejection(struct rows *rows, const struct partition_table *part
     copy_int4(copy, (int32_t)rejection->body.size);
     copy_int4(copy, (int32_t)rejection->position.item);
     copy_int4(copy, day);
+    if (rejection->arrived_ms == MISSING_I64)
+        copy_null(copy);
+    else
+        copy_time(copy, rejection->arrived_ms);
+    copy_bytes(copy, rejection->id);
     return true;
 }
 
@@ -287,7 +293,39 @@ static bool write_rejections(struct rows *rows, struct session *session, const s
     return rows->copy.rows == 0 ||
            (stage_send(rows, session, "rejection", err) &&
             session_run(session, "insert into muster.rejection (topic, partition, kafka_offset, source, reason, field, body, body_size, item, "
-                                 "sealed_day) select * from stage_rejection on conflict do nothing", err));
+                                 "sealed_day, arrived_at, event_id) select * from stage_rejection on conflict do nothing", err));
+}
+
+/* --- arrivals --- */
+
+static void copy_arrival(struct copy *copy, const struct partition_table *partitions, const struct arrival *arrival)
+{
+    const struct partition *partition = &partitions->partition[arrival->partition];
+    copy_row(copy, 4 + ARRIVAL_COUNT);
+    copy_bytes(copy, slice_of(partition->topic));
+    copy_int4(copy, partition->number);
+    copy_date(copy, arrival->day);
+    copy_bytes(copy, slice_of(partition->source));
+    for (int kind = 0; kind < ARRIVAL_COUNT; kind++)
+        copy_int8(copy, arrival->count[kind]);
+}
+
+static bool write_arrivals(struct rows *rows, struct session *session, const struct partition_table *partitions,
+                           const struct commit_block *blocks, uint32_t count, struct error *err)
+{
+    copy_begin(&rows->copy);
+    for (uint32_t b = 0; b < count; b++)
+        for (uint32_t a = 0; a < blocks[b].arrival_count; a++)
+            copy_arrival(&rows->copy, partitions, &blocks[b].arrival[a]);
+    return rows->copy.rows == 0 ||
+           (stage_send(rows, session, "arrival", err) &&
+            session_run(session,
+                        "insert into muster.arrival as a (topic, partition, day, source, accepted, joined, repeated, refused, heartbeats, gaps) "
+                        "select topic, partition, day, min(source), sum(accepted), sum(joined), sum(repeated), sum(refused), sum(heartbeats), "
+                        "sum(gaps) from stage_arrival group by topic, partition, day "
+                        "on conflict (topic, partition, day) do update set accepted = a.accepted + excluded.accepted, "
+                        "joined = a.joined + excluded.joined, repeated = a.repeated + excluded.repeated, refused = a.refused + excluded.refused, "
+                        "heartbeats = a.heartbeats + excluded.heartbeats, gaps = a.gaps + excluded.gaps", err));
 }
 
 /* --- journal and positions --- */
@@ -381,6 +419,7 @@ bool rows_write(struct rows *rows, struct session *session, const struct partiti
            write_hits(rows, session, partitions, rule_set, blocks, count, true, err) &&
            write_alerts(rows, session, blocks, count, err) && write_revisions(rows, session, rule_set, blocks, count, err) &&
            write_alert_hits(rows, session, blocks, count, err) && write_rejections(rows, session, partitions, blocks, count, err) &&
+           write_arrivals(rows, session, partitions, blocks, count, err) &&
            write_journal(rows, session, partitions, epoch, blocks, count, err) &&
            write_positions(rows, session, partitions, stored, blocks, count, err);
 }

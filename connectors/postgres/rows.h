@@ -25,7 +25,7 @@ struct rows {
 void rows_fini(struct rows *rows);
 bool rows_stage(struct session *session, struct error *err) must_check;
 
-/* Hits, revisions, rejections, journal and positions of these blocks, in that order. `stored` has the
+/* Hits, revisions, rejections, arrivals, journal and positions of these blocks, in that order. `stored` has the
  * positions as PostgreSQL should have them now (-1: none). */
 bool rows_write(struct rows *rows, struct session *session, const struct partition_table *partitions, const int64_t *stored,
                 int64_t epoch, const unsigned char rule_set[32], const struct commit_block *blocks, uint32_t count,

@@ -40,8 +40,10 @@ struct feeding {
     const char *file;
     struct slice source;     /* the bank that lines are checked for; empty: each names its own */
     enum partition_by by;
-    bool event_time;         /* the message's timestamp is the event's own time */
+    bool event_time;         /* the message's timestamp is the event's own time, a refused line's that of the event before */
+    int64_t newest_ms;       /* time of the last event sent; 0: none yet */
     bool send_rejected;           /* refused lines too */
+    bool heartbeat;               /* a sign of life to each partition, behind the events */
     uint32_t turn;
     struct format *format;        /* of the files; NULL: canonical JSON */
     struct format_output out;
@@ -85,6 +87,17 @@ static int32_t choose_partition(struct feeding *feeding, const struct kafka_prod
     return kafka_producer_choose(producer, key);
 }
 
+static bool outlet_open(const struct feeding *feeding, struct outlet *outlet, struct error *err)
+{
+    if (!outlet->producer)
+        outlet->producer = kafka_producer_open(
+            &(struct kafka_producer_settings){.brokers = feeding->brokers,
+                                              .topic = outlet->topic,
+                                              .extra = kafka_security_properties(feeding->security)},
+            err);
+    return outlet->producer != NULL;
+}
+
 /* The topic of the event's bank, or the only one; a line that cannot be read goes to the first. */
 static struct outlet *choose_outlet(struct feeding *feeding, const struct event *event, struct error *err)
 {
@@ -98,13 +111,7 @@ static struct outlet *choose_outlet(struct feeding *feeding, const struct event 
             return NULL;
         }
     }
-    if (!outlet->producer)
-        outlet->producer = kafka_producer_open(
-            &(struct kafka_producer_settings){.brokers = feeding->brokers,
-                                              .topic = outlet->topic,
-                                              .extra = kafka_security_properties(feeding->security)},
-            err);
-    return outlet->producer ? outlet : NULL;
+    return outlet_open(feeding, outlet, err) ? outlet : NULL;
 }
 
 /* What compaction keeps apart: a corrected row replaces the one of its day, and no other. */
@@ -125,8 +132,21 @@ static bool send_line(struct feeding *feeding, const struct message *message, co
     int32_t partition = key.size ? kafka_producer_choose(outlet->producer, event->fact->subject)
                         : event  ? choose_partition(feeding, outlet->producer, event)
                                  : kafka_producer_choose(outlet->producer, message->body);
-    int64_t timestamp_ms = event && !event->fact && feeding->event_time ? event->time_ms : 0;
-    return kafka_producer_send(outlet->producer, partition, key, message->body, timestamp_ms, err);
+    if (event && !event->fact)
+        feeding->newest_ms = event->time_ms;
+    bool fact = event && event->fact;
+    return kafka_producer_send(outlet->producer, partition, key, message->body, feeding->event_time && !fact ? feeding->newest_ms : 0, err);
+}
+
+static bool send_heartbeats(struct feeding *feeding, struct error *err)
+{
+    for (uint32_t i = 0; i < feeding->outlet_count; i++) {
+        struct outlet *outlet = &feeding->outlet[i];
+        if (!outlet->facts && (!outlet_open(feeding, outlet, err) ||
+                               !kafka_producer_heartbeat(outlet->producer, feeding->event_time ? feeding->newest_ms : 0, err)))
+            return false;
+    }
+    return true;
 }
 
 static bool feed_line(struct feeding *feeding, struct message *message, struct error *err)
@@ -281,7 +301,7 @@ static bool feed_files(struct feeding *feeding, size_t line_max, struct error *e
         ok = feed_file(feeding, line_max, err);
         progress_end(&feeding->progress);
     }
-    return ok && flush_all(feeding, err);
+    return ok && (!feeding->heartbeat || send_heartbeats(feeding, err)) && flush_all(feeding, err);
 }
 
 /* Where lines go: the topic that is named, else each bank's own by the settings. */
@@ -353,7 +373,8 @@ static bool parse_options(struct feeding *feeding, const struct settings *settin
         return command_fail(line, EXIT_USAGE, "--timestamps takes now or event, not `%s`", time) == EXIT_FINE;
     feeding->event_time = time && strcmp(time, "event") == 0;
     feeding->send_rejected = command_option(line, "send-rejected") != NULL;
-    if (line->word_count == 0)
+    feeding->heartbeat = command_option(line, "heartbeat") != NULL;
+    if (line->word_count == 0 && !feeding->heartbeat)
         return command_fail(line, EXIT_USAGE, "name at least one file, or - for standard input") == EXIT_FINE;
     return choose_format(feeding) && choose_topics(feeding, settings);
 }

@@ -6,52 +6,31 @@
 #include "engine/cli/feed_report.h"
 #include "engine/cli/rule_set.h"
 #include "engine/model/decode.h"
-#include "engine/model/partition.h"
 #include "engine/model/zone.h"
 #include "engine/state/log.h"
 
 #include <stdlib.h>
 #include <time.h>
 
-/* First accepted offset of one partition on each of the report's days; behind them, and before; -1: none. */
-struct part {
-    char topic[TOPIC_NAME_MAX];
-    int32_t number;
-    int64_t first[FEED_DAYS], behind;
-    bool before;
-    int64_t newest_offset;       /* messages hold several events: count offsets once */
-    int64_t offsets[FEED_DAYS];
-};
-
 struct collecting {
     struct feed_report report;
     struct decoder *decoder;
     struct arena arena;
-    struct part *part;
-    uint32_t part_count;
-    struct feed_range *range;
-    uint32_t range_count;
 };
 
 static int32_t day_of(int64_t ms)
 {
-    return (int32_t)(ms / MS_PER_DAY); /* no event is older than 1970 that a bank reports today */
+    return (int32_t)(ms / MS_PER_DAY - (ms % MS_PER_DAY < 0));
 }
 
-static struct part *find_part(struct collecting *c, const struct log_record *record)
+/* The report's day `day`; NULL when it is none of them. */
+static struct feed_day *report_day(struct feed_report *report, int32_t day)
 {
-    for (uint32_t i = 0; i < c->part_count; i++)
-        if (c->part[i].number == record->partition && slice_equal(slice_of(c->part[i].topic), record->topic))
-            return &c->part[i];
-    if (c->part_count == PARTITION_MAX || record->topic.size >= TOPIC_NAME_MAX)
-        return NULL;
-    struct part *part = &c->part[c->part_count++];
-    *part = (struct part){.number = record->partition, .newest_offset = -1, .behind = -1};
-    memcpy(part->topic, record->topic.data, record->topic.size);
-    for (int d = 0; d < FEED_DAYS; d++)
-        part->first[d] = -1;
-    return part;
+    int32_t ago = report->day[0].day - day;
+    return ago >= 0 && ago < FEED_DAYS ? &report->day[ago] : NULL;
 }
+
+/* --- the log: what accepted events hold, and how late they came --- */
 
 static bool take_record(struct collecting *c, const struct log_record *record, struct error *err)
 {
@@ -64,30 +43,16 @@ static bool take_record(struct collecting *c, const struct log_record *record, s
         return true;
     if (decoder_decode(c->decoder, &message, &c->arena, &event, &field) != REJECT_NONE)
         return error_set(err, ERROR_FATAL, "the log holds an event that is no longer accepted: were limits changed?");
-    struct part *part = find_part(c, record);
-    if (!part)
-        return error_set(err, ERROR_FATAL, "the log holds more partitions, or longer names, than there can be");
     int64_t arrived_ms = record->broker_ms == MISSING_I64 ? event.time_ms : record->broker_ms;
-    int64_t ago = (int64_t)c->report.day[0].day - day_of(arrived_ms);
-    if (ago < 0 && part->behind < 0)
-        part->behind = record->offset;
-    if (ago >= FEED_DAYS)
-        part->before = true;
-    if (ago < 0 || ago >= FEED_DAYS)
-        return true;
-    size_t at = (size_t)ago;
-    if (part->first[at] < 0)
-        part->first[at] = record->offset;
-    part->offsets[at] += record->offset != part->newest_offset;
-    part->newest_offset = record->offset;
-    feed_day_count(&c->report.day[at], &event, arrived_ms, record->kind == LOG_JOINED);
+    if (day_of(arrived_ms) == c->report.day[0].day)
+        feed_day_count(&c->report.day[0], &event, arrived_ms);
     return true;
 }
 
 static bool read_log(struct collecting *c, const struct log_settings *settings, struct error *err)
 {
     struct log_record record;
-    struct log_reader *log = log_reader_open(settings, 1, err);
+    struct log_reader *log = log_reader_open_day(settings, c->report.day[0].day, err);
     int got = log ? 1 : -1;
     while (log && (got = log_reader_next(log, &record, err)) == 1)
         if (!take_record(c, &record, err))
@@ -97,54 +62,39 @@ static bool read_log(struct collecting *c, const struct log_settings *settings, 
     return got == 0;
 }
 
-/* A day's offsets reach from its first accepted event to before the next day's first. */
-static void make_ranges(struct collecting *c)
+/* --- PostgreSQL: how many came, and what was refused --- */
+
+static void take_arrivals(void *context, const struct feed_arrivals *arrivals)
 {
-    for (uint32_t p = 0; p < c->part_count; p++) {
-        const struct part *part = &c->part[p];
-        int64_t next = part->behind;
-        uint32_t made = c->range_count;
-        for (int d = 0; d < FEED_DAYS; d++) {
-            if (part->first[d] < 0 || (next >= 0 && next <= part->first[d]))
-                continue;
-            int64_t end = next < 0 ? part->newest_offset + 1 : next;
-            c->report.day[d].untold += end - part->first[d] - part->offsets[d];
-            c->range[c->range_count++] = (struct feed_range){.day = d, .topic = part->topic, .partition = part->number,
-                                                             .past = part->first[d] - 1, .last = next < 0 ? INT64_MAX : next - 1};
-            next = part->first[d];
-        }
-        if (c->range_count > made && !part->before)
-            c->range[c->range_count - 1].past = -1; /* what came before the first accepted of all */
-    }
+    struct collecting *c = context;
+    struct feed_day *day = report_day(&c->report, arrivals->day);
+    if (!day)
+        return;
+    day->accepted = arrivals->accepted;
+    day->joined = arrivals->joined;
+    day->repeated = arrivals->repeated;
+    day->refused = arrivals->refused;
+    day->heartbeats = arrivals->heartbeats;
+    day->gaps = arrivals->gaps;
 }
 
 static void take_refused(void *context, const struct feed_refused *refused)
 {
-    struct collecting *c = context;
-    struct feed_report *report = &c->report;
-    report->day[refused->day].refused += refused->count;
-    if (refused->day != 0 || report->reason_count == FEED_REASONS_MAX)
+    struct feed_report *report = &((struct collecting *)context)->report;
+    if (report->reason_count == FEED_REASONS_MAX)
         return;
     struct feed_reason *reason = &report->reason[report->reason_count++];
     reason->count = refused->count;
     (void)snprintf(reason->reason, sizeof reason->reason, "%s", refused->reason);
     (void)snprintf(reason->field, sizeof reason->field, "%s", refused->field);
-    (void)snprintf(reason->places, sizeof reason->places, "%s", refused->places);
+    (void)snprintf(reason->examples, sizeof reason->examples, "%s", refused->examples);
 }
 
 static bool collect(struct collecting *c, const struct settings *settings, struct error *err)
 {
     struct log_settings log = log_settings_of(settings);
-    if (!read_log(c, &log, err))
-        return false;
-    make_ranges(c);
-    if (!pg_feed_refused(settings->postgres_dsn, c->report.source, c->range, c->range_count, take_refused, c, err))
-        return false;
-    for (int d = 0; d < FEED_DAYS; d++) {
-        struct feed_day *day = &c->report.day[d];
-        day->untold = day->untold > day->refused ? day->untold - day->refused : 0;
-    }
-    return true;
+    const struct feed_visit visit = {.context = c, .arrivals = take_arrivals, .refused = take_refused};
+    return pg_feed_read(settings->postgres_dsn, c->report.source, c->report.day[0].day, FEED_DAYS, &visit, err) && read_log(c, &log, err);
 }
 
 static bool choose_day(const struct command_line *line, struct feed_report *report)
@@ -184,9 +134,6 @@ int cmd_feed_report(const struct command_line *line)
     struct collecting *c = calloc(1, sizeof *c);
     int code = EXIT_USAGE;
     invariant(c != NULL);
-    c->part = calloc(PARTITION_MAX, sizeof *c->part);
-    c->range = calloc((size_t)PARTITION_MAX * FEED_DAYS, sizeof *c->range);
-    invariant(c->part && c->range);
     arena_init(&c->arena);
     if (command_settings(line, &settings) && choose_day(line, &c->report)) {
         c->report.source = source;
@@ -204,8 +151,6 @@ int cmd_feed_report(const struct command_line *line)
         }
     }
     arena_fini(&c->arena);
-    free(c->range);
-    free(c->part);
     free(c);
     settings_fini(&settings);
     return code;

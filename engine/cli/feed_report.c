@@ -33,15 +33,14 @@ static void miss(struct feed_day *day, enum feed_field_id field, bool there)
     day->missing[field] += !there;
 }
 
-void feed_day_count(struct feed_day *day, const struct event *event, int64_t arrived_ms, bool joined)
+void feed_day_count(struct feed_day *day, const struct event *event, int64_t arrived_ms)
 {
     int step = 0;
     while (step < FEED_LATE_STEPS - 1 && arrived_ms - event->time_ms >= late_ms[step])
         step++;
     day->late[step]++;
     day->hour[(arrived_ms - (int64_t)day->day * MS_PER_DAY) / 3600000 % FEED_HOURS]++;
-    day->accepted++;
-    day->joined += joined;
+    day->logged++;
     bool sender_cash = event->flags & EVENT_SENDER_CASH, receiver_cash = event->flags & EVENT_RECEIVER_CASH;
     miss(day, FEED_SENDER_PARTY, sender_cash || event->ref_text[REF_SENDER_PARTY].size);
     miss(day, FEED_RECEIVER_PARTY, receiver_cash || event->ref_text[REF_RECEIVER_PARTY].size);
@@ -73,7 +72,7 @@ const char *feed_reason_says(const char *reason)
 
 int64_t feed_messages(const struct feed_day *day)
 {
-    return day->accepted + day->refused + day->untold;
+    return day->accepted + day->refused + day->repeated;
 }
 
 int64_t feed_week_mean(const struct feed_report *report)
@@ -120,7 +119,7 @@ static void text_reasons(const struct feed_report *report, FILE *out)
     for (uint32_t i = 0; i < report->reason_count; i++) {
         const struct feed_reason *r = &report->reason[i];
         fprintf(out, "  %8lld  %s %s\n            %s\n            such as %s\n", (long long)r->count, r->reason, r->field,
-                feed_reason_says(r->reason), r->places);
+                feed_reason_says(r->reason), r->examples);
     }
     if (report->reason_count == 0)
         fputs("  nothing\n", out);
@@ -137,8 +136,10 @@ void feed_report_text(const struct feed_report *report, FILE *out)
             (long long)feed_messages(&report->day[1]), (long long)feed_week_mean(report));
     fprintf(out, "  accepted      %10lld\n  joined        %10lld   of these: second reports of a payment\n", (long long)today->accepted,
             (long long)today->joined);
-    fprintf(out, "  refused       %10lld\n  repeated      %10lld   or missing from the topic: sent before, with the same id and body\n",
-            (long long)today->refused, (long long)today->untold);
+    fprintf(out, "  refused       %10lld   not taken; listed below\n  repeated      %10lld   sent before, with the same id and body; counted once\n",
+            (long long)today->refused, (long long)today->repeated);
+    fprintf(out, "  gaps          %10lld   offsets of the topic that held no message, such as marks of transactions\n", (long long)today->gaps);
+    fprintf(out, "  heartbeats    %10lld   no messages: signs that the feed lives\n", (long long)today->heartbeats);
     fprintf(out, "  silent hours  %10s\n", silent);
     text_reasons(report, out);
     fputs("\nHow long after the payment it was reported\n", out);
@@ -146,22 +147,14 @@ void feed_report_text(const struct feed_report *report, FILE *out)
         fprintf(out, "  %-14s %10lld\n", feed_late_names[s], (long long)today->late[s]);
     fputs("\nLeft out, of accepted events\n", out);
     for (int f = 0; f < FEED_FIELD_COUNT; f++) {
-        int64_t share = feed_permille(today->missing[f], today->accepted);
+        int64_t share = feed_permille(today->missing[f], today->logged);
         if (share)
             fprintf(out, "  %5lld.%lld %%  %-17s %s\n", (long long)(share / 10), (long long)(share % 10), fields[f].path, fields[f].lost);
     }
 }
 
-static void json_day(struct json_writer *json, const struct feed_day *day)
+static void json_detail(struct json_writer *json, const struct feed_day *day)
 {
-    char name[16];
-    feed_day_name(day->day, name);
-    json_open_object(json, NULL);
-    json_text(json, "day", slice_of(name));
-    json_number(json, "accepted", day->accepted);
-    json_number(json, "joined", day->joined);
-    json_number(json, "refused", day->refused);
-    json_number(json, "repeated_or_missing", day->untold);
     json_open_array(json, "by_hour");
     for (int h = 0; h < FEED_HOURS; h++)
         json_number(json, NULL, day->hour[h]);
@@ -174,6 +167,20 @@ static void json_day(struct json_writer *json, const struct feed_day *day)
     for (int f = 0; f < FEED_FIELD_COUNT; f++)
         json_number(json, fields[f].path, day->missing[f]);
     json_close_object(json);
+}
+
+static void json_day(struct json_writer *json, const struct feed_day *day)
+{
+    char name[16];
+    feed_day_name(day->day, name);
+    json_open_object(json, NULL);
+    json_text(json, "day", slice_of(name));
+    json_number(json, "accepted", day->accepted);
+    json_number(json, "joined", day->joined);
+    json_number(json, "refused", day->refused);
+    json_number(json, "repeated", day->repeated);
+    json_number(json, "gaps", day->gaps);
+    json_number(json, "heartbeats", day->heartbeats);
     json_close_object(json);
 }
 
@@ -183,6 +190,7 @@ void feed_report_json(const struct feed_report *report, FILE *out)
     json_writer_init(&json);
     json_open_object(&json, NULL);
     json_text(&json, "source", slice_of(report->source));
+    json_detail(&json, &report->day[0]);
     json_open_array(&json, "refused");
     for (uint32_t i = 0; i < report->reason_count; i++) {
         const struct feed_reason *r = &report->reason[i];
@@ -191,7 +199,7 @@ void feed_report_json(const struct feed_report *report, FILE *out)
         json_text(&json, "field", slice_of(r->field));
         json_text(&json, "says", slice_of(feed_reason_says(r->reason)));
         json_number(&json, "count", r->count);
-        json_text(&json, "places", slice_of(r->places));
+        json_text(&json, "examples", slice_of(r->examples));
         json_close_object(&json);
     }
     json_close_array(&json);

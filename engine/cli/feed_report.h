@@ -19,13 +19,16 @@ enum feed_field_id {
 };
 
 struct feed_reason {
-    char reason[32], field[80], places[400];
+    char reason[32], field[80], examples[700];
     int64_t count;
 };
 
 struct feed_day {
     int32_t day;                           /* UTC, days since 1970 */
-    int64_t accepted, joined, refused, untold; /* untold: offsets that are neither accepted nor refused */
+    int64_t accepted, joined, refused, repeated; /* joined: of the accepted */
+    int64_t heartbeats, gaps;              /* gaps: offsets that held nothing */
+    /* of the report's day only: */
+    int64_t logged;                        /* accepted events that the figures below are of */
     int64_t late[FEED_LATE_STEPS];         /* by feed_late_ms */
     int64_t hour[FEED_HOURS];              /* arrivals by hour, UTC */
     int64_t missing[FEED_FIELD_COUNT];
@@ -38,8 +41,8 @@ struct feed_report {
     uint32_t reason_count;
 };
 
-/* An accepted event that arrived on this day. */
-void feed_day_count(struct feed_day *day, const struct event *event, int64_t arrived_ms, bool joined);
+/* An accepted event that arrived on this day, for the figures behind `logged`. */
+void feed_day_count(struct feed_day *day, const struct event *event, int64_t arrived_ms);
 
 void feed_report_text(const struct feed_report *report, FILE *out);
 void feed_report_json(const struct feed_report *report, FILE *out);
@@ -50,7 +53,7 @@ extern const char *const feed_late_names[FEED_LATE_STEPS];
 const char *feed_field_path(int field);
 const char *feed_field_lost(int field);
 const char *feed_reason_says(const char *reason);
-int64_t feed_messages(const struct feed_day *day);           /* all of a day */
+int64_t feed_messages(const struct feed_day *day);           /* of a day: heartbeats are none */
 int64_t feed_week_mean(const struct feed_report *report);    /* messages a day, over the days before that have any */
 void feed_silent_hours(const struct feed_day *day, char out[128]); /* "02-05, 13", or "none" */
 int64_t feed_permille(int64_t part, int64_t whole);

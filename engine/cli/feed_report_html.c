@@ -99,8 +99,8 @@ static void put_reasons(const struct feed_report *report, FILE *out)
         put_text(out, r->field);
         fputs("</dt><dd>", out);
         put_text(out, feed_reason_says(r->reason));
-        fputs("<br><small>such as topic/partition@offset ", out);
-        put_text(out, r->places);
+        fputs("<br><small>such as ", out);
+        put_text(out, r->examples);
         fputs("</small></dd>\n", out);
     }
     fputs("</dl>\n", out);
@@ -110,7 +110,7 @@ static void put_missing(const struct feed_day *day, FILE *out)
 {
     fputs("<h2>Left out, by share of accepted events</h2>\n<dl>\n", out);
     for (int f = 0; f < FEED_FIELD_COUNT; f++) {
-        int64_t share = feed_permille(day->missing[f], day->accepted);
+        int64_t share = feed_permille(day->missing[f], day->logged);
         if (share == 0)
             continue;
         fprintf(out, "<dt>%s: %lld.%lld %%</dt><dd><svg viewBox=\"0 0 %d 12\" aria-hidden=\"true\"><rect class=\"bad\" width=\"%lld\" height=\"10\"/></svg>"
@@ -137,8 +137,9 @@ void feed_report_html(const struct feed_report *report, FILE *out)
     put_figure(out, "accepted", today->accepted, "checked and taken");
     put_figure(out, "joined", today->joined, "of these: second reports of a payment");
     put_figure(out, "refused", today->refused, "not taken; listed below");
-    put_figure(out, "repeated", today->untold, "sent before with the same id and body, or missing from the topic");
-    fprintf(out, "</div>\n<p>Hours without an accepted event (UTC): %s.</p>\n", silent);
+    put_figure(out, "repeated", today->repeated, "sent before with the same id and body; counted once");
+    put_figure(out, "gaps", today->gaps, "offsets of the topic that held no message");
+    fprintf(out, "</div>\n<p>%lld heartbeats. Hours without an accepted event (UTC): %s.</p>\n", (long long)today->heartbeats, silent);
     put_charts(report, out);
     put_reasons(report, out);
     put_missing(today, out);

@@ -21,12 +21,19 @@ struct translated {
     const struct slice *own;   /* per event_field what the bank calls it, EF_COUNT of them; or NULL */
 };
 
+/* A message that is no event moves its partition's position all the same; its body is empty. */
+enum message_mark {
+    MARK_NONE,      /* an event, or what should be one */
+    MARK_HEARTBEAT, /* a feeder with nothing to send says that it lives */
+    MARK_GAP,       /* the end of offsets that held nothing for us */
+};
+
 struct message {
     struct slice body;
     struct slice source;     /* configured for the topic; empty in files: then the body names it */
     struct position position;
     int64_t broker_ms;       /* MISSING_I64 when there is none */
-    bool mark;               /* no event: a heartbeat, or the end of a gap; body is empty */
+    enum message_mark mark;
     enum message_expects expects;
     const struct translated *translated; /* NULL: the body is as it came */
 };
@@ -46,7 +53,7 @@ void decoder_free(struct decoder *decoder);
 /* The hash under which an entity's text is known: what decode gives in event.ref_hash. */
 struct hash128 decoder_entity_hash(const struct decoder *decoder, enum entity_kind kind, struct slice text);
 /* REJECT_NONE: event is filled (own's part zeroed, text masks zero). Else `field` names the JSON path
- * (in arena, "" for the whole message). event.body is a copy of message.body in arena when copy_body. */
+ * (in arena, "" for the whole message), and event has nothing but the id, where that could be read. event.body is a copy of message.body in arena when copy_body. */
 enum reject_reason decoder_decode(struct decoder *decoder, const struct message *message, struct arena *arena,
                                   struct event *event, struct slice *field);
 

@@ -172,6 +172,7 @@ enum reject_reason message_decode(struct decoder *decoder, const struct message 
     const struct translated *translated = message->translated;
     if (translated && translated->reason != REJECT_NONE) {
         *field = translated->field;
+        event->id = (struct slice){0};
         return translated->reason;
     }
     enum reject_reason reason = decoder_decode(decoder, message, arena, event, field);

@@ -22,6 +22,8 @@ struct rejection {
     struct slice field; /* JSON path such as "sender.account"; empty when the whole message is meant */
     struct slice body;  /* the bytes as they came */
     struct slice source;
+    struct slice id;    /* the event's own, where it could be read; else empty */
+    int64_t arrived_ms; /* the broker's time; MISSING_I64 where it has none */
 };
 
 #endif

@@ -51,11 +51,30 @@ struct source {
 };
 
 /* --- sink --- */
+
+/* What came over one partition in one block, by its day: what a bank is told of its feed. */
+enum arrival_kind {
+    ARRIVAL_ACCEPTED,
+    ARRIVAL_JOINED,    /* of the accepted: second reports */
+    ARRIVAL_REPEATED,
+    ARRIVAL_REFUSED,
+    ARRIVAL_HEARTBEAT,
+    ARRIVAL_GAP,       /* offsets that held nothing */
+    ARRIVAL_COUNT
+};
+struct arrival {
+    uint32_t partition;
+    int32_t day;       /* UTC, days since 1970, by the broker's time, else by the event's */
+    uint32_t count[ARRIVAL_COUNT];
+};
+
 struct commit_block {
     struct journal_block journal;
     const struct output *output;     /* of the step for this block */
     const struct rejection *rejection; /* decode's own, in position order */
     uint32_t rejection_count;
+    const struct arrival *arrival;   /* the same (partition, day) may stand more than once */
+    uint32_t arrival_count;
 };
 
 /* What PostgreSQL knew when the lease was won. */

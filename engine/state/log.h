@@ -46,6 +46,9 @@ void log_writer_close(struct log_writer *log);
 
 struct log_reader;
 struct log_reader *log_reader_open(const struct log_settings *settings, uint64_t from_seq, struct error *err) must_check;
+/* From the first segment of `day` (UTC, days since 1970) or a later one on: every record of that day and
+ * later ones comes, and perhaps some earlier. */
+struct log_reader *log_reader_open_day(const struct log_settings *settings, int32_t day, struct error *err) must_check;
 /* 1: a record (slices valid until the next call); 0: end; -1: err. */
 int log_reader_next(struct log_reader *log, struct log_record *record, struct error *err) must_check;
 void log_reader_close(struct log_reader *log);

@@ -132,6 +132,14 @@ struct log_reader *log_reader_open(const struct log_settings *settings, uint64_t
     return log;
 }
 
+struct log_reader *log_reader_open_day(const struct log_settings *settings, int32_t day, struct error *err)
+{
+    struct log_reader *log = log_reader_open(settings, 1, err);
+    while (log && log->index + 1 < log->count && log->segments[log->index + 1].day < day)
+        log->index++;
+    return log;
+}
+
 void log_reader_close(struct log_reader *log)
 {
     if (!log)

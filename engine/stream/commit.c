@@ -35,6 +35,8 @@ void commit_add(struct pipeline *pipeline, struct block *block)
         .output = output,
         .rejection = block->rejection,
         .rejection_count = block->rejection_count,
+        .arrival = block->arrival,
+        .arrival_count = block->arrival_count,
     };
     commit->block[commit->count++] = block;
     commit->due |= output->hit_count || output->revision_count || output->alert_hit_count ||

@@ -57,7 +57,8 @@ struct block *block_new(uint32_t room, uint32_t workers, uint32_t partitions)
     block->partitions = partitions;
     block->texts = calloc(workers, sizeof *block->texts);
     block->range = calloc(partitions + 1, sizeof *block->range);
-    invariant(block->texts && block->range);
+    block->gap = calloc(partitions + 1, sizeof *block->gap);
+    invariant(block->texts && block->range && block->gap);
     arena_init(&block->bodies);
     arena_init(&block->results);
     for (uint32_t w = 0; w < workers; w++)
@@ -76,6 +77,7 @@ void block_free(struct block *block)
         arena_fini(&block->texts[w]);
     free(block->texts);
     free(block->range);
+    free(block->gap);
     free(block->message);
     free(block->event);
     free(block->rejection);
@@ -88,7 +90,7 @@ void block_clear(struct block *block)
     arena_reset(&block->results);
     for (uint32_t w = 0; w < block->workers; w++)
         arena_reset(&block->texts[w]);
-    block->message_count = block->event_count = block->rejection_count = 0;
+    block->message_count = block->event_count = block->rejection_count = block->arrival_count = 0;
     block->journal = (struct journal_block){0};
     block->output = (struct output){0};
 }
@@ -146,7 +148,7 @@ void intake_free(struct intake *intake)
 /* --- decode --- */
 
 static void reject(struct intake_worker *worker, const struct message *message, enum reject_reason reason,
-                   struct slice field)
+                   struct slice field, struct slice id)
 {
     if (worker->rejection_count == worker->rejection_room) {
         worker->rejection_room = worker->rejection_room ? worker->rejection_room * 2 : 64;
@@ -158,6 +160,8 @@ static void reject(struct intake_worker *worker, const struct message *message, 
         .field = field,
         .body = message_raw(message),
         .source = message->source,
+        .id = id,
+        .arrived_ms = message->broker_ms,
     };
 }
 
@@ -184,7 +188,7 @@ static void decode_work(void *context, uint32_t index, uint32_t workers)
         if (reason == REJECT_NONE)
             step_match_texts(intake->settings.program, worker->scratch, event);
         else
-            reject(worker, &block->message[i], reason, field);
+            reject(worker, &block->message[i], reason, field, event->id);
     }
 }
 
@@ -226,13 +230,17 @@ static void note_ranges(struct block *block, int64_t *position)
     uint32_t count = 0;
     for (uint32_t p = 0; p < block->partitions; p++)
         block->range[p] = (struct journal_range){.partition = p, .first = position[p], .next = position[p]};
+    memset(block->gap, 0, block->partitions * sizeof *block->gap);
     for (uint32_t i = 0; i < block->message_count; i++) {
         const struct position *at = &block->message[i].position;
         struct journal_range *range = &block->range[at->partition];
         /* items of one message share its offset */
         invariant(at->offset >= range->next || (at->item > 0 && at->offset == range->next - 1));
         if (range->first < 0)
-            range->first = at->offset;
+            range->first = range->next = at->offset;
+        bool held = block->message[i].mark != MARK_GAP;
+        if (at->offset >= range->next)
+            block->gap[at->partition] += (uint32_t)(at->offset + !held - range->next);
         range->next = at->offset + 1;
     }
     for (uint32_t p = 0; p < block->partitions; p++) {

@@ -30,6 +30,9 @@ struct block {
     struct journal_range *range; /* one per partition at most */
     uint32_t partitions;        /* known when it was read: what is in it belongs to the first so many of the table */
     uint32_t mark_count;        /* messages that were no events: they moved positions */
+    uint32_t *gap;              /* by partition: offsets of its range that held nothing */
+    struct arrival *arrival;    /* engine/stream/arrival.h */
+    uint32_t arrival_count;
     struct output output;       /* of the step */
     atomic_uint holders;        /* threads that still read it */
 };

@@ -2,6 +2,7 @@
 #include "engine/stream/pipeline_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/stream/arrival.h"
 
 #include <sodium.h>
 #include <stdarg.h>
@@ -163,6 +164,7 @@ static void stage_work(struct pipeline *pipeline, struct block *block)
     step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
     block->journal.block = ++pipeline->block;
     pipeline->seq = block->journal.last_seq;
+    arrival_count(block);
     atomic_store(&block->holders, pipeline->log ? 2 : 1);
     count_results(pipeline, block);
 }

@@ -297,7 +297,9 @@ static void step_outcomes(struct step *step, struct arena *arena, struct output 
                                                                .reason = (enum reject_reason)event->reject_reason,
                                                                .field = SLICE("id"),
                                                                .body = arena_copy(arena, event->body),
-                                                               .source = arena_copy(arena, event->source)};
+                                                               .source = arena_copy(arena, event->source),
+                                                               .id = arena_copy(arena, event->id),
+                                                               .arrived_ms = event->broker_ms};
     }
     out->rejection = rejection;
     out->first_seq = step->event[0].seq;

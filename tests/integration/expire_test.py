@@ -19,6 +19,7 @@ HIT = ("insert into muster.%s (seq, rule_id, hit_key, event_time, rule_version, 
        "'[]', '[]', 0, '\\x00', '\\x00', now() + %d * interval '1 day' from generate_series(%d, %d) n")
 REJECTION = ("insert into muster.rejection (topic, partition, kafka_offset, source, reason, field, body, body_size, expires_at) "
              "select 't', 0, n, 'b', 'JSON', '', 'x', 1, now() + %d * interval '1 day' from generate_series(%d, %d) n")
+ARRIVAL = "insert into muster.arrival values ('t', 0, '2026-01-%02d', 'b', 1, 0, 0, 0, 0, 0, now() + %d * interval '1 day')"
 
 SETUP = [
     ALERT % (1, 1, -1), REVISION % (1, 1, 1, -9), REVISION % (1, 2, 2, -1),  # past its end
@@ -30,6 +31,7 @@ SETUP = [
     "select muster.ensure_month('2026-01-05')",
     HIT % ("hit", -1, 1, MANY), HIT % ("hit", 1, MANY + 1, MANY + 3), HIT % ("shadow_hit", -1, 1, 7), HIT % ("shadow_hit", 1, 8, 9),
     REJECTION % (-1, 1, MANY), REJECTION % (1, MANY + 1, MANY + 4),
+    ARRIVAL % (1, -1), ARRIVAL % (2, 1),
 ]
 
 # (query, what it must give)
@@ -40,9 +42,9 @@ HELD = [
     ("select string_agg(state, ',') from muster.alert_state", "open"),
     ("select string_agg(seq::text, ',' order by seq) from muster.hit", "3,5,%d,%d,%d" % (MANY + 1, MANY + 2, MANY + 3)),
     ("select count(*) from muster.shadow_hit", "2"),
-    ("select count(*) from muster.rejection", "4"),
+    ("select count(*) from muster.rejection", "4"), ("select max(day) from muster.arrival", "2026-01-02"),
     ("select string_agg(format('%s %s', kind, deleted), ', ' order by kind) from (select kind, sum(deleted) deleted from muster.expiry group by 1) x",
-     "alert 1, hit %d, rejection %d, shadow_hit 7" % (MANY - 2, MANY)),
+     "alert 1, arrival 1, hit %d, rejection %d, shadow_hit 7" % (MANY - 2, MANY)),
     ("select max(deleted) <= 1000 and bool_and(role <> '') from muster.expiry", "t"),
 ]
 
@@ -89,7 +91,7 @@ def main():
             done = psql(dsn, sql)
             hold("set up: " + sql[:40], done.returncode == 0, done.stderr)
         done = subprocess.run(muster[:2] + ["expire"] + muster[2:], cwd=TOP, capture_output=True, text=True)
-        said = "alerts: 1 deleted\nhits: %d deleted\nshadow_hits: 7 deleted\nrejections: %d deleted\nlog: 2 days destroyed\nrejected bytes: 0 days destroyed\n" % (MANY - 2, MANY)
+        said = "alerts: 1 deleted\nhits: %d deleted\nshadow_hits: 7 deleted\nrejections: %d deleted\narrivals: 1 deleted\nlog: 2 days destroyed\nrejected bytes: 0 days destroyed\n" % (MANY - 2, MANY)
         hold("says what went", done.returncode == 0 and done.stdout == said, "%d %s%s" % (done.returncode, done.stdout, done.stderr))
         for sql, want in HELD:
             got = psql(dsn, sql)
@@ -98,7 +100,7 @@ def main():
             hold("days left in " + os.path.basename(folder), sorted(os.listdir(folder)) == sorted(day[kind] for day in names[2:]),
                  str(os.listdir(folder)))
         done = subprocess.run(muster[:2] + ["expire"] + muster[2:], cwd=TOP, capture_output=True, text=True)
-        hold("nothing goes twice", done.stdout.count(" 0 d") == 6, done.stdout)
+        hold("nothing goes twice", done.stdout.count(" 0 d") == 7, done.stdout)
     finally:
         postgres("stop")
     print("%d passed, %d failed" % (passed, failed))

@@ -59,6 +59,7 @@ def stream():
             yield event(9003, 9, 21, amount=5)
     yield event(9004, 10, 0)
     yield event(9005, 10, 0, currency="USX")
+    yield event(9006, 9, 23)
 
 
 class World:
@@ -82,7 +83,8 @@ class World:
         wait_for("Kafka", lambda: os.path.exists(port))
         self.settings = os.path.join(HOME, "muster.yaml")
         with open(self.settings, "w") as out:
-            out.write("kafka_brokers: \"%s\"\nkafka_topics:\n  payments.a: bank-a\npostgres_dsn: \"%s\"\nrules_dir: tests/data/run\n" % (open(port).read().strip(), self.dsn))
+            self.brokers = open(port).read().strip()
+            out.write("kafka_brokers: \"%s\"\nkafka_topics:\n  payments.a: bank-a\npostgres_dsn: \"%s\"\nrules_dir: tests/data/run\n" % (self.brokers, self.dsn))
             out.write("kafka_fact_topics:\n  facts.band: bank-a\n")
             for name, folder in (("state_dir", "state"), ("log_dir", "log"), ("log_key_dir", "keys"), ("master_key_file", "master.key")):
                 out.write("%s: %s\n" % (name, os.path.join(HOME, folder)))
@@ -94,10 +96,10 @@ class World:
         with open(path, "w") as out:
             out.writelines(json.dumps(line) + "\n" for line in lines)
         command(MUSTER, "feed", "--config", self.settings, "--quiet", "--send-rejected", "--topic", "payments.a", "--source", "bank-a", "--timestamps", "event",
-                path, codes=(0, 1))
+                "--heartbeat", path, codes=(0, 1))
         engine = subprocess.Popen([MUSTER, "run", "--config", self.settings], cwd=TOP, stderr=open(os.path.join(HOME, "engine.log"), "w"))
         self.processes.append(engine)
-        wait_for("all messages", lambda: self.query("select coalesce(sum(next_offset), 0) from muster.position") == str(len(lines)))
+        wait_for("all messages", lambda: self.query("select coalesce(sum(next_offset), 0) from muster.position") == str(len(lines) + 1))
         engine.terminate()
         engine.wait(timeout=30)
 
@@ -147,7 +149,7 @@ def hold_silence(tally, world, forms):
     for table in tables:
         done = subprocess.run(["psql", "-X", "-q", "-d", world.dsn, "-c", "set role muster_feed; select * from muster.%s limit 1" % table], capture_output=True)
         readable += [table] if done.returncode == 0 else []
-    tally.hold("the role reads positions whole, and nothing of alerts", readable == ["position"] and len(tables) > 8, readable)
+    tally.hold("the role reads arrivals and positions whole, and nothing of alerts", sorted(readable) == ["arrival", "position"] and len(tables) > 8, readable)
     done = subprocess.run(["psql", "-X", "-q", "-d", world.dsn, "-c", "set role muster_feed; select body from muster.rejection"], capture_output=True)
     tally.hold("nor the bytes of refusals", done.returncode != 0)
 

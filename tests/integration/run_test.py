@@ -297,6 +297,9 @@ class World:
         whole = every == self.fed and len(accepted) == len(logged) and not accepted & rejected and repeated > 0
         self.check("%s: %d fed = %d accepted + %d rejected + %d repeated" % (what, self.fed, len(accepted), len(rejected), repeated),
                    whole, "positions sum to %d" % every)
+        told = self.query("select sum(accepted), sum(refused), sum(repeated), sum(gaps) from muster.arrival")[0]
+        self.check("%s: what banks are told adds up to the same" % what,
+                   told[:3] == (str(len(accepted)), str(len(rejected)), str(repeated)), str(told))
 
 
 def plain(world):

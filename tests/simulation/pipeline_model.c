@@ -161,7 +161,7 @@ static struct message message_at(const struct world *world, uint32_t p, int64_t 
         .source = SLICE("bank"),
         .position = {.partition = index_of(world, p), .offset = offset},
         .broker_ms = offset,
-        .mark = offset % 97 == 12,
+        .mark = offset % 97 == 12 ? MARK_HEARTBEAT : MARK_NONE,
     };
 }
 
