@@ -24,11 +24,12 @@ enum { FACT_TEXT_BYTES_MAX = 256 };
 /* Which fields a walk of one object looks for. */
 struct level {
     enum event_field first, end;
+    const char *path;
 };
-static const struct level event_level = {EF_ID, EF_SENDER_ACCOUNT};
-static const struct level sender_level = {EF_SENDER_ACCOUNT, EF_RECEIVER_ACCOUNT};
-static const struct level receiver_level = {EF_RECEIVER_ACCOUNT, EF_PLACE_NAME};
-static const struct level place_level = {EF_PLACE_NAME, EF_COUNT};
+static const struct level event_level = {EF_ID, EF_SENDER_ACCOUNT, ""};
+static const struct level sender_level = {EF_SENDER_ACCOUNT, EF_RECEIVER_ACCOUNT, "sender."};
+static const struct level receiver_level = {EF_RECEIVER_ACCOUNT, EF_PLACE_NAME, "receiver."};
+static const struct level place_level = {EF_PLACE_NAME, EF_COUNT, "place."};
 
 struct decoder {
     struct decode_settings settings;
@@ -206,6 +207,16 @@ static bool take_field(struct decoding *d, enum event_field field, const struct 
     }
 }
 
+/* A member that Muster does not know is no fault, and no input; the bank should know that nobody reads it. */
+static void note_unknown(struct decoding *d, struct slice key)
+{
+    const struct decode_settings *settings = &d->decoder->settings;
+    if (d->event->unknown < UINT8_MAX)
+        d->event->unknown++;
+    if (settings->unknown)
+        settings->unknown(settings->context, arena_format(d->arena, "%s%.*s", d->level->path, (int)key.size, key.data));
+}
+
 static bool walk_member(void *context, struct slice key, const struct json_value *value)
 {
     struct decoding *d = context;
@@ -214,7 +225,8 @@ static bool walk_member(void *context, struct slice key, const struct json_value
         if (key.size && key.data[0] == name[0] && slice_equal(key, slice_of(name)))
             return take_field(d, field, value);
     }
-    return true; /* a field that Muster does not know is no fault, and no input */
+    note_unknown(d, key);
+    return true;
 }
 
 /* --- meaning --- */

@@ -9,7 +9,7 @@ static bool read_arrivals(struct session *session, const char *const values[3], 
 {
     PGresult *rows = session_ask(session,
                                  "select day - date '1970-01-01', sum(accepted), sum(joined), sum(repeated), sum(refused), sum(heartbeats), "
-                                 "sum(gaps) from muster.arrival where source = $1 and day > date '1970-01-01' + $2::int - $3::int "
+                                 "sum(gaps), sum(unknown) from muster.arrival where source = $1 and day > date '1970-01-01' + $2::int - $3::int "
                                  "and day <= date '1970-01-01' + $2::int group by day",
                                  3, values, err);
     for (int i = 0; rows && i < PQntuples(rows); i++)
@@ -19,7 +19,8 @@ static bool read_arrivals(struct session *session, const char *const values[3], 
                                                                 .repeated = session_int64(rows, i, 3),
                                                                 .refused = session_int64(rows, i, 4),
                                                                 .heartbeats = session_int64(rows, i, 5),
-                                                                .gaps = session_int64(rows, i, 6)});
+                                                                .gaps = session_int64(rows, i, 6),
+                                                                .unknown = session_int64(rows, i, 7)});
     PQclear(rows);
     return rows != NULL;
 }

@@ -13,7 +13,7 @@
 /* One day, all partitions of the bank together. */
 struct feed_arrivals {
     int32_t day; /* UTC, days since 1970 */
-    int64_t accepted, joined, repeated, refused, heartbeats, gaps;
+    int64_t accepted, joined, repeated, refused, heartbeats, gaps, unknown;
 };
 
 struct feed_refused {

@@ -320,12 +320,12 @@ static bool write_arrivals(struct rows *rows, struct session *session, const str
     return rows->copy.rows == 0 ||
            (stage_send(rows, session, "arrival", err) &&
             session_run(session,
-                        "insert into muster.arrival as a (topic, partition, day, source, accepted, joined, repeated, refused, heartbeats, gaps) "
+                        "insert into muster.arrival as a (topic, partition, day, source, accepted, joined, repeated, refused, heartbeats, gaps, unknown) "
                         "select topic, partition, day, min(source), sum(accepted), sum(joined), sum(repeated), sum(refused), sum(heartbeats), "
-                        "sum(gaps) from stage_arrival group by topic, partition, day "
+                        "sum(gaps), sum(unknown) from stage_arrival group by topic, partition, day "
                         "on conflict (topic, partition, day) do update set accepted = a.accepted + excluded.accepted, "
                         "joined = a.joined + excluded.joined, repeated = a.repeated + excluded.repeated, refused = a.refused + excluded.refused, "
-                        "heartbeats = a.heartbeats + excluded.heartbeats, gaps = a.gaps + excluded.gaps", err));
+                        "heartbeats = a.heartbeats + excluded.heartbeats, gaps = a.gaps + excluded.gaps, unknown = a.unknown + excluded.unknown", err));
 }
 
 /* --- journal and positions --- */

@@ -379,18 +379,25 @@ static bool parse_options(struct feeding *feeding, const struct settings *settin
     return choose_format(feeding) && choose_topics(feeding, settings);
 }
 
+static void take_unknown(void *context, struct slice path)
+{
+    format_unknowns_add(context, path);
+}
+
 static int feed(struct feeding *feeding, const struct settings *settings, const struct rates *rates)
 {
     const struct command_line *line = feeding->line;
     struct error err = {0};
+    feeding->unknowns = calloc(1, sizeof *feeding->unknowns);
     struct decode_settings decode = {
         .rates = rates,
         .message_bytes_max = (size_t)settings->message_kb_max << 10,
         .future_ms_max = 5 * 60 * 1000,
+        .unknown = take_unknown,
+        .context = feeding->unknowns,
     };
     feeding->decoder = decoder_new(&decode);
     feeding->message = calloc(LINES_AT_ONCE, sizeof *feeding->message);
-    feeding->unknowns = calloc(1, sizeof *feeding->unknowns);
     feeding->message_bytes_max = decode.message_bytes_max;
     invariant(feeding->decoder && feeding->message && feeding->unknowns);
     if (feeding->outlet_count && !(feeding->security = kafka_security_of(settings, &err)))

@@ -12,10 +12,14 @@
 #include <stdlib.h>
 #include <time.h>
 
+enum { UNKNOWN_MAX = 64 };
+
 struct collecting {
     struct feed_report report;
     struct decoder *decoder;
     struct arena arena;
+    struct slice unknown[UNKNOWN_MAX]; /* fields of the event at hand that nobody knows */
+    uint32_t unknown_count;
 };
 
 static int32_t day_of(int64_t ms)
@@ -32,6 +36,14 @@ static struct feed_day *report_day(struct feed_report *report, int32_t day)
 
 /* --- the log: what accepted events hold, and how late they came --- */
 
+/* Most of a log is other banks' and other days': names are kept until the event proves to be ours. */
+static void take_unknown(void *context, struct slice path)
+{
+    struct collecting *c = context;
+    if (c->unknown_count < UNKNOWN_MAX)
+        c->unknown[c->unknown_count++] = path;
+}
+
 static bool take_record(struct collecting *c, const struct log_record *record, struct error *err)
 {
     struct event event;
@@ -39,13 +51,17 @@ static bool take_record(struct collecting *c, const struct log_record *record, s
     struct message message = {.body = record->body, .source = record->source, .broker_ms = record->broker_ms,
                               .position = {.offset = record->offset, .item = record->item}};
     arena_reset(&c->arena);
+    c->unknown_count = 0;
     if ((record->kind != LOG_EVENT && record->kind != LOG_JOINED) || !slice_equal(record->source, slice_of(c->report.source)))
         return true;
     if (decoder_decode(c->decoder, &message, &c->arena, &event, &field) != REJECT_NONE)
         return error_set(err, ERROR_FATAL, "the log holds an event that is no longer accepted: were limits changed?");
     int64_t arrived_ms = record->broker_ms == MISSING_I64 ? event.time_ms : record->broker_ms;
-    if (day_of(arrived_ms) == c->report.day[0].day)
-        feed_day_count(&c->report.day[0], &event, arrived_ms);
+    if (day_of(arrived_ms) != c->report.day[0].day)
+        return true;
+    feed_day_count(&c->report.day[0], &event, arrived_ms);
+    for (uint32_t i = 0; i < c->unknown_count; i++)
+        format_unknowns_add(&c->report.unknown, c->unknown[i]);
     return true;
 }
 
@@ -76,6 +92,7 @@ static void take_arrivals(void *context, const struct feed_arrivals *arrivals)
     day->refused = arrivals->refused;
     day->heartbeats = arrivals->heartbeats;
     day->gaps = arrivals->gaps;
+    day->unknown = arrivals->unknown;
 }
 
 static void take_refused(void *context, const struct feed_refused *refused)
@@ -144,6 +161,8 @@ int cmd_feed_report(const struct command_line *line)
         else {
             struct rates *rates = rates_none(currency_parse(SLICE("USD")));
             struct decode_settings decode = decode_settings_of(&settings, rates);
+            decode.unknown = take_unknown;
+            decode.context = c;
             c->decoder = decoder_new(&decode);
             code = report_with(line, &settings, c);
             decoder_free(c->decoder);

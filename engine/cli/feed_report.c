@@ -125,6 +125,13 @@ static void text_reasons(const struct feed_report *report, FILE *out)
         fputs("  nothing\n", out);
 }
 
+static void text_unknown(const struct feed_report *report, FILE *out)
+{
+    fprintf(out, "\nGiven, but not known: %lld fields, which nobody reads\n", (long long)report->day[0].unknown);
+    for (uint32_t i = 0; i < report->unknown.count; i++)
+        fprintf(out, "  %8llu  %s\n", (unsigned long long)report->unknown.entry[i].times, report->unknown.entry[i].name);
+}
+
 void feed_report_text(const struct feed_report *report, FILE *out)
 {
     const struct feed_day *today = &report->day[0];
@@ -151,6 +158,7 @@ void feed_report_text(const struct feed_report *report, FILE *out)
         if (share)
             fprintf(out, "  %5lld.%lld %%  %-17s %s\n", (long long)(share / 10), (long long)(share % 10), fields[f].path, fields[f].lost);
     }
+    text_unknown(report, out);
 }
 
 static void json_detail(struct json_writer *json, const struct feed_day *day)
@@ -181,6 +189,7 @@ static void json_day(struct json_writer *json, const struct feed_day *day)
     json_number(json, "repeated", day->repeated);
     json_number(json, "gaps", day->gaps);
     json_number(json, "heartbeats", day->heartbeats);
+    json_number(json, "unknown_fields", day->unknown);
     json_close_object(json);
 }
 
@@ -191,6 +200,10 @@ void feed_report_json(const struct feed_report *report, FILE *out)
     json_open_object(&json, NULL);
     json_text(&json, "source", slice_of(report->source));
     json_detail(&json, &report->day[0]);
+    json_open_object(&json, "unknown");
+    for (uint32_t i = 0; i < report->unknown.count; i++)
+        json_number(&json, report->unknown.entry[i].name, (int64_t)report->unknown.entry[i].times);
+    json_close_object(&json);
     json_open_array(&json, "refused");
     for (uint32_t i = 0; i < report->reason_count; i++) {
         const struct feed_reason *r = &report->reason[i];

@@ -6,6 +6,7 @@
 #define ENGINE_CLI_FEED_REPORT_H
 
 #include "engine/model/event.h"
+#include "engine/model/format.h"
 
 #include <stdio.h>
 
@@ -27,6 +28,7 @@ struct feed_day {
     int32_t day;                           /* UTC, days since 1970 */
     int64_t accepted, joined, refused, repeated; /* joined: of the accepted */
     int64_t heartbeats, gaps;              /* gaps: offsets that held nothing */
+    int64_t unknown;                       /* fields given that nobody knows */
     /* of the report's day only: */
     int64_t logged;                        /* accepted events that the figures below are of */
     int64_t late[FEED_LATE_STEPS];         /* by feed_late_ms */
@@ -39,6 +41,7 @@ struct feed_report {
     struct feed_day day[FEED_DAYS]; /* [0] the day of the report, [1] the day before … */
     struct feed_reason reason[FEED_REASONS_MAX]; /* of day 0, most frequent first */
     uint32_t reason_count;
+    struct format_unknowns unknown; /* of day 0, by name; of JSON events only */
 };
 
 /* An accepted event that arrived on this day, for the figures behind `logged`. */

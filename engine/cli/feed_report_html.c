@@ -121,6 +121,20 @@ static void put_missing(const struct feed_day *day, FILE *out)
     fputs("</dl>\n", out);
 }
 
+static void put_unknown(const struct feed_report *report, FILE *out)
+{
+    if (report->day[0].unknown == 0)
+        return;
+    fprintf(out, "<h2>Given, but not known</h2>\n<p>%lld fields that nobody reads; a wrong name is the usual reason.</p>\n<dl>\n",
+            (long long)report->day[0].unknown);
+    for (uint32_t i = 0; i < report->unknown.count; i++) {
+        fprintf(out, "<dt>%llu &times; ", (unsigned long long)report->unknown.entry[i].times);
+        put_text(out, report->unknown.entry[i].name);
+        fputs("</dt>\n", out);
+    }
+    fputs("</dl>\n", out);
+}
+
 void feed_report_html(const struct feed_report *report, FILE *out)
 {
     const struct feed_day *today = &report->day[0];
@@ -139,9 +153,10 @@ void feed_report_html(const struct feed_report *report, FILE *out)
     put_figure(out, "refused", today->refused, "not taken; listed below");
     put_figure(out, "repeated", today->repeated, "sent before with the same id and body; counted once");
     put_figure(out, "gaps", today->gaps, "offsets of the topic that held no message");
-    fprintf(out, "</div>\n<p>%lld heartbeats. Hours without an accepted event (UTC): %s.</p>\n", (long long)today->heartbeats, silent);
+    fprintf(out, "</div>\n<p>Heartbeats: %lld. Hours without an accepted event (UTC): %s.</p>\n", (long long)today->heartbeats, silent);
     put_charts(report, out);
     put_reasons(report, out);
     put_missing(today, out);
+    put_unknown(report, out);
     fputs("</html>\n", out);
 }

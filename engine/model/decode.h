@@ -42,6 +42,9 @@ struct decode_settings {
     const struct rates *rates;
     size_t message_bytes_max;     /* 64 KiB by default */
     int64_t future_ms_max;        /* 5 minutes */
+    /* Told of each member that is given but unknown, by its path; NULL: they are only counted. */
+    void (*unknown)(void *context, struct slice path);
+    void *context;
     unsigned char hash_key[16];
 };
 

@@ -142,6 +142,7 @@ struct event {
     uint16_t mcc;           /* 0 is missing */
     country_code sender_country, receiver_country, place_country;
     uint8_t kind, channel, status, flow; /* enum event_kind, _channel, _status, _flow */
+    uint8_t unknown;        /* members that were given and are not known; 255 is 255 or more */
     char purpose[EVENT_PURPOSE_MAX];     /* ISO 20022 purpose code "SALA", zero-filled; zero: missing */
     uint32_t flags;                      /* enum event_flag */
 

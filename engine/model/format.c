@@ -42,12 +42,22 @@ void format_refuse(struct format_output *out, enum reject_reason reason, struct 
                                                   .raw = arena_copy(out->arena, raw)};
 }
 
-void format_unknown(struct format_output *out, struct slice name)
+/* The name as it may be shown: cut at a character's end, without what a terminal would obey. */
+static struct slice unknown_name(struct slice name, char shown[FORMAT_NAME_MAX])
 {
-    struct format_unknowns *unknowns = out->unknowns;
+    size_t size = name.size < FORMAT_NAME_MAX ? name.size : FORMAT_NAME_MAX - 1;
+    while (size > 0 && size < name.size && ((unsigned char)name.data[size] & 0xC0) == 0x80)
+        size--;
+    for (size_t i = 0; i < size; i++)
+        shown[i] = (unsigned char)name.data[i] < 0x20 || name.data[i] == 0x7F ? '.' : name.data[i];
+    return (struct slice){shown, size};
+}
+
+void format_unknowns_add(struct format_unknowns *unknowns, struct slice name)
+{
+    char shown[FORMAT_NAME_MAX];
     uint32_t at = 0;
-    if (name.size >= FORMAT_NAME_MAX)
-        name.size = FORMAT_NAME_MAX - 1;
+    name = unknown_name(name, shown);
     atomic_fetch_add_explicit(&unknowns->total, 1, memory_order_relaxed);
     while (at < unknowns->count && !slice_equal(name, slice_of(unknowns->entry[at].name)))
         at++;
@@ -58,6 +68,11 @@ void format_unknown(struct format_output *out, struct slice name)
         memcpy(unknowns->entry[at].name, name.data, name.size);
     }
     unknowns->entry[at].times++;
+}
+
+void format_unknown(struct format_output *out, struct slice name)
+{
+    format_unknowns_add(out->unknowns, name);
 }
 
 /* --- drafts --- */

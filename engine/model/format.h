@@ -58,6 +58,9 @@ struct format {
     void (*close)(void *self);
 };
 
+/* Counts a name; names beyond the room, or longer than it, only in the total. */
+void format_unknowns_add(struct format_unknowns *unknowns, struct slice name);
+
 void format_output_init(struct format_output *out);
 void format_output_fini(struct format_output *out);
 

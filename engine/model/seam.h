@@ -60,6 +60,7 @@ enum arrival_kind {
     ARRIVAL_REFUSED,
     ARRIVAL_HEARTBEAT,
     ARRIVAL_GAP,       /* offsets that held nothing */
+    ARRIVAL_UNKNOWN,   /* members of the accepted that no format knows */
     ARRIVAL_COUNT
 };
 struct arrival {

@@ -50,8 +50,10 @@ static void count_events(struct counting *counting)
         const struct event *event = &block->event[i];
         int64_t arrived_ms = event->broker_ms == MISSING_I64 ? event->time_ms : event->broker_ms;
         struct arrival *row = row_of(counting, event->position.partition, arrived_ms);
-        row->count[kind[event->outcome]]++;
+        enum arrival_kind what = kind[event->outcome];
+        row->count[what]++;
         row->count[ARRIVAL_JOINED] += event->outcome == OUTCOME_JOINED;
+        row->count[ARRIVAL_UNKNOWN] += what == ARRIVAL_ACCEPTED ? event->unknown : 0;
     }
 }
 

@@ -19,7 +19,7 @@ HIT = ("insert into muster.%s (seq, rule_id, hit_key, event_time, rule_version, 
        "'[]', '[]', 0, '\\x00', '\\x00', now() + %d * interval '1 day' from generate_series(%d, %d) n")
 REJECTION = ("insert into muster.rejection (topic, partition, kafka_offset, source, reason, field, body, body_size, expires_at) "
              "select 't', 0, n, 'b', 'JSON', '', 'x', 1, now() + %d * interval '1 day' from generate_series(%d, %d) n")
-ARRIVAL = "insert into muster.arrival values ('t', 0, '2026-01-%02d', 'b', 1, 0, 0, 0, 0, 0, now() + %d * interval '1 day')"
+ARRIVAL = "insert into muster.arrival values ('t', 0, '2026-01-%02d', 'b', 1, 0, 0, 0, 0, 0, 0, now() + %d * interval '1 day')"
 
 SETUP = [
     ALERT % (1, 1, -1), REVISION % (1, 1, 1, -9), REVISION % (1, 2, 2, -1),  # past its end

@@ -47,7 +47,7 @@ def stream():
         for hour in (8, 9, 12, 15, 21):
             for _ in range(3 + day % 3):
                 number += 1
-                more = {"channel": "WALLET"} if number % 2 else {"narrative": "rent", "purpose": "SALA"}
+                more = {"channel": "WALLET"} if number % 2 else {"narrative": "rent", "purpose": "SALA", "valueDate": "2026-03-09"}
                 last = event(number, day, hour, **more)
                 yield last
                 if (day, hour) == (9, 12):

@@ -1,6 +1,6 @@
 -- What a bank is told of its feed: per partition and day of arrival (UTC, the broker's clock) how many events were
--- accepted, of these joined, repeated and refused, and which offsets were heartbeats or held nothing. Added up in the
--- engine's own transaction, so the figures are as exact as its alerts.
+-- accepted, of these joined, repeated and refused, which offsets were heartbeats or held nothing, and how many fields were
+-- given that nobody knows. Added up in the engine's own transaction, so the figures are as exact as its alerts.
 
 create table muster.arrival (
     topic      text not null,
@@ -13,6 +13,7 @@ create table muster.arrival (
     refused    bigint not null,
     heartbeats bigint not null,
     gaps       bigint not null,
+    unknown    bigint not null,
     expires_at timestamptz not null default muster.expire_at(current_setting('muster.rejection_days', true)),
     primary key (topic, partition, day)
 );
