@@ -193,6 +193,7 @@ static void parse_ruleset(struct parser *p)
     syntax->name = name;
     while (now(p)->kind != TOKEN_CLOSE && now(p)->kind != TOKEN_END && !at_block(p)) {
         uint32_t at = p->at;
+        set_mark(p, MARK_CLAUSE);
         bool good = true;
         if (at_word(p, "timezone") && clause_once(p, &seen, 0)) {
             advance(p);
@@ -264,6 +265,7 @@ static void parse_text(struct parser *p)
         return;
     while (now(p)->kind != TOKEN_CLOSE && now(p)->kind != TOKEN_END && !at_block(p)) {
         uint32_t at = p->at;
+        set_mark(p, MARK_CLAUSE);
         bool never = at_word(p, "never");
         bool good = at_word(p, "any") || never || expected(p, "`any`, `never` or `}`");
         if (good) {
@@ -342,6 +344,7 @@ static void parse_memory(struct parser *p)
         return;
     while (now(p)->kind != TOKEN_CLOSE && now(p)->kind != TOKEN_END && !at_block(p)) {
         uint32_t at = p->at;
+        set_mark(p, MARK_CLAUSE);
         if (parse_memory_clause(p, memory, &seen))
             continue;
         memory->broken = true;
@@ -446,6 +449,7 @@ static void parse_typology(struct parser *p)
         return;
     while (now(p)->kind != TOKEN_CLOSE && now(p)->kind != TOKEN_END && !at_block(p)) {
         uint32_t at = p->at;
+        set_mark(p, MARK_CLAUSE);
         if (parse_typology_clause(p, typology, &seen))
             continue;
         typology->broken = true;
@@ -476,6 +480,7 @@ static void parse_file(struct parser *p)
     while (now(p)->kind != TOKEN_END) {
         uint32_t at = p->at;
         uint32_t errors = diagnostics_errors(p->diagnostics);
+        set_mark(p, MARK_BLOCK);
         for (size_t i = 0; i < sizeof blocks / sizeof *blocks && p->at == at; i++)
             if (at_word(p, blocks[i].word))
                 blocks[i].parse(p);
@@ -514,6 +519,33 @@ struct syntax *syntax_parse(const struct source_file *file, uint16_t count, stru
         parse_file(&p);
     }
     return syntax;
+}
+
+bool parse_marked(struct arena *arena, struct slice name, struct slice text, struct diagnostics *diagnostics, const struct token **token,
+                  const uint8_t **mark, uint32_t *count)
+{
+    struct syntax *syntax = calloc(1, sizeof *syntax);
+    uint32_t before = diagnostics_errors(diagnostics);
+    invariant(syntax != NULL);
+    arena_init(&syntax->arena);
+    syntax->file = ARENA_ARRAY(arena, struct source_file, 1);
+    syntax->file_count = 1;
+    syntax->file[0] = (struct source_file){name, text};
+    uint16_t number = diagnostics_add_file(diagnostics, name, text);
+    invariant(number == 0); /* spans name the only file */
+    struct parser p = {.syntax = syntax, .arena = &syntax->arena, .diagnostics = diagnostics};
+    if (text.size > LIMIT_FILE_BYTES) {
+        diagnostic_add(diagnostics, DIAG_FILE_UNREADABLE, (struct span){0, 1, number}, "a rule file has at most 1 MiB");
+    } else {
+        p.token = lex(arena, diagnostics, number, text, &p.count);
+        p.mark = ARENA_ARRAY(arena, uint8_t, p.count + 1);
+        parse_file(&p);
+    }
+    syntax_free(syntax);
+    *token = p.token;
+    *mark = p.mark;
+    *count = p.count;
+    return diagnostics_errors(diagnostics) == before;
 }
 
 void syntax_free(struct syntax *syntax)

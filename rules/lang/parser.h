@@ -8,6 +8,9 @@
 #include "rules/lang/lexer.h"
 #include "rules/lang/limit.h"
 
+/* Where blocks and clauses begin, per token: for whoever lays a file out. */
+enum token_mark { MARK_NONE_HERE, MARK_BLOCK, MARK_CLAUSE };
+
 struct parser {
     struct syntax *syntax;
     struct arena *arena;
@@ -16,6 +19,7 @@ struct parser {
     uint32_t at, count;
     uint32_t depth, nodes; /* of the expression being read */
     uint32_t ruleset_count;
+    uint8_t *mark;         /* enum token_mark per token; NULL: nobody asks */
 };
 
 static inline const struct token *now(const struct parser *p)
@@ -33,6 +37,17 @@ static inline void advance(struct parser *p)
     if (p->at + 1 < p->count)
         p->at++;
 }
+
+static inline void set_mark(struct parser *p, enum token_mark mark)
+{
+    if (p->mark)
+        p->mark[p->at] = (uint8_t)mark;
+}
+
+/* Reads one file as syntax_parse does, and gives its tokens and marks, in arena. `diagnostics` is
+ * new: this is its first file. False when it has errors. */
+bool parse_marked(struct arena *arena, struct slice name, struct slice text, struct diagnostics *diagnostics, const struct token **token,
+                  const uint8_t **mark, uint32_t *count) must_check;
 
 bool at_word(const struct parser *p, const char *word);
 bool word_is(const struct token *token, const char *word);

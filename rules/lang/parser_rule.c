@@ -326,6 +326,7 @@ void parse_rule(struct parser *p)
         return;
     while (now(p)->kind != TOKEN_CLOSE && now(p)->kind != TOKEN_END && !at_block(p)) {
         uint32_t at = p->at;
+        set_mark(p, MARK_CLAUSE);
         if (parse_clause(p, rule, &seen))
             continue;
         rule->broken = true;

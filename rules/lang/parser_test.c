@@ -264,6 +264,7 @@ void parse_test(struct parser *p)
         return;
     while (now(p)->kind != TOKEN_CLOSE && now(p)->kind != TOKEN_END && !at_block(p)) {
         uint32_t at = p->at;
+        set_mark(p, MARK_CLAUSE);
         if (parse_test_clause(p, test, &seen))
             continue;
         test->broken = true;
