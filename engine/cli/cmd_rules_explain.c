@@ -1,0 +1,103 @@
+/* `muster rules explain`: what a rule means, in plain words. */
+#include "engine/cli/command.h"
+
+#include "engine/base/suggest.h"
+#include "rules/lang/diagnostic.h"
+#include "rules/lang/load.h"
+#include "rules/lang/plain.h"
+
+static const struct syntax_rule *find_rule(const struct syntax *syntax, const char *id)
+{
+    const struct syntax_rule *rule = syntax->rule;
+    while (rule && !slice_equal(rule->id.text, slice_of(id)))
+        rule = rule->next;
+    return rule;
+}
+
+static const struct syntax_typology *find_typology(const struct syntax *syntax, struct slice name)
+{
+    const struct syntax_typology *typology = syntax->typology;
+    while (typology && !slice_equal(typology->name.text, name))
+        typology = typology->next;
+    return typology;
+}
+
+static void print_head(const struct syntax_rule *rule)
+{
+    printf("%.*s  %.*s\n\n", (int)rule->id.text.size, rule->id.text.data, (int)rule->title.text.size, rule->title.text.data);
+    printf("Why: %.*s.\n", (int)rule->why.text.size, rule->why.text.data);
+    if (rule->source.text.size)
+        printf("Source: %.*s (%s).\n", (int)rule->source.text.size, rule->source.text.data, plain_grade(rule->source_grade));
+    printf("Version %lld, %s, in the family %.*s", (long long)rule->version, plain_status(rule->status), (int)rule->family.text.size,
+           rule->family.text.data);
+    if (rule->owner.text.size)
+        printf(", kept by the %.*s", (int)rule->owner.text.size, rule->owner.text.data);
+    if (rule->review_day) {
+        fputs(", to be looked at again by ", stdout);
+        plain_day(rule->review_day, stdout);
+    }
+    fputs(".\n\n", stdout);
+}
+
+static void print_tests(const struct syntax *syntax, const struct syntax_rule *rule)
+{
+    uint32_t count = 0;
+    for (const struct syntax_test *test = syntax->test; test; test = test->next)
+        for (const struct syntax_key *key = test->rule; key; key = key->next)
+            if (slice_equal(key->path.text, rule->id.text))
+                printf("%s- %.*s\n", count++ ? "" : "Its tests:\n\n", (int)test->title.text.size, test->title.text.data);
+    fputs(count ? "\n" : "It has no test.\n\n", stdout);
+}
+
+static int no_rule(const struct command_line *line, const struct syntax *syntax)
+{
+    struct slice id[SUGGEST_CANDIDATES_MAX];
+    int count = 0;
+    for (const struct syntax_rule *rule = syntax->rule; rule && count < SUGGEST_CANDIDATES_MAX; rule = rule->next)
+        id[count++] = rule->id.text;
+    int near = suggest_nearest(slice_of(line->word[1]), id, count);
+    if (near < 0)
+        return command_fail(line, EXIT_FINDING, "%s has no rule %s", line->word[0], line->word[1]);
+    return command_fail(line, EXIT_FINDING, "%s has no rule %s; did you mean %.*s?", line->word[0], line->word[1], (int)id[near].size, id[near].data);
+}
+
+static int explain(const struct command_line *line, const struct syntax *syntax)
+{
+    const struct syntax_rule *rule = find_rule(syntax, line->word[1]);
+    if (!rule)
+        return no_rule(line, syntax);
+    print_head(rule);
+    plain_rule(syntax, rule, stdout);
+    print_tests(syntax, rule);
+    const struct syntax_typology *typology = find_typology(syntax, rule->typology.text);
+    if (typology) {
+        plain_typology(syntax, typology, stdout);
+        putchar('\n');
+    }
+    return EXIT_FINE;
+}
+
+int cmd_rules_explain(const struct command_line *line)
+{
+    struct error err = {0};
+    if (line->word_count != 2)
+        return command_fail(line, EXIT_USAGE, "name the folder of rules and the id of a rule");
+    struct diagnostics *diagnostics = diagnostics_new();
+    diagnostics_dir(diagnostics, line->word[0]);
+    /* a tree may be explained only when the compiler has found nothing wrong with it */
+    struct program *program = program_load(line->word[0], &(struct load_options){.for_tests = true}, diagnostics, &err);
+    struct diagnostics *again = diagnostics_new();
+    struct syntax *syntax = program ? syntax_load(line->word[0], again, &err) : NULL;
+    int code = EXIT_FINDING;
+    if (syntax)
+        code = explain(line, syntax);
+    else if (err.class)
+        code = command_fail(line, EXIT_WORLD, "%s", err.text);
+    else
+        diagnostics_text(diagnostics, stderr);
+    syntax_free(syntax);
+    program_free(program);
+    diagnostics_free(again);
+    diagnostics_free(diagnostics);
+    return code;
+}
