@@ -96,7 +96,8 @@ fuzz-short:
 
 # Pages made from the tables that the code is made from.
 PAGES := settings:engine/SETTINGS.md commands:engine/COMMANDS.md metrics:engine/METRICS.md \
-         rejections:connectors/json/REJECTIONS.md diagnostics:rules/DIAGNOSTICS.md language:rules/LANGUAGE.md iso20022:connectors/iso20022/FIELDS.md
+         rejections:connectors/json/REJECTIONS.md diagnostics:rules/DIAGNOSTICS.md language:rules/LANGUAGE.md iso20022:connectors/iso20022/FIELDS.md \
+         vim:rules/editors/muster.vim textmate:rules/editors/muster.tmLanguage.json
 pages: all
 	@for p in $(PAGES); do build/muster reference $${p%%:*} > $${p#*:} || exit 1; done
 	@mkdir -p build/man; for c in "" $$(sed -n 's/^COMMAND(\([a-z_]*\),.*/-\1/p' engine/cli/command.def); do \

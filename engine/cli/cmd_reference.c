@@ -28,6 +28,8 @@ static const struct page pages[] = {
     {"iso20022", iso20022_print_page},
     {"language", language_print_page},
     {"diagnostics", diagnostics_print_page},
+    {"vim", editor_print_vim},
+    {"textmate", editor_print_textmate},
 };
 
 int cmd_reference(const struct command_line *line)

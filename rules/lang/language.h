@@ -6,5 +6,7 @@
 
 void language_print_page(FILE *out);     /* rules/LANGUAGE.md */
 void diagnostics_print_page(FILE *out);  /* rules/DIAGNOSTICS.md */
+void editor_print_vim(FILE *out);        /* rules/editors/muster.vim */
+void editor_print_textmate(FILE *out);   /* rules/editors/muster.tmLanguage.json */
 
 #endif
