@@ -76,7 +76,7 @@ def suites():
     for program in programs("tests/unit/*", "asan"):
         yield Suite("unit/" + "/".join(program.split("/")[-2:]), "quick", program, limit=200, env=asan)
     yield Suite("build/tests", "quick", *make, "tests", limit=600)
-    fewer = {"strata_model": ["8000"], "report_model": ["6000"]}  # both ran 20,000 without a difference
+    fewer = {"rule_mutants": ["3000"], "strata_model": ["8000"], "report_model": ["6000"]}  # both ran 20,000 without a difference
     for program in programs("tests/simulation", "release"):
         name = os.path.basename(program)
         yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400)
@@ -101,6 +101,7 @@ def suites():
             yield Suite("tsan/" + name, "long", "build/tsan/tests/simulation/" + name, *([argument] if argument else []), limit=600, env=tsan)
     yield Suite("model/pipeline_model/3000", "long", "build/release/tests/simulation/pipeline_model", "3000", floor=3000, limit=900)
     yield Suite("determinism/million", "long", "python3", "tests/integration/determinism.py", "--events", "1000000", limit=1200)
+    yield Suite("model/rule_mutants/200000", "long", "build/release/tests/simulation/rule_mutants", "200000", floor=200000, limit=600)
     yield Suite("crash", "long", "python3", "tests/crash/crash.py", limit=1500)
     yield Suite("fuzz", "long", "python3", "tests/fuzz/run.py", "--seconds", "10", limit=600)
     yield Suite("docker/prove", "long", "python3", "tests/docker/docker_test.py", "--prove", floor=15, limit=900)
