@@ -30,7 +30,7 @@ bool rows_stage(struct session *session, struct error *err)
                        /* the table's own default says when a row ends */
                        "alter table stage_hit drop column expires_at; alter table stage_shadow_hit drop column expires_at;"
                        "alter table stage_alert drop column expires_at; alter table stage_alert_revision drop column expires_at;"
-                       "alter table stage_rejection drop column expires_at; alter table stage_arrival drop column expires_at",
+                       "alter table stage_rejection drop column expires_at, drop column number; alter table stage_arrival drop column expires_at",
                        err);
 }
 

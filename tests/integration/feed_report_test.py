@@ -64,7 +64,7 @@ def stream():
 
 class World:
     def __init__(self):
-        self.processes, self.postgres = [], os.path.join(HOME, "postgres")
+        self.processes, self.postgres, self.topics = [], os.path.join(HOME, "postgres"), []
 
     def cluster(self, verb):
         with open(os.path.join(HOME, "postgres.out"), "w+") as out:
@@ -79,7 +79,8 @@ class World:
         self.cluster("start")
         self.dsn = self.cluster("dsn")
         port = os.path.join(HOME, "kafka")
-        self.processes.append(subprocess.Popen([MUSTER, "mock-kafka", "--port-file", port, "--topic", "payments.a:1", "--topic", "facts.band:1"], stdout=subprocess.DEVNULL))
+        self.processes.append(subprocess.Popen([MUSTER, "mock-kafka", "--port-file", port, "--topic", "payments.a:1", "--topic", "facts.band:1"] +
+                                               [word for topic in self.topics for word in ("--topic", topic)], stdout=subprocess.DEVNULL))
         wait_for("Kafka", lambda: os.path.exists(port))
         self.settings = os.path.join(HOME, "muster.yaml")
         with open(self.settings, "w") as out:
@@ -149,7 +150,7 @@ def hold_silence(tally, world, forms):
     for table in tables:
         done = subprocess.run(["psql", "-X", "-q", "-d", world.dsn, "-c", "set role muster_feed; select * from muster.%s limit 1" % table], capture_output=True)
         readable += [table] if done.returncode == 0 else []
-    tally.hold("the role reads arrivals and positions whole, and nothing of alerts", sorted(readable) == ["arrival", "position"] and len(tables) > 8, readable)
+    tally.hold("the role reads arrivals, positions and marks whole, and nothing of alerts", sorted(readable) == ["arrival", "dead_letter", "position"] and len(tables) > 8, readable)
     done = subprocess.run(["psql", "-X", "-q", "-d", world.dsn, "-c", "set role muster_feed; select body from muster.rejection"], capture_output=True)
     tally.hold("nor the bytes of refusals", done.returncode != 0)
 

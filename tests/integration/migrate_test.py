@@ -11,7 +11,7 @@ HOME = os.path.join(TOP, "build", "migrate-test")
 
 # (what is done to the database, command, exit code, what must be said)
 ROWS = [
-    (None, "status", 1, "7 migrations are due"),
+    (None, "status", 1, "8 migrations are due"),
     (None, "migrate", 0, "migration 2 (roles): applied now"),
     (None, "migrate", 0, "migration 2 (roles): applied"),
     (None, "status", 0, "last journal block 0"),
@@ -19,11 +19,11 @@ ROWS = [
     ("update muster_migration set checksum = 'x' where number = 1", "status", 3, "migration 1 (base) was changed after it was applied"),
     ("update muster_migration set name = 'bass' where number = 1", "migrate", 3, "migration 1 (bass) was changed after it was applied"),
     ("delete from muster_migration where number = 1", "migrate", 3, "migration 1 is missing before migration 2"),
-    ("insert into muster_migration values (8, 'future', 'x', now())", "migrate", 3, "the database has migration 8 (future), which this program does not know"),
+    ("insert into muster_migration values (9, 'future', 'x', now())", "migrate", 3, "the database has migration 9 (future), which this program does not know"),
     ("delete from muster_migration where number > 1; alter table muster.hit drop column item; alter table muster.shadow_hit drop column item; "
      "alter table muster.rejection drop column item; alter table muster.rejection add primary key (topic, partition, kafka_offset); drop table muster.expiry; "
      "alter table muster.alert drop column expires_at; alter table muster.alert_revision drop column expires_at; alter table muster.hit drop column expires_at; "
-     "alter table muster.shadow_hit drop column expires_at; alter table muster.rejection drop column expires_at; alter table muster.rejection drop column sealed_day, drop column arrived_at, drop column event_id; drop table muster.arrival; drop index muster.alert_hit_of; drop function muster.expire_at, "
+     "alter table muster.shadow_hit drop column expires_at; alter table muster.rejection drop column expires_at; alter table muster.rejection drop column sealed_day, drop column arrived_at, drop column event_id, drop column number; drop table muster.arrival; drop table muster.dead_letter; drop index muster.alert_hit_of; drop function muster.expire_at, "
      "muster.expire_alerts, muster.expire_hits, muster.expire_shadow_hits, muster.expire_rejections, muster.expire_arrivals; create role muster_x; drop role muster_x", "migrate", 0, "migration 2 (roles): applied now"),
 ]
 
