@@ -1,5 +1,4 @@
 /* `muster feed`: banks' files to their Kafka topics, checked with the engine's own decoder. */
-#include "connectors/csv/csv.h"
 #include "connectors/file/reader.h"
 #include "connectors/kafka/producer.h"
 #include "engine/base/invariant.h"
@@ -169,9 +168,12 @@ static void print_cell(struct slice text, int width)
 /* The bank's cells beside what becomes of them. */
 static void show_rows(struct feeding *feeding, struct slice bytes, int64_t line)
 {
-    struct csv_shown shown[EF_COUNT];
+    struct format_shown shown[EF_COUNT];
     uint32_t count;
-    for (uint32_t row = 0; feeding->shown < SHOWN_ROWS && csv_show(feeding->format, bytes, row, &feeding->texts, shown, &count); row++) {
+    for (uint32_t row = 0; feeding->shown < SHOWN_ROWS; row++) {
+        arena_reset(&feeding->texts);
+        if (!feeding->format->show(feeding->format->self, bytes, row, &feeding->texts, shown, &count))
+            break;
         printf("%s:%lld\n", feeding->file, (long long)line);
         for (uint32_t i = 0; i < count; i++) {
             fputs("  ", stdout);
@@ -204,7 +206,7 @@ static bool feed_bytes(void *context, struct slice bytes, int64_t line, struct e
     out->arena = &feeding->bodies;
     out->unknowns = feeding->unknowns;
     out->most = FORMAT_ITEMS_MAX;
-    if (outlets == 0 && !feeding->print && strcmp(feeding->format->name, "csv") == 0)
+    if (outlets == 0 && !feeding->print && feeding->format->show)
         show_rows(feeding, bytes, line);
     if (!format_translate(feeding->format, bytes, feeding->message_bytes_max, out, err))
         return false;

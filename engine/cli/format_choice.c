@@ -15,7 +15,7 @@ static bool choose_csv(const char *file, struct format **format, struct error *e
     if (!*file)
         return error_set(err, ERROR_FATAL, "csv needs a mapping file: csv:FILE (connectors/csv/README.md says how to write one)");
     arena_init(&arena);
-    struct csv_mapping *mapping = csv_mapping_load(file, &arena, &wrong);
+    struct mapping *mapping = mapping_load(MAPPING_CSV, file, &arena, &wrong);
     if (wrong.size)
         error_set(err, ERROR_FATAL, "the mapping has faults\n%.*s", (int)wrong.size - 1, wrong.data);
     arena_fini(&arena);

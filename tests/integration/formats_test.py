@@ -61,7 +61,7 @@ def rows_of(path, macro):
 
 def pages(tally):
     page = open(os.path.join(TOP, "connectors/csv/README.md")).read()
-    for name, takes, default, meaning in rows_of("connectors/csv/option.def", "CSV_OPTION"):
+    for _, name, takes, default, meaning in rows_of("connectors/format/option.def", "MAPPING_OPTION"):
         row = "| `%s` | %s | %s | %s |" % (name, takes, default, meaning)
         tally.hold("the page of csv says what %s is" % name, row in page, row)
     for _, parent, key, _ in rows_of("engine/model/event_field.def", "EVENT_FIELD"):
