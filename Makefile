@@ -26,7 +26,7 @@ CFLAGS   := -std=c17 $(WARN) $(CWARN) $(VFLAGS) -pthread
 CXXFLAGS := -std=c++17 -fno-exceptions -fno-rtti $(WARN) $(VFLAGS) -pthread -I/usr/include/postgresql
 pie     := -pie -Wl,-z,relro,-z,now
 LDFLAGS  := $(VFLAGS) -pthread $(if $(filter release debug,$(VARIANT)),$(pie))
-LDLIBS   := -lsimdjson -lpcre2-8 -lexpat -lpq -lrdkafka -lmicrohttpd -lsodium -lzstd -lz -lyaml -ljansson -lsmartcols -lm
+LDLIBS   := -lsimdjson -lpcre2-8 -lexpat -lcurl -lpq -lrdkafka -lmicrohttpd -lsodium -lzstd -lz -lyaml -ljansson -lsmartcols -lm
 ifeq ($(VARIANT),release)
 CPPFLAGS += -DMUSTER_JEMALLOC
 LDLIBS   += -ljemalloc

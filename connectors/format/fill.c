@@ -3,17 +3,38 @@
 
 #include "connectors/format/value.h"
 
-/* The field's text by its template: empty when one of its cells is. */
-static enum reject_reason fill_text(const struct mapping_cell *cell, const struct mapping_field *field, struct arena *arena, struct slice *text)
+/* Why a cell cannot serve this field. */
+static enum reject_reason unfit(const struct mapping *mapping, const struct mapping_cell *cell, enum event_field field)
 {
+    bool money = field == EF_AMOUNT || field == EF_AMOUNT_MINOR;
+    switch (cell->kind) {
+    case CELL_REAL:
+        return money ? REJECT_MONEY_AS_FLOAT : field == EF_TIME ? REJECT_TIME_AS_FLOAT : REJECT_WRONG_TYPE;
+    case CELL_WHOLE: /* cents or euros? only a mapping can say */
+        return mapping->direct && field == EF_AMOUNT ? REJECT_MONEY_AS_FLOAT : cell->wrong;
+    case CELL_OTHER:
+        return cell->wrong ? cell->wrong : REJECT_WRONG_TYPE;
+    case CELL_TEXT:
+    case CELL_INSTANT:
+        break;
+    }
+    return cell->wrong;
+}
+
+/* The field's text by its template: empty when one of its cells is. */
+static enum reject_reason fill_text(const struct mapping *mapping, const struct mapping_cell *cell, enum event_field which, struct arena *arena,
+                                    struct slice *text)
+{
+    const struct mapping_field *field = &mapping->field[which];
     size_t size = 0, at = 0;
     struct slice part[MAPPING_PIECES_MAX] = {{NULL, 0}};
     *text = SLICE("");
     for (uint32_t i = 0; i < field->piece_count; i++) {
         const struct mapping_piece *piece = &field->piece[i];
         bool literal = piece->column == MAPPING_NO_COLUMN;
-        if (!literal && cell[piece->column].wrong != REJECT_NONE)
-            return cell[piece->column].wrong;
+        enum reject_reason reason = literal ? REJECT_NONE : unfit(mapping, &cell[piece->column], which);
+        if (reason != REJECT_NONE)
+            return reason;
         part[i] = literal ? piece->text : cell[piece->column].text;
         if (part[i].size == 0)
             return REJECT_NONE;
@@ -48,14 +69,14 @@ static bool cell_damaged(const struct mapping_cell *cell, const struct mapping_f
 
 static bool is_instant(const struct mapping_cell *cell, const struct mapping_field *field)
 {
-    return field->piece_count == 1 && field->piece[0].column != MAPPING_NO_COLUMN && cell[field->piece[0].column].instant;
+    return field->piece_count == 1 && field->piece[0].column != MAPPING_NO_COLUMN && cell[field->piece[0].column].kind == CELL_INSTANT;
 }
 
 static enum reject_reason make_value(const struct mapping *mapping, const struct mapping_cell *cell, enum event_field field, struct arena *arena,
                                      struct slice *text, bool *negative)
 {
     const struct mapping_field *mapped = &mapping->field[field];
-    enum reject_reason reason = fill_text(cell, mapped, arena, text);
+    enum reject_reason reason = fill_text(mapping, cell, field, arena, text);
     if (reason != REJECT_NONE || text->size == 0)
         return reason;
     if (mapping->of == MAPPING_CSV && is_number_like(field) && cell_damaged(cell, mapped))
@@ -101,6 +122,12 @@ enum reject_reason mapping_fill(const struct mapping *mapping, const struct mapp
 
 /* --- for people --- */
 
+/* Of fields that nobody mapped only those that are given are worth showing. */
+static bool worth_showing(const struct mapping *mapping, const struct mapping_cell *cell, const struct mapping_field *field)
+{
+    return field->piece_count > 0 && (!mapping->direct || cell[field->piece[0].column].given);
+}
+
 /* The cells that a field is made of, as they stand. */
 static struct slice given_cells(const struct mapping_cell *cell, const struct mapping_field *field, struct arena *arena)
 {
@@ -122,7 +149,7 @@ void mapping_show(const struct mapping *mapping, const struct mapping_cell *cell
         const struct mapping_field *field = &mapping->field[f];
         bool negative = false;
         struct slice made;
-        if (field->piece_count == 0)
+        if (!worth_showing(mapping, cell, field))
             continue;
         enum reject_reason reason = make_value(mapping, cell, (enum event_field)f, arena, &made, &negative);
         if (reason != REJECT_NONE)

@@ -7,12 +7,22 @@
 #include "connectors/format/mapping.h"
 #include "engine/model/format.h"
 
+/* What kind of value a cell's text was made from; CSV knows texts only. */
+enum mapping_kind {
+    CELL_TEXT,
+    CELL_WHOLE,   /* a whole number */
+    CELL_REAL,    /* a binary floating-point number: never money, never a time */
+    CELL_INSTANT, /* a moment in UTC, whatever time_form says */
+    CELL_OTHER,   /* bytes without a meaning, a list: no text */
+};
+
 /* What one column of the mapping holds here. */
 struct mapping_cell {
-    struct slice text;         /* empty: not given */
-    enum reject_reason wrong;  /* why a field that needs it is refused */
-    bool instant;              /* a moment in UTC, whatever time_form says */
-    bool absent;               /* there is no such column here at all */
+    struct slice text;        /* empty: not given */
+    enum mapping_kind kind;
+    enum reject_reason wrong; /* why a field that needs it is refused */
+    bool given;               /* there is a value, if only an empty or wrong one */
+    bool absent;              /* there is no such column here at all */
 };
 
 /* Fills draft->text and draft->own; where a value is wrong, says why and in which field. */

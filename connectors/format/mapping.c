@@ -469,9 +469,11 @@ struct mapping *mapping_load(enum mapping_of of, const char *path, struct arena 
 struct mapping *mapping_direct(void)
 {
     struct mapping *mapping = mapping_new(MAPPING_AVRO);
+    mapping->direct = true;
     mapping->column[mapping->column_count++] = (struct mapping_column){.name = SLICE("source"), .ignored = true};
     for (int f = 0; f < EF_COUNT; f++) {
         struct slice path = slice_of(event_field_path((enum event_field)f));
+        mapping->own[f] = mapping->own_swapped[f] = path;
         if (!mappable((enum event_field)f))
             continue;
         struct mapping_piece *piece = ARENA_NEW(&mapping->arena, struct mapping_piece);
@@ -479,7 +481,6 @@ struct mapping *mapping_direct(void)
         mapping->column[mapping->column_count++] = (struct mapping_column){.name = path};
         mapping->field[f] = (struct mapping_field){.piece = piece, .piece_count = 1};
     }
-    name_fields(mapping);
     return mapping;
 }
 

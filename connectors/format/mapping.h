@@ -45,6 +45,7 @@ enum mapping_negative { MAPPING_NEGATIVE_REFUSE, MAPPING_NEGATIVE_SWAP };
 struct mapping {
     struct arena arena;
     enum mapping_of of;
+    bool direct;                   /* nobody wrote it: fields carry the canonical names */
     char delimiter, quote;         /* quote 0: none */
     bool latin1;                   /* the text is ISO 8859-1, not UTF-8 */
     bool header;                   /* the first row of every message names the columns */
