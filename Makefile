@@ -71,6 +71,9 @@ $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libmuster.a
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
 
+# libavro is what our own reader of Avro is held against.
+$(OUT)/tests/unit/avro/%: LDLIBS += -lavro
+
 $(OUT)/tests/simulation/%: $(OUT)/tests/simulation/%.o $(OUT)/libmuster.a
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
