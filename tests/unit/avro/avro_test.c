@@ -188,10 +188,8 @@ Test(avro, makes_texts_of_values_or_says_why_not)
         cr_expect(reason == REJECT_NONE || slice_equal(where, SLICE("a")) || slice_equal(where, SLICE("a.*")), "%zu: where", i);
         cr_expect(reason != REJECT_NONE || rest.size == 0, "%zu: %zu bytes left", i, rest.size);
         cr_expect_eq(seen.cell.given, values[i].text != NULL, "%zu", i);
-        if (!values[i].text || !seen.cell.given)
-            continue;
         cr_expect(slice_equal(seen.cell.text, slice_of(values[i].text)), "%zu: %.*s", i, (int)seen.cell.text.size, seen.cell.text.data);
-        cr_expect_eq(seen.cell.kind, values[i].kind, "%zu", i);
+        cr_expect(!seen.cell.given || seen.cell.kind == values[i].kind, "%zu", i);
         cr_expect_eq(seen.cell.wrong, values[i].wrong, "%zu: %s", i, reject_code(seen.cell.wrong));
         arena_fini(&arena);
     }

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +129,17 @@ static const char *new_folder(char path[64])
     return path;
 }
 
+static int remove_entry(const char *path, const struct stat *seen, int kind, struct FTW *place)
+{
+    (void)seen, (void)kind, (void)place;
+    return remove(path);
+}
+
+static void remove_folder(const char *path)
+{
+    cr_expect_eq(nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0, "%s", path);
+}
+
 static void write_file(const char *folder, const char *name, const char *text)
 {
     char path[256];
@@ -209,6 +221,7 @@ Test(avro_store, never_asks_again_what_it_was_told, .timeout = 60)
     }
     cr_expect(begins(get(store, 8, said), "RETRY"), "%s", said);
     schema_store_close(store);
+    remove_folder(folder);
 }
 
 Test(avro_store, keeps_what_a_folder_said)
@@ -239,6 +252,8 @@ Test(avro_store, keeps_what_a_folder_said)
     cr_expect_str_eq(get(first, 11, said), "SCHEMA");
     schema_store_close(first);
     schema_store_close(second);
+    remove_folder(from);
+    remove_folder(parent);
 }
 
 Test(avro_store, refuses_nothing_while_the_disk_does_not_keep_it)
@@ -254,6 +269,8 @@ Test(avro_store, refuses_nothing_while_the_disk_does_not_keep_it)
         cr_expect(begins(get(store, 8, said), "RETRY"), "%s", said);
     }
     schema_store_close(store);
+    remove_folder(from);
+    remove_folder(parent);
 }
 
 Test(avro_store, has_a_bound_on_ids_that_nobody_knows, .timeout = 60)
@@ -269,6 +286,7 @@ Test(avro_store, has_a_bound_on_ids_that_nobody_knows, .timeout = 60)
     snprintf(many, sizeof many, "%s/none", from);
     struct error err = {0};
     cr_expect_null(registry_open(&(struct registry_settings){.folder = many}, &err));
+    remove_folder(from);
 }
 
 Test(avro_store, refuses_addresses_that_are_none)
@@ -309,6 +327,7 @@ Test(avro_store, takes_passwords_from_closed_files_over_https_only)
     struct registry *registry = registry_open(&(struct registry_settings){.url = "https://a", .auth_file = path}, &err);
     cr_assert_not_null(registry, "%s", err.text);
     registry_close(registry);
+    remove_folder(folder);
 }
 
 /* --- messages --- */
@@ -382,4 +401,5 @@ Test(avro_store, translates_messages_by_the_schema_they_name)
         cr_expect_str_eq(said, messages[i].said, "%zu: got %s, wanted %s", i, said, messages[i].said);
     }
     format->close(format->self);
+    remove_folder(folder);
 }
