@@ -25,7 +25,7 @@ static const struct {
 };
 
 struct held {
-    bool used;
+    uint64_t used; /* the turn of its last use; 0: nothing is held */
     uint32_t id;
     struct arena arena;
     const struct schema_node *schema;
@@ -41,7 +41,8 @@ struct note {
 struct schema_store {
     struct registry *registry;
     char parent[STORE_PATH_MAX], dir[STORE_PATH_MAX]; /* empty: memory only */
-    struct held held[STORE_SCHEMAS];                  /* by id */
+    struct held held[STORE_SCHEMAS];
+    uint64_t turn;
     struct note *note;                                /* rising ids */
     uint32_t note_count, note_room;
     long notes_read;                                  /* bytes of refused.ids that are in `note` */
@@ -280,20 +281,34 @@ static bool look_up(struct schema_store *store, struct held *held, uint32_t id, 
     return true;
 }
 
+/* The one that holds this id; else the one that was not used for longest. */
+static struct held *choose_held(struct schema_store *store, uint32_t id)
+{
+    struct held *oldest = &store->held[0];
+    for (uint32_t i = 0; i < STORE_SCHEMAS; i++) {
+        struct held *held = &store->held[i];
+        if (held->used && held->id == id)
+            return held;
+        if (held->used < oldest->used)
+            oldest = held;
+    }
+    return oldest;
+}
+
 bool schema_store_get(struct schema_store *store, uint32_t id, const struct schema_node **schema, enum reject_reason *reason, struct slice *wrong,
                       struct error *err)
 {
-    struct held *held = &store->held[id % STORE_SCHEMAS];
+    struct held *held = choose_held(store, id);
     if (!held->used || held->id != id) {
         arena_reset(&held->arena);
-        held->used = false;
+        held->used = 0;
         held->schema = NULL;
         held->reason = REJECT_NONE;
         if (!look_up(store, held, id, err))
             return false;
         held->id = id;
-        held->used = true;
     }
+    held->used = ++store->turn;
     *schema = held->schema;
     *reason = held->reason;
     *wrong = held->schema ? SLICE("") : held->wrong;

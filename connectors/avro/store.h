@@ -3,7 +3,7 @@
  * What an id was once found to be is never asked again: a text is copied to DIR/ID.avsc before it is
  * first used, and an id that nobody knows (or whose schema cannot be taken) is noted in DIR/refused.ids.
  * So a message gives the same after a restart, in recovery, and while nobody answers. The folder may be
- * shared by topics of one registry. Memory: 64 schemas and 4 bytes per noted id; when
+ * shared by topics of one registry. Memory: the 64 schemas used last and 8 bytes per noted id; when
  * 65,536 ids are noted, further ones are refused unasked. Used by one thread. */
 #ifndef CONNECTORS_AVRO_STORE_H
 #define CONNECTORS_AVRO_STORE_H

@@ -52,7 +52,8 @@ static bool take_avro_words(char *text, const char *value[AVRO_WORD_COUNT], stru
         while (word < AVRO_WORD_COUNT && strncmp(text, names[word], strlen(names[word])) != 0)
             word++;
         if (word == AVRO_WORD_COUNT)
-            return error_set(err, ERROR_FATAL, "avro takes registry=URL or folder=DIR, and mapping=FILE, ca=FILE, auth=FILE, with commas between them, not `%s`",
+            return error_set(err, ERROR_FATAL,
+                             "avro takes registry=URL or folder=DIR, and mapping=FILE, ca=FILE, auth=FILE, with commas between them, not `%s`",
                              strchr(text, '@') ? "…@…" : text); /* whoever writes a password there should not find it in a log */
         if (value[word] || !text[strlen(names[word])])
             return error_set(err, ERROR_FATAL, "avro: %s%s", names[word], value[word] ? " is given twice" : " needs a value");
@@ -131,8 +132,8 @@ bool format_choose(const char *words, const struct format_use *use, struct forma
     }
     if (slice_equal(name, SLICE("avro")))
         return choose_avro(rest, use, format, err);
-    return error_set(err, ERROR_FATAL, "there is no format `%.*s`: take json, csv:FILE, iso20022, iso20022:ZONE, avro:registry=URL or avro:folder=DIR",
-                     (int)name.size, name.data);
+    return error_set(err, ERROR_FATAL,
+                     "there is no format `%.*s`: take json, csv:FILE, iso20022, iso20022:ZONE, avro:registry=URL or avro:folder=DIR", (int)name.size, name.data);
 }
 
 /* --- the setting --- */

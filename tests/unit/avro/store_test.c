@@ -256,6 +256,27 @@ Test(avro_store, keeps_what_a_folder_said)
     remove_folder(parent);
 }
 
+Test(avro_store, holds_the_schemas_used_last)
+{
+    char said[1024], name[32], from[64];
+    new_folder(from);
+    for (uint32_t id = 0; id < 2 * STORE_SCHEMAS; id++) {
+        snprintf(name, sizeof name, "%u.avsc", id);
+        write_file(from, name, PLAIN);
+    }
+    struct schema_store *store = open_store(NULL, from, NULL);
+    for (uint32_t id = 0; id < 2 * STORE_SCHEMAS; id++) {
+        cr_expect_str_eq(get(store, id, said), "SCHEMA");
+        cr_expect_str_eq(get(store, 0, said), "SCHEMA");
+    }
+    remove_folder(from); /* what is in memory is still there; what is not, nobody can say */
+    cr_expect_str_eq(get(store, 0, said), "SCHEMA");
+    for (uint32_t id = STORE_SCHEMAS + 1; id < 2 * STORE_SCHEMAS; id++)
+        cr_expect_str_eq(get(store, id, said), "SCHEMA", "%u", id);
+    cr_expect(begins(get(store, STORE_SCHEMAS, said), "RETRY"), "%s", said);
+    schema_store_close(store);
+}
+
 Test(avro_store, refuses_nothing_while_the_disk_does_not_keep_it)
 {
     char said[1024], from[64], parent[64], blocked[128];
@@ -389,7 +410,9 @@ Test(avro_store, translates_messages_by_the_schema_they_name)
 {
     char folder[64], said[1024];
     new_folder(folder);
-    write_file(folder, "7.avsc", "{\"type\":\"record\",\"name\":\"R\",\"fields\":[" FIELD("id", "\"string\"") "," FIELD("amount", "\"string\"") "," SIDES "," FIELD("odd", "[\"null\",\"string\"]") "]}");
+    write_file(folder, "7.avsc",
+               "{\"type\":\"record\",\"name\":\"R\",\"fields\":[" FIELD("id", "\"string\"") "," FIELD("amount", "\"string\"") "," SIDES
+               "," FIELD("odd", "[\"null\",\"string\"]") "]}");
     write_file(folder, "8.avsc", "{\"type\":\"record\",\"name\":\"R\",\"fields\":[" FIELD("amount", "\"float\"") "]}");
     write_file(folder, "9.avsc", "{\"type\":\"record\",\"name\":\"R\",\"fields\":[" FIELD("amount", "\"long\"") "]}");
     write_file(folder, "10.avsc", "{\"type\":\"record\",\"name\":\"R\",\"fields\":[" FIELD("time", "\"double\"") "]}");
