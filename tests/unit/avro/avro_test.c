@@ -306,7 +306,7 @@ static void fill_elements(struct told *told, avro_value_t *value, bool map)
 
 static void fill_record(struct told *told, avro_value_t *value)
 {
-    size_t count;
+    size_t count = 0;
     avro_value_get_size(value, &count);
     for (size_t i = 0; i < count; i++) {
         avro_value_t field;
