@@ -26,7 +26,7 @@ CFLAGS   := -std=c17 $(WARN) $(CWARN) $(VFLAGS) -pthread
 CXXFLAGS := -std=c++17 -fno-exceptions -fno-rtti $(WARN) $(VFLAGS) -pthread -I/usr/include/postgresql
 pie     := -pie -Wl,-z,relro,-z,now
 LDFLAGS  := $(VFLAGS) -pthread $(if $(filter release debug,$(VARIANT)),$(pie))
-LDLIBS   := -lsimdjson -lpcre2-8 -lexpat -lpq -lrdkafka -lmicrohttpd -lsodium -lzstd -lz -lyaml -ljansson -lsmartcols -lm
+LDLIBS   := -lsimdjson -lpcre2-8 -lexpat -lcurl -lpq -lrdkafka -lmicrohttpd -lsodium -lzstd -lz -lyaml -ljansson -lsmartcols -lm
 ifeq ($(VARIANT),release)
 CPPFLAGS += -DMUSTER_JEMALLOC
 LDLIBS   += -ljemalloc
@@ -70,6 +70,9 @@ SIMULATE := $(patsubst %.c,$(OUT)/%,$(wildcard tests/simulation/*.c))
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libmuster.a
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
+
+# libavro is what our own reader of Avro is held against.
+$(OUT)/tests/unit/avro/%: LDLIBS += -lavro
 
 $(OUT)/tests/simulation/%: $(OUT)/tests/simulation/%.o $(OUT)/libmuster.a
 	$(call say,LINK,$@)

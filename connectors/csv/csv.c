@@ -1,7 +1,7 @@
 /* Cuts rows into cells and makes a canonical event of each. */
 #include "connectors/csv/csv.h"
 
-#include "connectors/csv/value.h"
+#include "connectors/format/fill.h"
 #include "engine/base/invariant.h"
 #include "engine/base/utf8.h"
 
@@ -10,24 +10,24 @@
 /* The cells of one row. */
 struct row {
     struct slice raw;
-    struct slice cell[CSV_COLUMNS_MAX];
+    struct slice cell[MAPPING_COLUMNS_MAX];
     uint32_t count; /* cells beyond the array are only counted */
 };
 
 /* One message at work. */
 struct table {
-    const struct csv_mapping *mapping;
+    const struct mapping *mapping;
     struct arena *arena;
     struct slice rest;                /* rows not yet cut */
-    int column[CSV_COLUMNS_MAX];      /* per cell: the mapping's column, or CSV_NO_COLUMN */
-    struct slice unknown[CSV_COLUMNS_MAX]; /* per cell that has none: its name */
+    int column[MAPPING_COLUMNS_MAX];      /* per cell: the mapping's column, or MAPPING_NO_COLUMN */
+    struct slice unknown[MAPPING_COLUMNS_MAX]; /* per cell that has none: its name */
     uint32_t column_count;
-    int cell[CSV_COLUMNS_MAX];        /* per column of the mapping: its cell */
+    int cell[MAPPING_COLUMNS_MAX];        /* per column of the mapping: its cell */
 };
 
 struct csv_format {
     struct format seam;
-    struct csv_mapping *mapping;
+    struct mapping *mapping;
     struct arena arena; /* of the message at work, as the next two */
     struct table table;
     struct row row;
@@ -45,7 +45,7 @@ static struct slice trimmed(struct slice text)
 }
 
 /* Reads a quoted cell from behind its first quote; *at ends behind the last. */
-static bool take_quoted(const struct csv_mapping *mapping, struct slice text, size_t *at, struct arena *arena, struct slice *cell)
+static bool take_quoted(const struct mapping *mapping, struct slice text, size_t *at, struct arena *arena, struct slice *cell)
 {
     char *made = arena_bytes(arena, text.size - *at + 1);
     size_t size = 0;
@@ -77,7 +77,7 @@ static void skip_line(struct slice *rest, size_t at, struct slice *raw)
 }
 
 /* Cuts one row off; false when its quotes are broken (the line is skipped). */
-static bool take_row(const struct csv_mapping *mapping, struct slice *rest, struct arena *arena, struct row *row)
+static bool take_row(const struct mapping *mapping, struct slice *rest, struct arena *arena, struct row *row)
 {
     struct slice text = *rest;
     size_t at = 0;
@@ -101,7 +101,7 @@ static bool take_row(const struct csv_mapping *mapping, struct slice *rest, stru
                 at++;
             cell = trimmed((struct slice){text.data + first, at - first});
         }
-        if (row->count < CSV_COLUMNS_MAX)
+        if (row->count < MAPPING_COLUMNS_MAX)
             row->cell[row->count] = cell;
         row->count++;
         if (row_ends(text, at))
@@ -114,7 +114,7 @@ static bool take_row(const struct csv_mapping *mapping, struct slice *rest, stru
 
 static bool row_empty(const struct row *row)
 {
-    for (uint32_t i = 0; i < row->count && i < CSV_COLUMNS_MAX; i++)
+    for (uint32_t i = 0; i < row->count && i < MAPPING_COLUMNS_MAX; i++)
         if (row->cell[i].size)
             return false;
     return true;
@@ -130,18 +130,18 @@ static struct slice column_name(struct arena *arena, struct slice name)
 /* Lays the mapping's columns over the cells; refuses the message where that cannot be done. */
 static bool lay_columns(struct table *table, const struct row *header, struct format_output *out, struct slice bytes)
 {
-    const struct csv_mapping *mapping = table->mapping;
-    if (header->count > CSV_COLUMNS_MAX) {
+    const struct mapping *mapping = table->mapping;
+    if (header->count > MAPPING_COLUMNS_MAX) {
         format_refuse(out, REJECT_COLUMNS_DIFFER, SLICE("the header: more than 512 columns"), bytes);
         return false;
     }
     for (uint32_t c = 0; c < mapping->column_count; c++)
         table->cell[c] = -1;
     for (uint32_t i = 0; i < header->count; i++) {
-        int column = csv_mapping_column(mapping, header->cell[i]);
+        int column = mapping_column_index(mapping, header->cell[i]);
         table->column[i] = column;
         table->unknown[i] = header->cell[i];
-        if (column == CSV_NO_COLUMN)
+        if (column == MAPPING_NO_COLUMN)
             continue;
         if (table->cell[column] >= 0 && !mapping->column[column].ignored) {
             format_refuse(out, REJECT_COLUMN_TWICE, column_name(table->arena, header->cell[i]), bytes);
@@ -160,7 +160,7 @@ static bool lay_columns(struct table *table, const struct row *header, struct fo
 
 static bool take_header(struct table *table, struct row *row, struct format_output *out, struct slice bytes)
 {
-    const struct csv_mapping *mapping = table->mapping;
+    const struct mapping *mapping = table->mapping;
     if (!mapping->header) {
         row->count = mapping->order_count;
         for (uint32_t i = 0; i < row->count; i++)
@@ -177,108 +177,35 @@ static bool take_header(struct table *table, struct row *row, struct format_outp
     return lay_columns(table, row, out, bytes);
 }
 
-/* --- values --- */
+/* --- rows --- */
 
-/* The field's text by its template: empty when one of its cells is. */
-static struct slice fill(const struct table *table, const struct row *row, const struct csv_field *field)
+/* The row's cells in the order of the mapping's columns. */
+static const struct mapping_cell *lay_cells(const struct table *table, const struct row *row)
 {
-    size_t size = 0, at = 0;
-    struct slice part[CSV_PIECES_MAX];
-    for (uint32_t i = 0; i < field->piece_count; i++) {
-        const struct csv_piece *piece = &field->piece[i];
-        part[i] = piece->column == CSV_NO_COLUMN ? piece->text : row->cell[table->cell[piece->column]];
-        if (part[i].size == 0)
-            return SLICE("");
-        size += part[i].size;
-    }
-    if (field->piece_count == 1)
-        return part[0];
-    char *text = arena_bytes(table->arena, size + 1);
-    for (uint32_t i = 0; i < field->piece_count; i++) {
-        memcpy(text + at, part[i].data, part[i].size);
-        at += part[i].size;
-    }
-    return (struct slice){text, size};
-}
-
-/* May a value of this field be a number that a spreadsheet has spoilt? */
-static bool is_number_like(enum event_field field)
-{
-    return field != EF_NARRATIVE && field != EF_AMOUNT && field != EF_AMOUNT_MINOR && field != EF_TIME && field != EF_SENDER_ADDRESS &&
-           field != EF_RECEIVER_ADDRESS && field != EF_PLACE_NAME;
-}
-
-static bool cell_damaged(const struct table *table, const struct row *row, const struct csv_field *field)
-{
-    for (uint32_t i = 0; i < field->piece_count; i++)
-        if (field->piece[i].column != CSV_NO_COLUMN && csv_damaged(row->cell[table->cell[field->piece[i].column]]))
-            return true;
-    return false;
-}
-
-static enum reject_reason make_value(const struct table *table, const struct row *row, enum event_field field, struct slice *text, bool *negative)
-{
-    const struct csv_field *mapped = &table->mapping->field[field];
-    *text = fill(table, row, mapped);
-    if (text->size == 0)
-        return REJECT_NONE;
-    if (is_number_like(field) && cell_damaged(table, row, mapped))
-        return REJECT_SPREADSHEET;
-    if (field == EF_AMOUNT)
-        return csv_amount(table->mapping, *text, table->arena, text, negative);
-    if (field == EF_TIME)
-        return csv_time(table->mapping, *text, table->arena, text);
-    return csv_code(mapped, *text, text);
-}
-
-/* A minus means that the payment went the other way. */
-static void swap_sides(const struct csv_mapping *mapping, struct draft *draft)
-{
-    enum { SIDE = EF_RECEIVER_ACCOUNT - EF_SENDER_ACCOUNT };
-    for (int f = EF_SENDER_ACCOUNT; f < EF_RECEIVER_ACCOUNT; f++) {
-        struct slice text = draft->text[f];
-        draft->text[f] = draft->text[f + SIDE];
-        draft->text[f + SIDE] = text;
-    }
-    draft->own = mapping->own_swapped;
-}
-
-/* Makes the row's draft; else the field whose value is wrong. */
-static enum reject_reason make_draft(const struct table *table, const struct row *row, struct draft *draft, enum event_field *wrong)
-{
-    const struct csv_mapping *mapping = table->mapping;
-    bool negative = false;
-    *draft = (struct draft){.raw = row->raw, .own = mapping->own};
-    for (int f = 0; f < EF_COUNT; f++) {
-        *wrong = (enum event_field)f;
-        enum reject_reason reason = mapping->field[f].piece_count ? make_value(table, row, *wrong, &draft->text[f], &negative) : REJECT_NONE;
-        if (reason != REJECT_NONE)
-            return reason;
-    }
-    *wrong = EF_AMOUNT;
-    if (negative && mapping->negative == CSV_NEGATIVE_REFUSE)
-        return REJECT_BAD_AMOUNT;
-    if (negative)
-        swap_sides(mapping, draft);
-    return REJECT_NONE;
+    const struct mapping *mapping = table->mapping;
+    struct mapping_cell *cell = ARENA_ARRAY(table->arena, struct mapping_cell, mapping->column_count + 1);
+    for (uint32_t c = 0; c < mapping->column_count; c++)
+        if (table->cell[c] >= 0)
+            cell[c].text = row->cell[table->cell[c]];
+    return cell;
 }
 
 static void count_unknown(const struct table *table, const struct row *row, struct format_output *out)
 {
     for (uint32_t i = 0; i < row->count; i++)
-        if (table->column[i] == CSV_NO_COLUMN && row->cell[i].size)
+        if (table->column[i] == MAPPING_NO_COLUMN && row->cell[i].size)
             format_unknown(out, table->unknown[i]);
 }
 
 static void translate_row(const struct table *table, const struct row *row, struct format_output *out)
 {
-    struct draft draft;
+    struct draft draft = {.raw = row->raw};
     enum event_field wrong;
     if (row->count != table->column_count) {
         format_refuse(out, REJECT_COLUMNS_DIFFER, arena_format(table->arena, "%u cells, %u columns", row->count, table->column_count), row->raw);
         return;
     }
-    enum reject_reason reason = make_draft(table, row, &draft, &wrong);
+    enum reject_reason reason = mapping_fill(table->mapping, lay_cells(table, row), table->arena, &draft, &wrong);
     count_unknown(table, row, out);
     if (reason != REJECT_NONE)
         format_refuse(out, reason, table->mapping->own[wrong], row->raw);
@@ -338,7 +265,7 @@ bool csv_has_header(const struct format *format)
 
 bool csv_record_ends(const struct format *format, struct slice text)
 {
-    const struct csv_mapping *mapping = ((const struct csv_format *)format->self)->mapping;
+    const struct mapping *mapping = ((const struct csv_format *)format->self)->mapping;
     bool begins = true, quoted = false; /* a cell */
     for (size_t i = 0; i < text.size; i++) {
         if (quoted && text.data[i] == mapping->quote)
@@ -350,44 +277,9 @@ bool csv_record_ends(const struct format *format, struct slice text)
     return !quoted;
 }
 
-/* The cells that a field is made of, as they stand in the row. */
-static struct slice given_cells(const struct table *table, const struct row *row, const struct csv_field *field)
+static bool csv_show(void *self, struct slice bytes, uint32_t wanted, struct arena *arena, struct format_shown shown[EF_COUNT], uint32_t *count)
 {
-    struct slice given = SLICE("");
-    for (uint32_t i = 0; i < field->piece_count; i++) {
-        if (field->piece[i].column == CSV_NO_COLUMN)
-            continue;
-        struct slice cell = row->cell[table->cell[field->piece[i].column]];
-        given = arena_format(table->arena, "%.*s%s%.*s", (int)given.size, given.data, given.size ? " " : "", (int)cell.size, cell.data);
-    }
-    return given;
-}
-
-static void show_row(const struct table *table, const struct row *row, struct csv_shown *shown, uint32_t *count, struct arena *arena)
-{
-    for (int f = 0; f < EF_COUNT; f++) {
-        const struct csv_field *field = &table->mapping->field[f];
-        bool negative = false;
-        struct slice made;
-        if (field->piece_count == 0)
-            continue;
-        enum reject_reason reason = make_value(table, row, (enum event_field)f, &made, &negative);
-        if (reason != REJECT_NONE)
-            made = slice_of(reject_code(reason));
-        else if (negative)
-            made = arena_format(arena, "%.*s, %s", (int)made.size, made.data,
-                                table->mapping->negative == CSV_NEGATIVE_SWAP ? "sides swapped" : reject_code(REJECT_BAD_AMOUNT));
-        shown[(*count)++] = (struct csv_shown){.own = table->mapping->own[f],
-                                               .given = arena_copy(arena, given_cells(table, row, field)),
-                                               .field = slice_of(event_field_path((enum event_field)f)),
-                                               .made = arena_copy(arena, made)};
-    }
-}
-
-bool csv_show(const struct format *format, struct slice bytes, uint32_t wanted, struct arena *arena, struct csv_shown shown[EF_COUNT],
-              uint32_t *count)
-{
-    struct csv_format *csv = format->self;
+    struct csv_format *csv = self;
     struct table *table = &csv->table;
     struct row *row = &csv->row;
     struct format_output nowhere;
@@ -403,7 +295,7 @@ bool csv_show(const struct format *format, struct slice bytes, uint32_t wanted, 
         found = found && (at <= wanted || (sound && row->count == table->column_count));
     }
     if (found)
-        show_row(table, row, shown, count, arena);
+        mapping_show(csv->mapping, lay_cells(table, row), arena, shown, count);
     format_output_fini(&nowhere);
     return found;
 }
@@ -413,17 +305,17 @@ bool csv_show(const struct format *format, struct slice bytes, uint32_t wanted, 
 static void csv_close(void *self)
 {
     struct csv_format *csv = self;
-    csv_mapping_free(csv->mapping);
+    mapping_free(csv->mapping);
     arena_fini(&csv->arena);
     free(csv);
 }
 
-struct format *csv_format_open(struct csv_mapping *mapping)
+struct format *csv_format_open(struct mapping *mapping)
 {
     struct csv_format *csv = calloc(1, sizeof *csv);
     invariant(csv);
     csv->mapping = mapping;
     arena_init(&csv->arena);
-    csv->seam = (struct format){.self = csv, .name = "csv", .translate = csv_translate, .close = csv_close};
+    csv->seam = (struct format){.self = csv, .name = "csv", .translate = csv_translate, .show = csv_show, .close = csv_close};
     return &csv->seam;
 }

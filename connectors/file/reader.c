@@ -226,23 +226,21 @@ bool file_reader_read(void *self, struct arena *arena, struct message *messages,
     return true;
 }
 
-bool file_reader_all(struct file_reader *reader, struct arena *arena, size_t most, struct slice *text, struct error *err)
+bool file_reader_bytes(struct file_reader *reader, char *into, size_t want, size_t *got, struct error *err)
 {
-    char *data = arena_bytes(arena, most + 1);
-    size_t size = 0;
     bool ended = false;
-    while (size <= most) {
+    *got = 0;
+    while (*got < want) {
         if (reader->text_at == reader->text_size && !text_fill(reader, &ended, err))
             return false;
         if (ended)
             break;
         size_t piece = reader->text_size - reader->text_at;
-        if (piece > most + 1 - size)
-            piece = most + 1 - size;
-        memcpy(data + size, reader->text + reader->text_at, piece);
-        size += piece;
+        if (piece > want - *got)
+            piece = want - *got;
+        memcpy(into + *got, reader->text + reader->text_at, piece);
+        *got += piece;
         reader->text_at += piece;
     }
-    *text = (struct slice){data, size};
     return true;
 }

@@ -20,8 +20,9 @@ void file_reader_close(struct file_reader *reader);
 bool file_reader_read(void *reader, struct arena *arena, struct message *messages, uint32_t max, uint32_t *count,
                       struct error *err) must_check;
 
-/* The whole file, unpacked, at most `most` + 1 bytes of it, into arena: for formats that are no lines. */
-bool file_reader_all(struct file_reader *reader, struct arena *arena, size_t most, struct slice *text, struct error *err) must_check;
+/* Exactly `want` unpacked bytes into `into`, *got less only at the end: for formats that are no lines. Not
+ * to be mixed with lines. */
+bool file_reader_bytes(struct file_reader *reader, char *into, size_t want, size_t *got, struct error *err) must_check;
 
 /* Bytes of the file consumed so far, and its size (0 when unknown): for progress. */
 void file_reader_progress(const struct file_reader *reader, uint64_t *done, uint64_t *size);

@@ -1,5 +1,4 @@
 /* `muster feed`: banks' files to their Kafka topics, checked with the engine's own decoder. */
-#include "connectors/csv/csv.h"
 #include "connectors/file/reader.h"
 #include "connectors/kafka/producer.h"
 #include "engine/base/invariant.h"
@@ -189,9 +188,12 @@ static void print_cell(struct slice text, int width)
 /* The bank's cells beside what becomes of them. */
 static void show_rows(struct feeding *feeding, struct slice bytes, int64_t line)
 {
-    struct csv_shown shown[EF_COUNT];
+    struct format_shown shown[EF_COUNT];
     uint32_t count;
-    for (uint32_t row = 0; feeding->shown < SHOWN_ROWS && csv_show(feeding->format, bytes, row, &feeding->texts, shown, &count); row++) {
+    for (uint32_t row = 0; feeding->shown < SHOWN_ROWS; row++) {
+        arena_reset(&feeding->texts);
+        if (!feeding->format->show(feeding->format->self, bytes, row, &feeding->texts, shown, &count))
+            break;
         printf("%s:%lld\n", feeding->file, (long long)line);
         for (uint32_t i = 0; i < count; i++) {
             fputs("  ", stdout);
@@ -220,13 +222,17 @@ static bool feed_bytes(void *context, struct slice bytes, int64_t line, struct e
     struct format_output *out = &feeding->out;
     uint64_t rejected_before = feeding->rejected;
     uint32_t outlets = feeding->outlet_count;
+    size_t bytes_max = feeding->message_bytes_max;
     arena_reset(&feeding->bodies);
     out->arena = &feeding->bodies;
     out->unknowns = feeding->unknowns;
     out->most = FORMAT_ITEMS_MAX;
-    if (outlets == 0 && !feeding->print && strcmp(feeding->format->name, "csv") == 0)
+    if (feed_is_file_piece(feeding->format, bytes, &bytes_max, &out->most) && feeding->raw)
+        return error_set(err, ERROR_FATAL, "%s carries its own schema and is no message for Kafka: leave --raw out, then its events are sent as JSON",
+                         feeding->file);
+    if (outlets == 0 && !feeding->print && feeding->format->show)
         show_rows(feeding, bytes, line);
-    if (!format_translate(feeding->format, bytes, feeding->message_bytes_max, out, err))
+    if (!format_translate(feeding->format, bytes, bytes_max, out, err))
         return false;
     feeding->outlet_count = feeding->raw ? 0 : outlets; /* then its events are only checked */
     bool ok = true;
@@ -340,17 +346,20 @@ static bool choose_topics(struct feeding *feeding, const struct settings *settin
     return true;
 }
 
-/* --format NAME, with --mapping FILE for csv. */
+/* --format NAME, with --mapping FILE for csv and avro. */
 static bool choose_format(struct feeding *feeding)
 {
     const struct command_line *line = feeding->line;
     const char *name = command_option(line, "format"), *mapping = command_option(line, "mapping");
     char words[4096];
     struct error err = {0};
-    if (mapping && name && strcmp(name, "csv") != 0)
-        return command_fail(line, EXIT_USAGE, "--mapping goes with --format csv, not with `%s`", name) == EXIT_FINE;
-    int size = snprintf(words, sizeof words, mapping ? "csv:%s" : "%s", mapping ? mapping : name ? name : "json");
-    if (size < 0 || (size_t)size >= sizeof words || !format_choose(words, &feeding->format, &err))
+    bool avro = name && strncmp(name, "avro", 4) == 0;
+    if (mapping && name && strcmp(name, "csv") != 0 && !avro)
+        return command_fail(line, EXIT_USAGE, "--mapping goes with --format csv or avro, not with `%s`", name) == EXIT_FINE;
+    int size = !mapping ? snprintf(words, sizeof words, "%s", name ? name : "json")
+               : !avro  ? snprintf(words, sizeof words, "csv:%s", mapping)
+                        : snprintf(words, sizeof words, "%s%cmapping=%s", name, strchr(name, ':') ? ',' : ':', mapping);
+    if (size < 0 || (size_t)size >= sizeof words || !format_choose(words, &(struct format_use){.state_dir = NULL}, &feeding->format, &err))
         return command_fail(line, EXIT_USAGE, "%s", err.text) == EXIT_FINE;
     feeding->raw = command_option(line, "raw") != NULL;
     return true;

@@ -1,13 +1,14 @@
-/* Files become messages: records of CSV under their header, or whole files. */
+/* Files become messages: records of CSV or blocks of Avro under their header, or whole files. */
 #include "engine/cli/feed_read.h"
 
+#include "connectors/avro/container.h"
 #include "connectors/csv/csv.h"
 #include "connectors/file/reader.h"
 #include "engine/base/invariant.h"
 
 #include <stdlib.h>
 
-enum { LINES_AT_ONCE = 1024, RECORD_LINES_MAX = 100 };
+enum { LINES_AT_ONCE = 1024, RECORD_LINES_MAX = 100, BLOCK_ITEMS_MAX = 1 << 16 };
 
 /* --- CSV --- */
 
@@ -93,16 +94,74 @@ static bool read_records(const struct feed_reading *reading, struct file_reader 
     return ok;
 }
 
+/* --- files of Avro's own --- */
+
+bool feed_is_file_piece(const struct format *format, struct slice bytes, size_t *bytes_max, uint32_t *items_max)
+{
+    if (strcmp(format->name, "avro") != 0 || !container_begins(bytes))
+        return false;
+    *bytes_max = CONTAINER_BLOCK_MAX + CONTAINER_HEADER_MAX;
+    *items_max = BLOCK_ITEMS_MAX;
+    return true;
+}
+
+/* A file whose first bytes were read already. */
+struct begun {
+    struct file_reader *file;
+    struct slice first;
+};
+
+static bool begun_read(void *context, char *into, size_t want, size_t *got, struct error *err)
+{
+    struct begun *begun = context;
+    size_t size = begun->first.size < want ? begun->first.size : want;
+    if (size)
+        memcpy(into, begun->first.data, size);
+    begun->first = (struct slice){begun->first.data + size, begun->first.size - size};
+    if (!file_reader_bytes(begun->file, into + size, want - size, got, err))
+        return false;
+    *got += size;
+    return true;
+}
+
+static bool read_blocks(const struct feed_reading *reading, struct begun *begun, const char *path, struct error *err)
+{
+    struct container *container = container_open(&(struct container_input){.context = begun, .read = begun_read}, err);
+    bool ended = false, ok = container != NULL || error_context(err, "%s", path);
+    for (int64_t block = 1; ok && !ended; block++) {
+        struct slice message;
+        uint64_t done, size;
+        ok = container_next(container, &message, &ended, err) || error_context(err, "%s, block %lld", path, (long long)block);
+        ok = ok && (ended || reading->take(reading->context, message, block, err));
+        file_reader_progress(begun->file, &done, &size);
+        reading->progress(reading->context, done, size);
+    }
+    if (container)
+        container_close(container);
+    return ok;
+}
+
 /* --- whole files --- */
 
-static bool read_whole(const struct feed_reading *reading, struct file_reader *file, struct error *err)
+static bool read_whole(const struct feed_reading *reading, struct begun *begun, struct error *err)
 {
-    struct arena arena;
-    struct slice text;
-    arena_init(&arena);
-    bool ok = file_reader_all(file, &arena, reading->message_bytes_max, &text, err) && reading->take(reading->context, text, 1, err);
-    arena_fini(&arena);
+    size_t most = reading->message_bytes_max + 1, size;
+    char *text = malloc(most);
+    invariant(text);
+    bool ok = begun_read(begun, text, most, &size, err) && reading->take(reading->context, (struct slice){text, size}, 1, err);
+    free(text);
     return ok;
+}
+
+static bool read_blocks_or_whole(const struct feed_reading *reading, struct file_reader *file, const char *path, struct error *err)
+{
+    char first[CONTAINER_MAGIC_BYTES];
+    size_t size;
+    if (!file_reader_bytes(file, first, sizeof first, &size, err))
+        return false;
+    struct begun begun = {.file = file, .first = {first, size}};
+    bool blocks = strcmp(reading->format->name, "avro") == 0 && container_begins(begun.first);
+    return blocks ? read_blocks(reading, &begun, path, err) : read_whole(reading, &begun, err);
 }
 
 bool feed_read(const struct feed_reading *reading, const char *path, struct error *err)
@@ -111,7 +170,7 @@ bool feed_read(const struct feed_reading *reading, const char *path, struct erro
     if (!file)
         return false;
     bool csv = strcmp(reading->format->name, "csv") == 0;
-    bool ok = csv ? read_records(reading, file, err) : read_whole(reading, file, err);
+    bool ok = csv ? read_records(reading, file, err) : read_blocks_or_whole(reading, file, path, err);
     file_reader_close(file);
     return ok;
 }

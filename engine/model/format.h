@@ -49,12 +49,21 @@ struct format_output {
     struct json_writer writer;
 };
 
+/* What one row or record says: per field what the bank calls it, what it holds, and what becomes of it
+ * (or why nothing does). */
+struct format_shown {
+    struct slice own, given, field, made;
+};
+
 struct format {
     void *self;
     const char *name;
     /* False only when the world failed (a schema registry that does not answer: ERROR_RETRY); then out
      * is not to be used. Items copy what they need of the bytes. */
     bool (*translate)(void *self, struct slice bytes, struct format_output *out, struct error *err);
+    /* For people: `muster feed --dry-run` shows ten rows of what a mapping makes. bytes is one message; row
+     * counts from 0. False when there is no such row. NULL: there is no mapping to show. */
+    bool (*show)(void *self, struct slice bytes, uint32_t row, struct arena *arena, struct format_shown shown[EF_COUNT], uint32_t *count);
     void (*close)(void *self);
 };
 

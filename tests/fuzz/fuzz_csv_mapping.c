@@ -1,6 +1,6 @@
 /* Any bytes as a mapping file: taken, or its faults said; what is taken translates any row. */
 #include "connectors/csv/csv.h"
-#include "connectors/csv/mapping.h"
+#include "connectors/format/mapping.h"
 #include "tests/fuzz/translated.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena arena;
     struct slice wrong = SLICE("");
     arena_init(&arena);
-    struct csv_mapping *mapping = csv_mapping_read("fuzz", (struct slice){(const char *)data, size}, &arena, &wrong);
+    struct mapping *mapping = mapping_read(MAPPING_CSV, "fuzz", (struct slice){(const char *)data, size}, &arena, &wrong);
     invariant((mapping == NULL) == (wrong.size > 0));
     if (mapping) {
         struct format *format = csv_format_open(mapping);

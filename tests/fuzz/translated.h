@@ -17,7 +17,7 @@ static void check_item(struct decoder *decoder, struct arena *arena, const struc
     enum reject_reason reason = message_decode(decoder, &message, arena, &event, &field);
     invariant(reason != REJECT_NONE || (item->text.size > 0 && event.fact == NULL));
     /* a translator writes whole JSON: what is wrong with it is the bank's, not the translator's */
-    invariant(reason != REJECT_NOT_JSON && reason != REJECT_NOT_OBJECT && reason != REJECT_DUPLICATE_KEY);
+    invariant(item->translated->reason != REJECT_NONE || (reason != REJECT_NOT_JSON && reason != REJECT_NOT_OBJECT && reason != REJECT_DUPLICATE_KEY));
 }
 
 static void check_translation(const struct format *format, const uint8_t *data, size_t size)

@@ -2,13 +2,18 @@
 """Banks' own formats through the command line: what `muster feed` says of each file under tests/data/formats,
 what it makes of it, and that the pages beside the connectors say what the code's tables say.
 
-tests/data/formats/FORMAT/NAME has NAME.said beside it: what --print writes, then what is said of the rest.
+tests/data/formats/FORMAT/NAME has NAME.said beside it: what --print writes, then what is said of the rest. Files of Avro
+are made from tests/data/formats/avro/NAME.json, a schema and records.
 Ends with `N passed, N failed, N skipped`. With --write the .said files are written anew: read them after."""
 import glob
+import json
 import os
 import re
 import subprocess
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import avro_made  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DATA = os.path.join("tests", "data", "formats")
@@ -33,15 +38,24 @@ def feed(*words):
 def options_of(path):
     """How a file of tests/data/formats is fed."""
     folder = os.path.basename(os.path.dirname(path))
-    if folder == "csv":
-        return ["--format", "csv", "--mapping", os.path.splitext(path)[0] + ".mapping"]
-    return ["--format", folder]
+    mapping = os.path.splitext(path)[0] + ".mapping"
+    return ["--format", folder] + (["--mapping", mapping] if os.path.exists(os.path.join(TOP, mapping)) else [])
+
+
+def avro_file(path, codec="null", cut=None):
+    """The Avro file of a schema and records, in build."""
+    made = json.load(open(os.path.join(TOP, path)))
+    data = avro_made.container(made["schema"], made["records"], codec)
+    name = os.path.join("build", "formats-%s.avro" % os.path.splitext(os.path.basename(path))[0])
+    with open(os.path.join(TOP, name), "wb") as out:
+        out.write(data[:cut])
+    return name
 
 
 def golden(tally, write):
     files = [p for p in sorted(glob.glob(os.path.join(DATA, "*", "*"), root_dir=TOP)) if not p.endswith((".said", ".mapping", ".md", "NOTICE"))]
     for path in files:
-        code, out, err = feed("--print", *options_of(path), path)
+        code, out, err = feed("--print", *options_of(path), avro_file(path) if "/avro/" in path else path)
         said, kept = out + err, os.path.join(TOP, path + ".said")
         if write:
             open(kept, "w").write(said)
@@ -61,7 +75,7 @@ def rows_of(path, macro):
 
 def pages(tally):
     page = open(os.path.join(TOP, "connectors/csv/README.md")).read()
-    for name, takes, default, meaning in rows_of("connectors/csv/option.def", "CSV_OPTION"):
+    for _, name, takes, default, meaning in rows_of("connectors/format/option.def", "MAPPING_OPTION"):
         row = "| `%s` | %s | %s | %s |" % (name, takes, default, meaning)
         tally.hold("the page of csv says what %s is" % name, row in page, row)
     for _, parent, key, _ in rows_of("engine/model/event_field.def", "EVENT_FIELD"):
@@ -85,6 +99,45 @@ def iso_page(tally):
     squeezed = lambda text: re.sub(r"\s+", "", text)
     shown = page.split("```xml")[1].split("```")[0]
     tally.hold("the example message is the file's", squeezed(shown) in squeezed(open(example).read()))
+
+
+def avro_page(tally):
+    page = open(os.path.join(TOP, "connectors/avro/README.md")).read()
+    for of, name, _, _, _ in rows_of("connectors/format/option.def", "MAPPING_OPTION"):
+        tally.hold("the page of avro names the option %s" % name, ("`%s`" % name in page) == (of == "ANY"))
+    for word in re.findall(r'\{"([a-z-]+)", SCHEMA_', open(os.path.join(TOP, "connectors/avro/schema.c")).read()):
+        tally.hold("the page of avro says what becomes of %s" % word, "`%s`" % word in page)
+    for code in re.findall(r"^REJECT\((AVRO_\w+|SCHEMA_\w+|\w+_AS_FLOAT)", open(os.path.join(TOP, "engine/model/reject.def")).read(), re.M):
+        tally.hold("the page of avro says what to do about %s" % code, "`%s`" % code in page)
+    for path in ("core.mapping", "core.json.said"):
+        text = open(os.path.join(TOP, DATA, "avro", path)).read()
+        tally.hold("the example of avro is %s" % path, (text if path.endswith("mapping") else text.splitlines()[0]) in page)
+
+
+def avro_files(tally):
+    """Files of Avro's own: packed, cut, broken, with what Kafka never takes, and as a dry run."""
+    plain = feed("--print", "--format", "avro", avro_file(os.path.join(DATA, "avro", "direct.json")))[1]
+    path = os.path.join(DATA, "avro", "direct.json")
+    tally.hold("deflate changes nothing", feed("--print", "--format", "avro", avro_file(path, "deflate"))[1] == plain)
+    code, _, err = feed("--print", "--format", "avro", avro_file(path, "snappy"))
+    tally.hold("another packing is refused", code == 1 and err.count(": AVRO_BLOCK: ") == 2, err)
+    whole = os.path.getsize(os.path.join(TOP, avro_file(path)))
+    for cut in (1, 5, 700, whole - 17, whole - 1):
+        code, _, err = feed("--print", "--format", "avro", avro_file(path, cut=cut))
+        tally.hold("a file cut at %d of %d is refused" % (cut, whole), code in (1, 3) and err, "exit %d %s" % (code, err))
+    code, _, err = feed("--raw", "--topic", "t", "--brokers", "127.0.0.1:1", "--format", "avro", avro_file(path))
+    tally.hold("--raw sends no such file", code == 3 and "leave --raw out" in err, err)
+    code, out, _ = feed("--dry-run", "--format", "avro", "--mapping", os.path.join(DATA, "avro", "core.mapping"),
+                        avro_file(os.path.join(DATA, "avro", "core.json")))
+    tally.hold("a dry run shows fields beside fields", re.search(r"^  field amt +-7\.5 +amount +7\.5, sides swapped$", out, re.M) and code == 0, out)
+    tally.hold("a dry run counts what is unknown, without keys", "unknown field texts.*: 1 times" in out and "unknown field to.bank: 2 times" in out and
+               "audit" not in out, out)
+    bomb = {"schema": {"type": "record", "name": "R", "fields": [{"name": "id", "type": "string"}]}, "records": [{"id": "x" * (17 << 20)}]}
+    with open(os.path.join(TOP, "build", "formats-bomb.json"), "w") as out:
+        json.dump(bomb, out)
+    code, _, err = feed("--print", "--format", "avro", avro_file("build/formats-bomb.json", "deflate"))
+    tally.hold("what grows beyond 16 MiB is refused", code == 1 and ": AVRO_BLOCK: " in err, err)
+    os.remove(os.path.join(TOP, "build", "formats-bomb.json"))
 
 
 def samples(tally):
@@ -129,6 +182,15 @@ WRONG = [
     (["--format", "csv", "--mapping", "no-such-file"], 2, "no-such-file: cannot be read"),
     (["--format", "iso20022:Europe/Atlantis"], 2, "iso20022:ZONE takes a time zone"),
     (["--format", "json", "--mapping", "x"], 2, "--mapping goes with --format csv"),
+    (["--format", "avro:x"], 2, "avro takes registry=URL or folder=DIR"),
+    (["--format", "avro:folder="], 2, "folder= needs a value"),
+    (["--format", "avro:folder=engine,folder=rules"], 2, "folder= is given twice"),
+    (["--format", "avro:folder=engine,registry=http://127.0.0.1"], 2, "name one of them"),
+    (["--format", "avro:ca=README.md"], 2, "name one of them"),
+    (["--format", "avro:folder=README.md"], 2, "folder=README.md is no folder"),
+    (["--format", "avro:registry=http://me:secret@127.0.0.1"], 2, "a password goes into auth=FILE"),
+    (["--format", "avro", "--mapping", "no-such-file"], 2, "no-such-file: cannot be read"),
+    (["--format", "avro", "--mapping", os.path.join(DATA, "csv", "statement.mapping")], 2, "`delimiter` is for CSV"),
     (["--format", "csv", "--mapping", "README.md"], 2, "README.md:3:"),
 ]
 
@@ -146,6 +208,8 @@ def main():
     golden(tally, "--write" in sys.argv)
     pages(tally)
     iso_page(tally)
+    avro_page(tally)
+    avro_files(tally)
     samples(tally)
     joins(tally)
     dry_run(tally)

@@ -57,12 +57,12 @@ Test(csv, says_what_is_wrong_with_a_mapping)
         struct arena arena;
         struct slice wrong;
         arena_init(&arena);
-        struct csv_mapping *mapping = csv_mapping_read("m", slice_of(mappings[i].text), &arena, &wrong);
+        struct mapping *mapping = mapping_read(MAPPING_CSV, "m", slice_of(mappings[i].text), &arena, &wrong);
         const char *said = arena_text(&arena, wrong);
         cr_expect_eq(mapping == NULL, mappings[i].said != NULL, "%zu: %s", i, said);
         if (mappings[i].said)
             cr_expect(strstr(said, mappings[i].said) != NULL, "%zu: `%s` does not say `%s`", i, said, mappings[i].said);
-        csv_mapping_free(mapping);
+        mapping_free(mapping);
         arena_fini(&arena);
     }
 }
@@ -162,7 +162,7 @@ static struct format *open_format(const char *options)
     char text[2048];
     arena_init(&arena);
     snprintf(text, sizeof text, "%s%s", options, WHOLE);
-    struct csv_mapping *mapping = csv_mapping_read("m", slice_of(text), &arena, &wrong);
+    struct mapping *mapping = mapping_read(MAPPING_CSV, "m", slice_of(text), &arena, &wrong);
     cr_assert_not_null(mapping, "%s", arena_text(&arena, wrong));
     arena_fini(&arena);
     return csv_format_open(mapping);

@@ -1,5 +1,5 @@
 /* Reads a mapping file line by line and says every fault with its line. */
-#include "connectors/csv/mapping.h"
+#include "connectors/format/mapping.h"
 
 #include "engine/base/invariant.h"
 #include "engine/base/suggest.h"
@@ -11,30 +11,35 @@
 
 enum { FILE_BYTES_MAX = 1 << 20, CODES_MAX = 256, FAULTS_MAX = 40 };
 
-enum csv_option {
-#define CSV_OPTION(name, takes, def, meaning) OPTION_##name,
-#include "connectors/csv/option.def"
-#undef CSV_OPTION
+enum mapping_option {
+#define MAPPING_OPTION(of, name, takes, def, meaning) OPTION_##name,
+#include "connectors/format/option.def"
+#undef MAPPING_OPTION
     OPTION_COUNT
 };
 
 static const struct {
     const char *name, *takes;
+    bool csv; /* of nothing else */
 } options[OPTION_COUNT] = {
-#define CSV_OPTION(name, takes, def, meaning) {#name, takes},
-#include "connectors/csv/option.def"
-#undef CSV_OPTION
+#define CSV true
+#define ANY false
+#define MAPPING_OPTION(of, name, takes, def, meaning) {#name, takes, of},
+#include "connectors/format/option.def"
+#undef MAPPING_OPTION
+#undef CSV
+#undef ANY
 };
 
 struct reading {
-    struct csv_mapping *mapping;
+    struct mapping *mapping;
     const char *path;
     struct arena *arena; /* of what is wrong */
     struct slice wrong;
     unsigned line, faults;
     bool option[OPTION_COUNT];
     unsigned field_line[EF_COUNT];
-    int order[CSV_COLUMNS_MAX];
+    int order[MAPPING_COLUMNS_MAX];
 };
 
 static void complain(struct reading *r, unsigned line, struct slice what)
@@ -72,25 +77,25 @@ static struct slice take_until(struct slice *text, char mark)
 
 /* --- columns --- */
 
-int csv_mapping_column(const struct csv_mapping *mapping, struct slice name)
+int mapping_column_index(const struct mapping *mapping, struct slice name)
 {
     for (uint32_t i = 0; i < mapping->column_count; i++)
         if (slice_equal(name, mapping->column[i].name))
             return (int)i;
-    return CSV_NO_COLUMN;
+    return MAPPING_NO_COLUMN;
 }
 
 static int column_add(struct reading *r, struct slice name, bool ignored)
 {
-    struct csv_mapping *mapping = r->mapping;
-    int index = csv_mapping_column(mapping, name);
-    if (index == CSV_NO_COLUMN && mapping->column_count == CSV_COLUMNS_MAX) {
-        COMPLAIN(r, "more than %d columns", CSV_COLUMNS_MAX);
+    struct mapping *mapping = r->mapping;
+    int index = mapping_column_index(mapping, name);
+    if (index == MAPPING_NO_COLUMN && mapping->column_count == MAPPING_COLUMNS_MAX) {
+        COMPLAIN(r, "more than %d columns", MAPPING_COLUMNS_MAX);
         return 0;
     }
-    if (index == CSV_NO_COLUMN) {
+    if (index == MAPPING_NO_COLUMN) {
         index = (int)mapping->column_count++;
-        mapping->column[index] = (struct csv_column){.name = arena_copy(&mapping->arena, name), .ignored = ignored};
+        mapping->column[index] = (struct mapping_column){.name = arena_copy(&mapping->arena, name), .ignored = ignored};
     }
     mapping->column[index].ignored &= ignored; /* a field that needs it wins */
     return index;
@@ -108,7 +113,7 @@ static bool take_columns(struct reading *r, struct slice value, bool ignored, bo
             return false;
         }
         int index = column_add(r, name, ignored);
-        if (ordered && r->mapping->order_count < CSV_COLUMNS_MAX)
+        if (ordered && r->mapping->order_count < MAPPING_COLUMNS_MAX)
             r->order[r->mapping->order_count++] = index;
         value = rest;
     }
@@ -123,7 +128,7 @@ struct word {
 };
 
 /* The mark of a word; '\0' with a complaint when it is none of them (the last has word NULL). */
-static bool take_word(struct reading *r, enum csv_option option, struct slice value, const struct word *words, char *mark)
+static bool take_word(struct reading *r, enum mapping_option option, struct slice value, const struct word *words, char *mark)
 {
     for (; words->word; words++)
         if (slice_equal(value, slice_of(words->word))) {
@@ -168,7 +173,7 @@ static void take_zone(struct reading *r, struct slice value)
         COMPLAIN(r, "`time_zone`: %s", err.text);
 }
 
-static void take_option(struct reading *r, enum csv_option option, struct slice value)
+static void take_option(struct reading *r, enum mapping_option option, struct slice value)
 {
     static const struct word delimiters[] = {{"comma", ','}, {"semicolon", ';'}, {"tab", '\t'}, {"pipe", '|'}, {NULL, 0}};
     static const struct word quotes[] = {{"double", '"'}, {"single", '\''}, {"none", 0}, {NULL, 0}};
@@ -176,8 +181,8 @@ static void take_option(struct reading *r, enum csv_option option, struct slice 
     static const struct word yes_no[] = {{"yes", 1}, {"no", 0}, {NULL, 0}};
     static const struct word decimals[] = {{"point", '.'}, {"comma", ','}, {NULL, 0}};
     static const struct word thousands[] = {{"none", 0}, {"point", '.'}, {"comma", ','}, {"space", ' '}, {"apostrophe", '\''}, {NULL, 0}};
-    static const struct word negatives[] = {{"refuse", CSV_NEGATIVE_REFUSE}, {"swap", CSV_NEGATIVE_SWAP}, {NULL, 0}};
-    struct csv_mapping *mapping = r->mapping;
+    static const struct word negatives[] = {{"refuse", MAPPING_NEGATIVE_REFUSE}, {"swap", MAPPING_NEGATIVE_SWAP}, {NULL, 0}};
+    struct mapping *mapping = r->mapping;
     char mark = 0;
     switch (option) {
     case OPTION_delimiter:
@@ -204,7 +209,7 @@ static void take_option(struct reading *r, enum csv_option option, struct slice 
         break;
     case OPTION_amount_negative:
         if (take_word(r, option, value, negatives, &mark))
-            mapping->negative = (enum csv_negative)mark;
+            mapping->negative = (enum mapping_negative)mark;
         break;
     case OPTION_columns:
         (void)take_columns(r, value, true, true);
@@ -227,11 +232,11 @@ static void take_option(struct reading *r, enum csv_option option, struct slice 
 /* --- fields --- */
 
 /* "A{B}C" into pieces. */
-static void take_template(struct reading *r, struct csv_field *field, struct slice value)
+static void take_template(struct reading *r, struct mapping_field *field, struct slice value)
 {
-    struct csv_piece piece[CSV_PIECES_MAX];
+    struct mapping_piece piece[MAPPING_PIECES_MAX];
     uint32_t count = 0;
-    while (value.size && count < CSV_PIECES_MAX) {
+    while (value.size && count < MAPPING_PIECES_MAX) {
         bool column = value.data[0] == '{';
         struct slice rest = column ? (struct slice){value.data + 1, value.size - 1} : value;
         size_t before = rest.size;
@@ -242,23 +247,23 @@ static void take_template(struct reading *r, struct csv_field *field, struct sli
         }
         if (!column && rest.size + text.size < before)
             rest = (struct slice){rest.data - 1, rest.size + 1}; /* the brace belongs to the next piece */
-        piece[count++] = (struct csv_piece){.text = arena_copy(&r->mapping->arena, text),
-                                            .column = column ? column_add(r, text, false) : CSV_NO_COLUMN};
+        piece[count++] = (struct mapping_piece){.text = arena_copy(&r->mapping->arena, text),
+                                            .column = column ? column_add(r, text, false) : MAPPING_NO_COLUMN};
         value = rest;
     }
     if (value.size) {
-        COMPLAIN(r, "more than %d pieces", CSV_PIECES_MAX);
+        COMPLAIN(r, "more than %d pieces", MAPPING_PIECES_MAX);
         return;
     }
-    struct csv_piece *kept = ARENA_ARRAY(&r->mapping->arena, struct csv_piece, count);
+    struct mapping_piece *kept = ARENA_ARRAY(&r->mapping->arena, struct mapping_piece, count);
     memcpy(kept, piece, count * sizeof *kept);
     field->piece = kept;
     field->piece_count = count;
 }
 
-static void take_codes(struct reading *r, struct csv_field *field, struct slice value)
+static void take_codes(struct reading *r, struct mapping_field *field, struct slice value)
 {
-    struct csv_code *code = ARENA_ARRAY(&r->mapping->arena, struct csv_code, CODES_MAX);
+    struct mapping_code *code = ARENA_ARRAY(&r->mapping->arena, struct mapping_code, CODES_MAX);
     uint32_t count = 0;
     while (value.size) {
         struct slice to = take_until(&value, ','), from = trim(take_until(&to, '='));
@@ -267,7 +272,7 @@ static void take_codes(struct reading *r, struct csv_field *field, struct slice 
             COMPLAIN(r, "codes are written FROM=TO, FROM=TO; at most %d; FROM * is everything else", CODES_MAX);
             return;
         }
-        code[count++] = (struct csv_code){arena_copy(&r->mapping->arena, from), arena_copy(&r->mapping->arena, to)};
+        code[count++] = (struct mapping_code){arena_copy(&r->mapping->arena, from), arena_copy(&r->mapping->arena, to)};
     }
     field->code = code;
     field->code_count = count;
@@ -285,18 +290,24 @@ static struct slice meant(struct reading *r, struct slice name)
     return near < 0 ? SLICE("") : arena_format(r->arena, "; did you mean `%.*s`?", (int)names[near].size, names[near].data);
 }
 
+/* `source` is the topic's, and a fact's members are no payment's. */
+static bool mappable(enum event_field field)
+{
+    return field != EF_COUNT && field != EF_SENDER && field != EF_RECEIVER && field != EF_PLACE && field != EF_SOURCE && !event_field_is_fact(field);
+}
+
 static void take_field(struct reading *r, struct slice name, struct slice value)
 {
     struct slice base = name;
     bool codes = name.size > 4 && memcmp(name.data + name.size - 4, ".map", 4) == 0;
     base.size -= codes ? 4 : 0;
     enum event_field field = event_field_parse(base);
-    if (field == EF_COUNT || field == EF_SENDER || field == EF_RECEIVER || field == EF_PLACE || field == EF_SOURCE) {
+    if (!mappable(field)) {
         struct slice hint = meant(r, base);
         COMPLAIN(r, "there is no option and no field `%.*s`%.*s", (int)base.size, base.data, (int)hint.size, hint.data);
         return;
     }
-    struct csv_field *mapped = &r->mapping->field[field];
+    struct mapping_field *mapped = &r->mapping->field[field];
     if (codes ? mapped->code_count : mapped->piece_count)
         COMPLAIN(r, "`%.*s` is given twice", (int)name.size, name.data);
     else if (codes)
@@ -321,8 +332,10 @@ static void take_line(struct reading *r, struct slice line)
         if (slice_equal(name, slice_of(options[i].name))) {
             if (r->option[i])
                 COMPLAIN(r, "`%s` is given twice", options[i].name);
+            if (options[i].csv && r->mapping->of != MAPPING_CSV)
+                COMPLAIN(r, "`%s` is for CSV: Avro has no such thing", options[i].name);
             r->option[i] = true;
-            take_option(r, (enum csv_option)i, value);
+            take_option(r, (enum mapping_option)i, value);
             return;
         }
     take_field(r, name, value);
@@ -331,21 +344,21 @@ static void take_line(struct reading *r, struct slice line)
 /* --- the whole --- */
 
 /* What the bank calls a field: its columns, or that the mapping itself gives the value. */
-static struct slice own_name(const struct csv_mapping *mapping, struct arena *arena, enum event_field field)
+static struct slice own_name(const struct mapping *mapping, struct arena *arena, enum event_field field)
 {
-    const struct csv_field *mapped = &mapping->field[field];
+    const struct mapping_field *mapped = &mapping->field[field];
     struct slice name = SLICE("");
     for (uint32_t i = 0; i < mapped->piece_count; i++)
-        if (mapped->piece[i].column != CSV_NO_COLUMN) {
+        if (mapped->piece[i].column != MAPPING_NO_COLUMN) {
             struct slice column = mapping->column[mapped->piece[i].column].name;
-            name = arena_format(arena, "%.*s%s%.*s", (int)name.size, name.data, name.size ? ", " : "column ", (int)column.size, column.data);
+            name = arena_format(arena, "%.*s%s%.*s", (int)name.size, name.data, name.size ? ", " : mapping->of == MAPPING_CSV ? "column " : "field ", (int)column.size, column.data);
         }
     if (name.size || mapped->piece_count)
         return name.size ? name : arena_format(arena, "%s of the mapping", event_field_path(field));
     return arena_format(arena, "%s, which the mapping does not give", event_field_path(field));
 }
 
-static void name_fields(struct csv_mapping *mapping)
+static void name_fields(struct mapping *mapping)
 {
     enum { SIDE = EF_RECEIVER_ACCOUNT - EF_SENDER_ACCOUNT };
     for (int f = 0; f < EF_COUNT; f++)
@@ -359,14 +372,14 @@ static void name_fields(struct csv_mapping *mapping)
     }
 }
 
-static bool given(const struct csv_mapping *mapping, enum event_field field)
+static bool given(const struct mapping *mapping, enum event_field field)
 {
     return mapping->field[field].piece_count > 0;
 }
 
 static void check_whole(struct reading *r)
 {
-    const struct csv_mapping *mapping = r->mapping;
+    const struct mapping *mapping = r->mapping;
     static const enum event_field needed[] = {EF_ID, EF_TIME, EF_CURRENCY};
     r->line = 0;
     for (int i = 0; i < 3; i++)
@@ -390,17 +403,25 @@ static void check_whole(struct reading *r)
         }
 }
 
-struct csv_mapping *csv_mapping_read(const char *path, struct slice text, struct arena *arena, struct slice *wrong)
+static struct mapping *mapping_new(enum mapping_of of)
 {
-    struct csv_mapping *mapping = calloc(1, sizeof *mapping);
-    struct reading *r = calloc(1, sizeof *r);
-    invariant(mapping && r);
+    struct mapping *mapping = calloc(1, sizeof *mapping);
+    invariant(mapping);
     arena_init(&mapping->arena);
-    mapping->column = ARENA_ARRAY(&mapping->arena, struct csv_column, CSV_COLUMNS_MAX);
+    mapping->of = of;
+    mapping->column = ARENA_ARRAY(&mapping->arena, struct mapping_column, MAPPING_COLUMNS_MAX);
     mapping->delimiter = ',';
     mapping->quote = '"';
     mapping->header = true;
     mapping->decimal = '.';
+    return mapping;
+}
+
+struct mapping *mapping_read(enum mapping_of of, const char *path, struct slice text, struct arena *arena, struct slice *wrong)
+{
+    struct mapping *mapping = mapping_new(of);
+    struct reading *r = calloc(1, sizeof *r);
+    invariant(r);
     *r = (struct reading){.mapping = mapping, .path = path, .arena = arena, .wrong = SLICE("")};
     if (text.size >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0)
         text = (struct slice){text.data + 3, text.size - 3};
@@ -421,15 +442,15 @@ struct csv_mapping *csv_mapping_read(const char *path, struct slice text, struct
     free(r);
     if (wrong->size == 0)
         return mapping;
-    csv_mapping_free(mapping);
+    mapping_free(mapping);
     return NULL;
 }
 
-struct csv_mapping *csv_mapping_load(const char *path, struct arena *arena, struct slice *wrong)
+struct mapping *mapping_load(enum mapping_of of, const char *path, struct arena *arena, struct slice *wrong)
 {
     FILE *file = fopen(path, "rb");
     char *text = file ? malloc(FILE_BYTES_MAX) : NULL;
-    struct csv_mapping *mapping = NULL;
+    struct mapping *mapping = NULL;
     if (!file) {
         *wrong = arena_format(arena, "%s: cannot be read: %s\n", path, strerror(errno));
         return NULL;
@@ -439,13 +460,31 @@ struct csv_mapping *csv_mapping_load(const char *path, struct arena *arena, stru
     if (size == FILE_BYTES_MAX)
         *wrong = arena_format(arena, "%s: larger than %d bytes\n", path, FILE_BYTES_MAX);
     else
-        mapping = csv_mapping_read(path, (struct slice){text, size}, arena, wrong);
+        mapping = mapping_read(of, path, (struct slice){text, size}, arena, wrong);
     free(text);
     (void)fclose(file);
     return mapping;
 }
 
-void csv_mapping_free(struct csv_mapping *mapping)
+struct mapping *mapping_direct(void)
+{
+    struct mapping *mapping = mapping_new(MAPPING_AVRO);
+    mapping->direct = true;
+    mapping->column[mapping->column_count++] = (struct mapping_column){.name = SLICE("source"), .ignored = true};
+    for (int f = 0; f < EF_COUNT; f++) {
+        struct slice path = slice_of(event_field_path((enum event_field)f));
+        mapping->own[f] = mapping->own_swapped[f] = path;
+        if (!mappable((enum event_field)f))
+            continue;
+        struct mapping_piece *piece = ARENA_NEW(&mapping->arena, struct mapping_piece);
+        piece->column = (int)mapping->column_count;
+        mapping->column[mapping->column_count++] = (struct mapping_column){.name = path};
+        mapping->field[f] = (struct mapping_field){.piece = piece, .piece_count = 1};
+    }
+    return mapping;
+}
+
+void mapping_free(struct mapping *mapping)
 {
     if (!mapping)
         return;

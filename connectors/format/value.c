@@ -1,5 +1,5 @@
 /* Reads amounts, times and codes in a bank's own writing. */
-#include "connectors/csv/value.h"
+#include "connectors/format/value.h"
 
 static bool digit(char c)
 {
@@ -24,7 +24,7 @@ static bool take_sign(struct slice *text)
 }
 
 /* A no-break space, narrow or not, groups digits as a space does. */
-static size_t thousands_here(const struct csv_mapping *mapping, struct slice text, size_t at)
+static size_t thousands_here(const struct mapping *mapping, struct slice text, size_t at)
 {
     static const char *const spaces[] = {" ", "\xC2\xA0", "\xE2\x80\xAF"};
     if (mapping->thousands.size == 0)
@@ -40,7 +40,7 @@ static size_t thousands_here(const struct csv_mapping *mapping, struct slice tex
 }
 
 /* The whole part: digits, or groups of three behind a first of one to three. */
-static bool take_whole(const struct csv_mapping *mapping, struct slice text, size_t *at, char *out, size_t *size)
+static bool take_whole(const struct mapping *mapping, struct slice text, size_t *at, char *out, size_t *size)
 {
     size_t group = 0, groups = 0;
     while (*at < text.size) {
@@ -61,7 +61,7 @@ static bool take_whole(const struct csv_mapping *mapping, struct slice text, siz
     return *size > 0 && (groups == 0 || group == 3);
 }
 
-enum reject_reason csv_amount(const struct csv_mapping *mapping, struct slice text, struct arena *arena, struct slice *out, bool *negative)
+enum reject_reason value_amount(const struct mapping *mapping, struct slice text, struct arena *arena, struct slice *out, bool *negative)
 {
     char *made = arena_bytes(arena, text.size + 1);
     size_t at = 0, size = 0;
@@ -129,7 +129,7 @@ static bool read_form(struct slice form, struct slice text, int value[PART_COUNT
     return text.size == 0;
 }
 
-enum reject_reason csv_time(const struct csv_mapping *mapping, struct slice text, struct arena *arena, struct slice *out)
+enum reject_reason value_time(const struct mapping *mapping, struct slice text, struct arena *arena, struct slice *out)
 {
     int value[PART_COUNT] = {0}, year, month, day;
     char made[TIME_TEXT_MAX];
@@ -151,9 +151,9 @@ enum reject_reason csv_time(const struct csv_mapping *mapping, struct slice text
 
 /* --- codes --- */
 
-enum reject_reason csv_code(const struct csv_field *field, struct slice text, struct slice *out)
+enum reject_reason value_code(const struct mapping_field *field, struct slice text, struct slice *out)
 {
-    const struct csv_code *others = NULL;
+    const struct mapping_code *others = NULL;
     *out = text;
     for (uint32_t i = 0; i < field->code_count; i++) {
         if (slice_equal(field->code[i].from, text)) {
@@ -168,7 +168,7 @@ enum reject_reason csv_code(const struct csv_field *field, struct slice text, st
     return field->code_count && !others ? REJECT_CODE_UNMAPPED : REJECT_NONE;
 }
 
-bool csv_damaged(struct slice text)
+bool value_damaged(struct slice text)
 {
     if (text.size && text.data[0] == '=')
         return true;
