@@ -14,6 +14,11 @@ struct cell_want {
     uint8_t width;
 };
 
+size_t cell_entry_bytes(void)
+{
+    return sizeof(struct cell_entry);
+}
+
 static uint64_t key_hash(const uint32_t *key, uint8_t width)
 {
     uint64_t hash = 0;

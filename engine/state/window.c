@@ -3,14 +3,14 @@
  * Every aggregate covers the records behind its tail; raising the floor moves the tail and takes
  * what it passes off the running sum. Distinct counts the records that are the last of their id:
  * an id stands in the window exactly if its last record does, so one mark per record serves every
- * window length. From MAP_FROM records on a table finds an id's last record; below, a scan does. */
+ * window length. From WINDOW_MAP_FROM records on a table finds an id's last record; below, a scan does. */
 #include "engine/state/window_private.h"
 
 #include "engine/base/invariant.h"
 
 #include <stdlib.h>
 
-enum { MAP_FROM = 32, COLUMNS = WINDOW_EXTRA + STATE_EXTRA_MAX };
+enum { COLUMNS = WINDOW_EXTRA + STATE_EXTRA_MAX };
 
 static inline uint64_t last_bit(int column)
 {
@@ -28,6 +28,21 @@ struct last_entry {
 static size_t kept_size(const struct window_layout *layout)
 {
     return sizeof(struct kept) + layout->extra_count * sizeof(int64_t);
+}
+
+size_t window_record_bytes(const struct window_layout *layout)
+{
+    return kept_size(layout);
+}
+
+size_t window_maps_bytes(void)
+{
+    return COLUMNS * sizeof(struct table);
+}
+
+size_t window_map_entry_bytes(void)
+{
+    return sizeof(struct last_entry);
 }
 
 static const struct kept *kept_at(const struct at *at, uint32_t index)
@@ -396,7 +411,7 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
     record_write(to, record, key_is_receiver, at.layout->extra_count);
     at.window->count++;
     bool good = aggregates_add(&at, p, to, record->day);
-    if (at.window->count == MAP_FROM && !at.window->maps)
+    if (at.window->count == WINDOW_MAP_FROM && !at.window->maps)
         maps_make(&at);
     struct cell *edited = shard_edit(shard, cell, sizeof *cell);
     if (record->time_ms > edited->newest_ms)
