@@ -190,7 +190,7 @@ static void print_state(const struct state_stats *state)
     printf("  ids        %llu, %llu bytes\n", (unsigned long long)state->dedup_entries, (unsigned long long)state->dedup_bytes);
     printf("  keys       %llu, %llu bytes\n", (unsigned long long)state->keys, (unsigned long long)state->key_bytes);
     printf("  records    %llu, windows %llu bytes\n", (unsigned long long)state->records, (unsigned long long)state->record_bytes);
-    printf("  memories   %llu\n", (unsigned long long)state->memories);
+    printf("  memories   %llu, %llu bytes\n", (unsigned long long)state->memories, (unsigned long long)state->memory_bytes);
 }
 
 /* --- the command --- */

@@ -8,7 +8,7 @@
 #include <math.h>
 
 /* MOMENTS from empty to the end, each STEP_BACK before the next: a table stays at one size for a doubling. */
-enum { MOMENTS = 40, ROOMS = 26, DEVIATES = 9, RING_LEAST = 2, TABLE_LEAST = 8, DIRECTORY_LEAST = 16, EXTREME_LEAST = 4 };
+enum { MOMENTS = 40, ROOMS = 26, DEVIATES = 9, PHASES = 4, RING_LEAST = 2, TABLE_LEAST = 8, DIRECTORY_LEAST = 16, EXTREME_LEAST = 4 };
 static const double STEP_BACK = 0.85;
 
 /* --- what engine/state/{ident,dedup}.c take, weighed --- */
@@ -99,19 +99,19 @@ static double table_room(double live, double removed)
     return live + removed > room * 3 / 4 ? power_from(room, 2 * (live + 1)) : room;
 }
 
-/* One table in each of 256 shards, with so many entries over all: shards differ as chance has it. */
-static void take_tables(struct tally *tally, struct size_part *part, size_t entry_size, double live, double removed)
+/* One table in each of so many shards, `live` being the entries of all 256: shards differ as chance has it. */
+static void take_tables(struct tally *tally, struct size_part *part, size_t entry_size, double live, double removed, double shards)
 {
     double mean = live / SHARD_COUNT, gone = removed / SHARD_COUNT, sum = 0, weight[DEVIATES];
     for (int i = 0; i < DEVIATES; i++)
         sum += weight[i] = exp(-0.5 * (i - DEVIATES / 2) * (i - DEVIATES / 2) * 0.25);
     if (mean < 0.02) {
-        take(tally, part, (double)(entry_size * TABLE_LEAST), live);
+        take(tally, part, (double)(entry_size * TABLE_LEAST), live * shards / SHARD_COUNT);
         return;
     }
     for (int i = 0; i < DEVIATES; i++) {
         double here = mean + (i - DEVIATES / 2) * 0.5 * sqrt(mean);
-        take(tally, part, (double)entry_size * table_room(here > 1 ? here : 1, gone), SHARD_COUNT * weight[i] / sum);
+        take(tally, part, (double)entry_size * table_room(here > 1 ? here : 1, gone), shards * weight[i] / sum);
     }
 }
 
@@ -149,7 +149,7 @@ static struct life life_of(const struct tally *tally, const struct spread *sprea
 static double ring_fits(const struct life *life, double room)
 {
     double fills = life->rate * life->aged / fmax(1, room - life->window - 1);
-    return poisson_most(room - 1, life->window) * (fills > 0 ? pow(poisson_most(room / 2 - 1, life->window), fills) : 1);
+    return poisson_most(room - 1, life->window) * (fills > 0 ? pow(poisson_most(room / 2, life->window), fills) : 1);
 }
 
 static void take_ring(struct tally *tally, struct size_part *part, const struct life *life, size_t record_size)
@@ -261,7 +261,7 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     double gone = tally->now > idle ? spread_fresh(&from->touched, idle) * (tally->now - idle) : 0;
     part->key.count = live;
     take(tally, &part->key, (double)cell_size(layout), live);
-    take_tables(tally, &part->key, cell_entry_bytes(), live, gone);
+    take_tables(tally, &part->key, cell_entry_bytes(), live, gone, SHARD_COUNT);
     for (uint16_t w = 0; w < layout->window_count; w++)
         take_window(tally, &layout->window[w], &from->window[w], idle, often_than(&from->touched, &from->window[w].records), &part->window[w]);
     for (uint16_t m = 0; m < layout->memory_count; m++) {
@@ -286,7 +286,7 @@ static void take_identities(struct tally *tally, struct size_state *out)
     for (int p = 0; p < 2; p++)
         all += seen[p] = spread_seen(spread[p], tally->now);
     struct size_part shared = {0};
-    take_tables(tally, &shared, tally->weights.ident_entry, all, 0);
+    take_tables(tally, &shared, tally->weights.ident_entry, all, 0, SHARD_COUNT);
     take(tally, &shared, sizeof(slab_ref) * power_from(DIRECTORY_LEAST, all / SHARD_COUNT + 2), SHARD_COUNT);
     for (int p = 0; p < 2; p++) {
         part[p]->count = seen[p];
@@ -297,13 +297,17 @@ static void take_identities(struct tally *tally, struct size_state *out)
     }
 }
 
+/* The horizon rises once in sweep_events, and then each shard waits for its turn: a table is cleared up, or
+ * grows, between turns, when it holds what came in a half to one and a half of them beyond the span. */
 static void take_repeats(struct tally *tally, double per_event, size_t entry_size, struct size_part *part)
 {
     const struct size_load *load = tally->load;
-    double span = events_of(tally, load->dedup_ms + load->layout->lateness_ms) + load->sweep_events;
-    part->count = per_event * fmin(span, tally->now);
-    if (part->count >= 1)
-        take_tables(tally, part, entry_size, part->count, per_event * tally->now - part->count);
+    double span = events_of(tally, load->dedup_ms + load->layout->lateness_ms);
+    part->count = per_event * fmin(span + load->sweep_events, tally->now);
+    for (int i = 0; part->count >= 1 && i < PHASES; i++) {
+        double most = per_event * fmin(span + load->sweep_events * (0.5 + (i + 0.5) / PHASES), tally->now);
+        take_tables(tally, part, entry_size, most, per_event * tally->now - most, (double)SHARD_COUNT / PHASES);
+    }
 }
 
 /* --- the whole --- */
@@ -358,33 +362,26 @@ void size_state(const struct size_load *load, int64_t duration_ms, struct arena 
     out->held += SHARD_COUNT * 2048.0; /* half a page of the machine's, begun by each shard */
 }
 
-static size_t block(size_t size)
-{
-    size_t bytes;
-    (void)slab_class(size, &bytes);
-    return bytes;
-}
-
 void size_key(const struct state_layout *layout, uint16_t keyspace, struct arena *arena, struct size_key *out)
 {
     const struct keyspace_layout *at = &layout->keyspace[keyspace];
-    *out = (struct size_key){.key = block(cell_size(at)) + 2 * cell_entry_bytes(),
+    *out = (struct size_key){.key = slab_block(cell_size(at)) + 2 * cell_entry_bytes(),
                              .window = ARENA_ARRAY(arena, size_t, at->window_count + 1),
                              .record = ARENA_ARRAY(arena, size_t, at->window_count + 1),
                              .habit = ARENA_ARRAY(arena, size_t, at->window_count + 1),
                              .memory = ARENA_ARRAY(arena, size_t, at->memory_count + 1)};
     for (uint16_t w = 0; w < at->window_count; w++) {
         const struct window_layout *window = &at->window[w];
-        out->window[w] = block(window_size(window)) + block(RING_LEAST * window_record_bytes(window));
+        out->window[w] = slab_block(window_size(window)) + slab_block(RING_LEAST * window_record_bytes(window));
         out->record[w] = window_record_bytes(window) * 4 / 3;
-        out->habit[w] = window->habit_count * block(habit_bytes());
+        out->habit[w] = window->habit_count * slab_block(habit_bytes());
         for (uint16_t a = 0; a < window->aggregate_count; a++) {
             if (window->aggregate[a].days)
-                out->window[w] += block(RING_LEAST * bucket_bytes()) + (window->aggregate[a].fn == WINDOW_DISTINCT ? block(TABLE_LEAST * days_id_bytes()) : 0);
+                out->window[w] += slab_block(RING_LEAST * bucket_bytes()) + (window->aggregate[a].fn == WINDOW_DISTINCT ? slab_block(TABLE_LEAST * days_id_bytes()) : 0);
             else if (is_extreme(&window->aggregate[a]))
-                out->window[w] += block(EXTREME_LEAST * extreme_entry_bytes());
+                out->window[w] += slab_block(EXTREME_LEAST * extreme_entry_bytes());
         }
     }
     for (uint16_t m = 0; m < at->memory_count; m++)
-        out->memory[m] = block(at->memory[m].dated ? fact_row_bytes(&at->memory[m]) : memory_bytes(&at->memory[m]));
+        out->memory[m] = slab_block(at->memory[m].dated ? fact_row_bytes(&at->memory[m]) : memory_bytes(&at->memory[m]));
 }

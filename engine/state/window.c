@@ -618,7 +618,16 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
     if (!ref)
         return 0;
     const struct window *window = slab_at(&shard->slab, ref);
-    size_t bytes = window_size(layout) + window->room * kept_size(layout) + layout->habit_count * habit_bytes();
+    size_t bytes = slab_block(window_size(layout)) + slab_block(window->room * kept_size(layout));
+    for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
+        slab_ref kept;
+        memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
+        bytes += kept ? slab_block(habit_bytes()) : 0;
+    }
+    const struct table *maps = window->maps ? slab_at(&shard->slab, window->maps) : NULL;
+    bytes += maps ? slab_block(window_maps_bytes()) : 0;
+    for (int column = 0; maps && column < COLUMNS; column++)
+        bytes += slab_block((size_t)maps[column].room * sizeof(struct last_entry));
     for (uint16_t i = 0; i < layout->aggregate_count; i++) {
         if (layout->aggregate[i].days)
             bytes += days_bytes(&window->aggregate[i].days);

@@ -261,5 +261,5 @@ size_t days_id_bytes(void)
 
 size_t days_bytes(const struct days *days)
 {
-    return days->room * sizeof(struct bucket) + (size_t)days->ids.room * sizeof(struct id_entry);
+    return slab_block(days->room * sizeof(struct bucket)) + slab_block((size_t)days->ids.room * sizeof(struct id_entry));
 }

@@ -99,5 +99,5 @@ size_t extreme_entry_bytes(void)
 
 size_t extreme_bytes(const struct extreme *extreme)
 {
-    return extreme->room * sizeof(struct extreme_entry);
+    return slab_block(extreme->room * sizeof(struct extreme_entry));
 }
