@@ -133,8 +133,8 @@ static struct life life_of(const struct tally *tally, const struct spread *sprea
     struct life life = {.rate = spread->rate[i]};
     double touches = life.rate * often, renewed = touches * idle < 500 ? expm1(touches * idle) / touches : tally->now;
     life.age = renewed < tally->now ? renewed : tally->now;
-    double some = -expm1(-life.rate * life.age);
-    life.keys = spread->keys[i] * some;
+    double some = -expm1(-life.rate * life.age), alive = -expm1(-touches * fmin(idle, tally->now));
+    life.keys = spread->keys[i] * fmin(some, alive);
     life.aged = life.age > span ? life.age - span : 0;
     double whole = life.age > span ? span : life.age, far = exp(-life.rate * life.aged), end = exp(-life.rate * life.age);
     double inside = whole * (1 - far) + (life.age - life.aged) * far - (far - end) / life.rate;
