@@ -6,7 +6,7 @@
 /* Rates of the grid, in events per sample: one for all that is too rare to tell apart, then steps of a
  * quarter; ROUNDS of EM leave nothing that a size would show. */
 static const double RARE = 0.002, LEAST = 0.05, STEP = 1.25;
-enum { GRID_MAX = 96, ROUNDS = 200, EXACT_BELOW = 60 };
+enum { GRID_MAX = 96, ROUNDS = 400, EXACT_BELOW = 60 };
 
 static uint32_t grid_make(double *grid, uint32_t most)
 {

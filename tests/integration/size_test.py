@@ -206,7 +206,7 @@ def main():
     replay("the pack, quiet accounts", "pack", 90000, 25000, 60, "threads=2", "batch_max=4096")
     replay("the pack, busy accounts", "pack", 60000, 1500, 20, "threads=1", "batch_max=4096", "lateness_h=2", "dedup_days=1")
     if OPTIONS.large:
-        replay("a million accounts", "pack", 6000000, 1000000, 60, "threads=2")
+        replay("a million accounts", "pack", 3000000, 1500000, 30, "threads=2")
     if not shutil.which("psql"):
         print("skipped: no PostgreSQL here")
         skipped += 1
