@@ -56,7 +56,7 @@ void footprint_run(const struct footprint_settings *settings, const struct sampl
 
 void footprint_replay(const struct footprint_settings *settings, const struct sample *sample, struct footprint *out)
 {
-    double pages = ceil(settings->batch_max / 4096.0) + 2; /* one begun at either end of a batch */
+    double pages = ceil(settings->batch_max / 4096.0) + 1;
     *out = (struct footprint){.blocks = pages * block_bytes(sample, 4096, settings->threads),
                               .batch = batch_bytes(sample, settings->batch_max) + settings->batch_max * sample->result_bytes};
 }

@@ -138,6 +138,28 @@ def replay(name, set_name, events, accounts, days, *more):
     return path, lines, named, rules
 
 
+def from_sample(path, lines, named, rules, days):
+    """The stream itself as the sample, whose shares are then known exactly."""
+    size, own = (foretell(rules, lines, named, days, *more) for more in ((), ("--sample", path)))
+    check("a sample's shares are said to be no assumption", size["assumed"] and not own["assumed"])
+    near("state, from a sample of its own", own["state"]["used"], size["state"]["used"], WITHIN)
+
+
+def budget():
+    words = [MUSTER, "rules", "check", "--budget"]
+    done = subprocess.run(words + ["20,200000,2", PACK], cwd=TOP, capture_output=True, text=True)
+    check("what does not fit is refused", done.returncode == 1 and "IT DOES NOT FIT" in done.stdout, done.stdout[-600:])
+    dearest = re.findall(r"^  ([A-Z]+-\d\w+) +[\d.]+ GiB", done.stdout.split("mend first")[-1], re.M)
+    check("the rules to mend first are named", dearest[:1] == ["CTL-07H"], str(dearest))
+    done = subprocess.run(words + ["20,200000,4000", PACK], cwd=TOP, capture_output=True, text=True)
+    check("what fits passes", done.returncode == 0 and "it fits" in done.stdout, done.stdout[-600:])
+    for wrong in ("20", "20,x", "20,5,0", "0,5"):
+        check("no budget: " + wrong, subprocess.run(words + [wrong, PACK], cwd=TOP, capture_output=True).returncode == 2)
+    done = subprocess.run([MUSTER, "size", "--rules", PACK, "--rate", "0.01", "--accounts", "9000000", "--days", "30"], cwd=TOP, capture_output=True,
+                          text=True)
+    check("more accounts than events are said so", done.returncode == 0 and "WARNING: at this rate fewer than" in done.stdout, done.stdout[:400])
+
+
 # --- through Kafka ---
 
 def wait_for(what, seconds, true):
@@ -204,7 +226,9 @@ def main():
     replay("few accounts, long windows", "long", 120000, 3000, 120, "threads=1")
     replay("habits and novelty", "habits", 120000, 8000, 100, "threads=2", "batch_max=4096")
     replay("the pack, quiet accounts", "pack", 90000, 25000, 60, "threads=2", "batch_max=4096")
-    replay("the pack, busy accounts", "pack", 60000, 1500, 20, "threads=1", "batch_max=4096", "lateness_h=2", "dedup_days=1")
+    last = replay("the pack, busy accounts", "pack", 60000, 1500, 20, "threads=1", "batch_max=4096", "lateness_h=2", "dedup_days=1")
+    from_sample(*last, 20)
+    budget()
     if OPTIONS.large:
         replay("a million accounts", "pack", 3000000, 1500000, 30, "threads=2")
     if not shutil.which("psql"):
