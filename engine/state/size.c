@@ -225,12 +225,22 @@ static uint32_t distinct_columns(const struct window_layout *layout)
     return columns;
 }
 
-static void take_window(struct tally *tally, const struct window_layout *layout, const struct size_window *from, double idle, double often,
-                        struct size_window_part *part)
+/* No more keys can hold something than there are: spreads that were fitted apart may say so far from the sample. */
+static double share_held(const struct tally *tally, const struct spread *spread, double idle, double often, double live)
 {
-    double span = events_of(tally, layout->keep_ms);
+    double sum = 0;
+    for (uint32_t i = 0; i < spread->count; i++)
+        sum += life_of(tally, spread, i, idle, often, 0).keys;
+    return sum > live ? live / sum : 1;
+}
+
+static void take_window(struct tally *tally, const struct window_layout *layout, const struct size_window *from, double idle, double often,
+                        double live, struct size_window_part *part)
+{
+    double span = events_of(tally, layout->keep_ms), share = share_held(tally, &from->records, idle, often, live);
     for (uint32_t i = 0; i < from->records.count; i++) {
-        const struct life life = life_of(tally, &from->records, i, idle, often, span);
+        struct life life = life_of(tally, &from->records, i, idle, often, span);
+        life.keys *= share;
         take(tally, &part->window, (double)window_size(layout), life.keys);
         part->window.count += life.keys;
         take_ring(tally, &part->record, &life, window_record_bytes(layout));
@@ -263,14 +273,17 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     take(tally, &part->key, (double)cell_size(layout), live);
     take_tables(tally, &part->key, cell_entry_bytes(), live, gone, SHARD_COUNT);
     for (uint16_t w = 0; w < layout->window_count; w++)
-        take_window(tally, &layout->window[w], &from->window[w], idle, often_than(&from->touched, &from->window[w].records), &part->window[w]);
+        take_window(tally, &layout->window[w], &from->window[w], idle, often_than(&from->touched, &from->window[w].records), live,
+                    &part->window[w]);
     for (uint16_t m = 0; m < layout->memory_count; m++) {
         const struct spread *memory = &from->memory[m];
         double size = (double)(layout->memory[m].dated ? fact_row_bytes(&layout->memory[m]) : memory_bytes(&layout->memory[m]));
+        double often = often_than(&from->touched, memory), kept = layout->memory[m].dated ? tally->now : idle;
+        double share = share_held(tally, memory, kept, often, live);
         for (uint32_t i = 0; i < memory->count; i++) {
-            const struct life life = life_of(tally, memory, i, layout->memory[m].dated ? tally->now : idle, often_than(&from->touched, memory), 0);
-            take(tally, &part->memory[m], size, life.keys);
-            part->memory[m].count += life.keys;
+            const struct life life = life_of(tally, memory, i, kept, often, 0);
+            take(tally, &part->memory[m], size, share * life.keys);
+            part->memory[m].count += share * life.keys;
         }
     }
 }
