@@ -151,7 +151,7 @@ def budget():
     check("what does not fit is refused", done.returncode == 1 and "IT DOES NOT FIT" in done.stdout, done.stdout[-600:])
     dearest = re.findall(r"^  ([A-Z]+-\d\w+) +[\d.]+ GiB", done.stdout.split("mend first")[-1], re.M)
     check("the rules to mend first are named", dearest[:1] == ["CTL-07H"], str(dearest))
-    done = subprocess.run(words + ["20,200000,4000", PACK], cwd=TOP, capture_output=True, text=True)
+    done = subprocess.run(words + ["0.01,2000,1", rule_folder("short")], cwd=TOP, capture_output=True, text=True)
     check("what fits passes", done.returncode == 0 and "it fits" in done.stdout, done.stdout[-600:])
     for wrong in ("20", "20,x", "20,5,0", "0,5"):
         check("no budget: " + wrong, subprocess.run(words + [wrong, PACK], cwd=TOP, capture_output=True).returncode == 2)
