@@ -19,7 +19,7 @@ enum {
     GENERATED_DAYS = 366,
     SAMPLE_MESSAGES = 3000000,
     DAYS_LEAST = 30,
-    RUN_BYTES = 14 << 20,         /* librdkafka, libpq and the HTTP server with their threads, idle: measured */
+    RUN_BYTES = 14 << 20,         /* librdkafka, libpq and the HTTP server with their threads: ASSUMED, not measured apart */
 };
 
 /* --- a generated stream, read from memory --- */

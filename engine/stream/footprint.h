@@ -9,7 +9,7 @@
 
 #include "engine/stream/sample.h"
 
-/* A checkpoint is written at about this speed (zstd level 1, one thread, measured on 2 cores). */
+/* ASSUMED speed of writing a checkpoint (zstd level 1, one thread); it moves the pages kept at an even rate only. */
 enum { CHECKPOINT_MB_PER_S = 300 };
 
 struct footprint_settings {
