@@ -2,6 +2,7 @@
 #include "bench/gen.h"
 
 #include "engine/base/invariant.h"
+#include "engine/model/event.h"
 #include "engine/model/zone.h"
 
 #include <stdarg.h>
@@ -33,6 +34,8 @@ struct gen {
     uint64_t chance;
     uint64_t next_id;
     uint32_t accounts;
+    const char *currency;
+    bool cents;
     uint32_t fresh;                /* accounts that scripts made */
     struct planned *planned;       /* all scripts' payments, by time */
     size_t planned_count, planned_room;
@@ -94,8 +97,10 @@ static void write_payment(struct gen *gen, const struct planned *p)
                        bank_of(gen, feeder), time);
     if (p->kind)
         at = append(line, at, ",\"kind\":\"%s\"", p->kind);
-    at = append(line, at, ",\"channel\":\"%s\",\"amount\":\"%lld.%02lld\",\"currency\":\"USD\"", p->channel,
-                (long long)(p->amount_minor / 100), (long long)(p->amount_minor % 100));
+    at = append(line, at, ",\"channel\":\"%s\",\"amount\":\"%lld", p->channel, (long long)(p->amount_minor / 100));
+    if (gen->cents)
+        at = append(line, at, ".%02lld", (long long)(p->amount_minor % 100));
+    at = append(line, at, "\",\"currency\":\"%s\"", gen->currency);
     if (p->sender[0])
         at = append(line, at, ",\"sender\":{\"account\":\"%s\",\"country\":\"KE\"", p->sender);
     else
@@ -373,7 +378,9 @@ bool gen_write(const struct gen_settings *settings, FILE *events, FILE *labels, 
 {
     *summary = (struct gen_summary){0};
     struct gen gen = {.settings = settings, .summary = summary, .events = events, .labels = labels, .chance = settings->seed};
-    gen.accounts = (uint32_t)(settings->events / 20 + 200);
+    gen.accounts = settings->accounts ? settings->accounts : (uint32_t)(settings->events / 20 + 200);
+    gen.currency = settings->currency ? settings->currency : "USD";
+    gen.cents = currency_decimals(currency_parse(slice_of(gen.currency))) >= 2;
     fprintf(labels, "account,role,scheme,typology\n");
     plan_all(&gen);
     int64_t span_ms = (int64_t)settings->days * MS_PER_DAY;

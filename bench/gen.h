@@ -15,8 +15,10 @@ struct gen_settings {
     uint64_t events;
     uint64_t seed;
     uint32_t sources;      /* banks: bank-1, bank-2, …; 1..16 */
+    uint32_t accounts;     /* ordinary ones; 0: events / 20 + 200 */
     uint32_t days;         /* the stream spans so many days; 1..366 */
     int64_t start_ms;      /* UTC */
+    const char *currency;  /* of all amounts; NULL: USD */
     uint32_t broken_ppm;   /* broken lines per million, for tests */
     uint32_t repeat_ppm;   /* lines sent twice per million */
 };

@@ -22,12 +22,14 @@ static bool parse_share(const char *text, uint32_t *ppm)
 
 static bool gen_options(const struct command_line *line, struct gen_settings *settings)
 {
-    int64_t events, seed, sources, days;
+    int64_t events, rate, accounts, seed, sources, days;
     const char *broken = command_option(line, "broken"), *start = command_option(line, "start");
     if (!command_number(line, "events", 1, 1000000000, 100000, &events) || !command_number(line, "seed", 0, INT64_MAX, 1, &seed) ||
-        !command_number(line, "sources", 1, 16, 3, &sources) || !command_number(line, "days", 1, 366, 90, &days))
+        !command_number(line, "sources", 1, 16, 3, &sources) || !command_number(line, "days", 1, 366, 90, &days) ||
+        !command_number(line, "rate", 1, 1000000, 0, &rate) || !command_number(line, "accounts", 1, 10000000, 0, &accounts))
         return false;
-    *settings = (struct gen_settings){.events = (uint64_t)events,
+    *settings = (struct gen_settings){.events = (uint64_t)(rate ? rate * days * 86400 : events),
+                                      .accounts = (uint32_t)accounts,
                                       .seed = (uint64_t)seed,
                                       .sources = (uint32_t)sources,
                                       .days = (uint32_t)days,

@@ -183,6 +183,16 @@ static void print_summary(const struct replay_summary *summary, bool phases)
     print_phase("results", summary->results_ns, summary->messages);
 }
 
+static void print_state(const struct state_stats *state)
+{
+    printf("state       %llu bytes used, %llu held\n", (unsigned long long)state->bytes_used, (unsigned long long)state->bytes_resident);
+    printf("  identities %llu, %llu bytes\n", (unsigned long long)state->identities, (unsigned long long)state->identity_bytes);
+    printf("  ids        %llu, %llu bytes\n", (unsigned long long)state->dedup_entries, (unsigned long long)state->dedup_bytes);
+    printf("  keys       %llu, %llu bytes\n", (unsigned long long)state->keys, (unsigned long long)state->key_bytes);
+    printf("  records    %llu, windows %llu bytes\n", (unsigned long long)state->records, (unsigned long long)state->record_bytes);
+    printf("  memories   %llu, %llu bytes\n", (unsigned long long)state->memories, (unsigned long long)state->memory_bytes);
+}
+
 /* --- the command --- */
 
 static int replay_with(struct replaying *replaying, const struct settings *settings, const struct rule_set *set,
@@ -201,6 +211,7 @@ static int replay_with(struct replaying *replaying, const struct settings *setti
         .context = replaying,
         .results = take_results,
         .events = command_option(line, "positions") ? take_events : NULL,
+        .state = command_option(line, "state") != NULL,
     };
     const char *log_dir = command_option(line, "log");
     log.dir = log_dir;
@@ -215,6 +226,8 @@ static int replay_with(struct replaying *replaying, const struct settings *setti
         return command_fail(line, EXIT_WORLD, "%s", err.text);
     if (!command_option(line, "quiet"))
         print_summary(&summary, command_option(line, "phases") != NULL);
+    if (replay.state)
+        print_state(&summary.state);
     return EXIT_FINE;
 }
 

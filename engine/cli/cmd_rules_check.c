@@ -1,5 +1,8 @@
 /* `muster rules check DIR`: errors and warnings of a rule set, and what each rule costs. */
+#include "engine/cli/budget.h"
 #include "engine/cli/command.h"
+#include "engine/cli/rule_set.h"
+#include "engine/stream/cost.h"
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/limit.h"
 #include "rules/lang/load.h"
@@ -7,53 +10,31 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* An estimate of what state keeps: engine/state's cell, window and record sizes, rounded up. */
-enum { KEY_BYTES = 64, CLOCK_BYTES = 8, WINDOW_BYTES = 64, AGGREGATE_BYTES = 32, RECORD_BYTES = 40, EXTRA_BYTES = 8 };
-
-static uint32_t sharers(const struct program *program, const struct rule *rule, uint16_t stream)
+static void print_rule(const struct plan *plan, uint16_t index)
 {
-    uint32_t count = 0;
-    for (uint16_t i = 0; i < program->rule_count; i++) {
-        const struct rule *other = &program->rule[i];
-        for (uint16_t j = 0; other != rule && j < other->input_count; j++) {
-            if (program->aggregate[other->input[j]].stream == stream) {
-                count++;
-                break;
-            }
-        }
-    }
-    return count;
+    const struct program *program = plan->program;
+    const struct rule *rule = &program->rule[index];
+    struct rule_cost cost;
+    rule_cost(plan, index, &cost);
+    printf("%-16.*s  %-7s  %7u  %7u  %6u  %13zu  %15zu  %8zu  %8zu  %5u  %-6s  %s\n", (int)rule->id.size, rule->id.data,
+           rule->status == RULE_LIVE ? "live" : rule->status == RULE_SHADOW ? "shadow" : "draft", rule->stratum, cost.stream_count, cost.shared,
+           cost.key_bytes, cost.event_bytes, cost.habit_bytes, cost.seen_bytes, cost.steps, cost_class(cost.steps),
+           program->keyspace[rule->keyspace].label);
 }
 
-static void print_rule(const struct program *program, const struct rule *rule)
+/* Bytes per key: one key with one event, what `usual` keeps of them; bytes per event: each further one; bytes
+ * per new: each value that `is new` remembers. What rules share is counted with each. */
+static void print_program(const struct program *program, const struct settings *settings)
 {
-    uint32_t per_key = program->keyspace[rule->keyspace].form == KEY_TRANSFER ? 0 : KEY_BYTES + CLOCK_BYTES;
-    uint32_t per_event = 0, shared = 0, streams = 0;
-    bool seen[LIMIT_STREAMS] = {false};
-    per_key += (uint32_t)rule->input_count * AGGREGATE_BYTES;
-    for (uint16_t i = 0; i < rule->input_count; i++) {
-        uint16_t stream = program->aggregate[rule->input[i]].stream;
-        if (seen[stream])
-            continue;
-        seen[stream] = true;
-        streams++;
-        per_key += WINDOW_BYTES;
-        per_event += RECORD_BYTES + (uint32_t)program->stream[stream].extra_count * EXTRA_BYTES;
-        shared += sharers(program, rule, stream) > 0;
-    }
-    printf("%-16.*s  %-7s  %7u  %7u  %6u  %13u  %15u  %s\n", (int)rule->id.size, rule->id.data,
-           rule->status == RULE_LIVE ? "live" : rule->status == RULE_SHADOW ? "shadow" : "draft", rule->stratum, streams, shared,
-           per_key, per_event, program->keyspace[rule->keyspace].label);
-}
-
-static void print_program(const struct program *program)
-{
-    printf("%-16s  %-7s  %7s  %7s  %6s  %13s  %15s  %s\n", "rule", "status", "stratum", "streams", "shared", "bytes per key",
-           "bytes per event", "key");
+    const struct step_settings step = step_settings_of(settings);
+    struct plan *plan = plan_new(program, &(struct plan_settings){.lateness_ms = step.lateness_ms, .shard_bytes_max = step.shard_bytes_max});
+    printf("%-16s  %-7s  %7s  %7s  %6s  %13s  %15s  %8s  %8s  %5s  %-6s  %s\n", "rule", "status", "stratum", "streams", "shared", "bytes per key",
+           "bytes per event", "of usual", "per new", "steps", "cost", "key");
     for (uint16_t i = 0; i < program->rule_count; i++)
-        print_rule(program, &program->rule[i]);
+        print_rule(plan, i);
     printf("%u rules, %u streams, %u windows, %u memories, %u strata\n", program->rule_count, program->stream_count,
            program->aggregate_count, program->memory_count, program->stratum_count);
+    plan_free(plan);
 }
 
 static struct program *check_stdin(const char *dir, const struct load_options *options, struct diagnostics *diagnostics, struct error *err)
@@ -69,7 +50,8 @@ static struct program *check_stdin(const char *dir, const struct load_options *o
     return program;
 }
 
-static void show(const struct command_line *line, struct diagnostics *diagnostics, const struct program *program)
+static void show(const struct command_line *line, struct diagnostics *diagnostics, const struct program *program,
+                 const struct settings *settings)
 {
     if (command_option(line, "json")) {
         diagnostics_json(diagnostics, stdout);
@@ -81,15 +63,20 @@ static void show(const struct command_line *line, struct diagnostics *diagnostic
     }
     diagnostics_text(diagnostics, stdout);
     if (program)
-        print_program(program);
+        print_program(program, settings);
     printf("%u errors, %u warnings\n", diagnostics_errors(diagnostics), diagnostics_warnings(diagnostics));
 }
 
-int cmd_rules_check(const struct command_line *line)
+static int check_budget(const struct command_line *line, const struct settings *settings, const struct program *program)
+{
+    const char *budget = command_option(line, "budget");
+    bool machine = command_option(line, "json") || command_option(line, "sarif"); /* standard output is theirs */
+    return budget ? budget_check(line, settings, program, budget, machine ? stderr : stdout) : EXIT_FINE;
+}
+
+static int check(const struct command_line *line, const struct settings *settings)
 {
     bool from_stdin = command_option(line, "stdin") != NULL;
-    if (line->word_count > 1 || (line->word_count == 0 && !from_stdin))
-        return command_fail(line, EXIT_USAGE, "one folder of rules is needed");
     const char *dir = line->word_count ? line->word[0] : "";
     struct load_options options = {.today = (int32_t)(time(NULL) / 86400)};
     struct error err = {0};
@@ -101,10 +88,20 @@ int cmd_rules_check(const struct command_line *line)
     if (!program && err.class != ERROR_NONE) {
         code = command_fail(line, EXIT_USAGE, "%s", err.text);
     } else {
-        show(line, diagnostics, program);
-        code = program ? EXIT_FINE : EXIT_FINDING;
+        show(line, diagnostics, program, settings);
+        code = program ? check_budget(line, settings, program) : EXIT_FINDING;
     }
     program_free(program);
     diagnostics_free(diagnostics);
+    return code;
+}
+
+int cmd_rules_check(const struct command_line *line)
+{
+    struct settings settings;
+    if (line->word_count > 1 || (line->word_count == 0 && !command_option(line, "stdin")))
+        return command_fail(line, EXIT_USAGE, "one folder of rules is needed");
+    int code = command_settings(line, &settings) ? check(line, &settings) : EXIT_USAGE;
+    settings_fini(&settings);
     return code;
 }

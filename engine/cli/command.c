@@ -90,6 +90,23 @@ bool command_number(const struct command_line *line, const char *name, int64_t l
     return true;
 }
 
+bool command_decimal(const struct command_line *line, const char *name, double least, double most, double def, double *out)
+{
+    const char *text = command_option(line, name);
+    char *end;
+    *out = def;
+    if (!text)
+        return true;
+    errno = 0;
+    double number = strtod(text, &end);
+    if (errno || *end || end == text || !(number >= least && number <= most)) {
+        (void)command_fail(line, EXIT_USAGE, "--%s must be a number from %g to %g, not `%s`", name, least, most, text);
+        return false;
+    }
+    *out = number;
+    return true;
+}
+
 bool command_settings(const struct command_line *line, struct settings *settings)
 {
     const char *path = command_option(line, "config");

@@ -39,6 +39,8 @@ const char *command_option(const struct command_line *line, const char *name);
 const char *command_option_nth(const struct command_line *line, const char *name, int nth);
 /* A whole number in [least, most]; def when absent; says what is wrong and returns false else. */
 bool command_number(const struct command_line *line, const char *name, int64_t least, int64_t most, int64_t def, int64_t *out);
+/* The same for a number with decimals. */
+bool command_decimal(const struct command_line *line, const char *name, double least, double most, double def, double *out);
 /* Settings from --config FILE (when given) and every `--set NAME=VALUE`; says what is wrong on
  * standard error and returns false. The caller runs settings_fini in both cases. */
 bool command_settings(const struct command_line *line, struct settings *settings);

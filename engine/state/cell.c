@@ -14,6 +14,11 @@ struct cell_want {
     uint8_t width;
 };
 
+size_t cell_entry_bytes(void)
+{
+    return sizeof(struct cell_entry);
+}
+
 static uint64_t key_hash(const uint32_t *key, uint8_t width)
 {
     uint64_t hash = 0;
@@ -216,7 +221,7 @@ void keys_stats(const struct shard *shard, struct state_stats *stats)
         const struct table *table = keys_table(shard, k);
         const struct cell_entry *entries = slab_at(&shard->slab, table->entries);
         stats->keys += table->count;
-        stats->key_bytes += (uint64_t)table->room * sizeof *entries + (uint64_t)table->count * cell_size(layout);
+        stats->key_bytes += slab_block(table->room * sizeof *entries) + (uint64_t)table->count * slab_block(cell_size(layout));
         for (uint32_t i = 0; i < table->room; i++) {
             if (entries[i].tag <= TAG_REMOVED)
                 continue;
@@ -227,8 +232,14 @@ void keys_stats(const struct shard *shard, struct state_stats *stats)
                 stats->records += window_records(shard, window);
                 stats->record_bytes += window_bytes(shard, window, &layout->window[w]);
             }
-            for (uint16_t m = 0; m < layout->memory_count; m++)
-                stats->memories += memory_ref(cell, layout, m) != 0;
+            for (uint16_t m = 0; m < layout->memory_count; m++) {
+                slab_ref memory = memory_ref(cell, layout, m);
+                stats->memories += memory != 0;
+                if (layout->memory[m].dated)
+                    stats->memory_bytes += slab_block(fact_bytes(shard, memory, &layout->memory[m]));
+                else if (memory)
+                    stats->memory_bytes += slab_block(memory_bytes(&layout->memory[m]));
+            }
         }
     }
 }

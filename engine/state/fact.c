@@ -102,6 +102,11 @@ void fact_free(struct shard *shard, slab_ref ref, const struct memory_layout *la
         slab_free(&shard->slab, ref, rows_size(((const struct rows *)slab_at(&shard->slab, ref))->room, layout));
 }
 
+size_t fact_row_bytes(const struct memory_layout *layout)
+{
+    return rows_size(1, layout);
+}
+
 size_t fact_bytes(const struct shard *shard, slab_ref ref, const struct memory_layout *layout)
 {
     return ref ? rows_size(((const struct rows *)slab_at(&shard->slab, ref))->room, layout) : 0;

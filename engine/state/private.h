@@ -84,6 +84,7 @@ bool dedup_init(struct shard *shard, struct error *err) must_check;
 void window_free(struct shard *shard, slab_ref window, const struct window_layout *layout);
 uint32_t window_records(const struct shard *shard, slab_ref window);
 size_t window_bytes(const struct shard *shard, slab_ref window, const struct window_layout *layout);
+size_t cell_entry_bytes(void); /* of the table that finds a cell */
 size_t memory_bytes(const struct memory_layout *layout);
 /* Where a cell says its memory (or rows of a fact) lies; 0: none. */
 static inline slab_ref memory_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t memory)
@@ -93,6 +94,7 @@ static inline slab_ref memory_ref(const struct cell *cell, const struct keyspace
     return ref;
 }
 /* fact.c */
+size_t fact_row_bytes(const struct memory_layout *layout); /* of a key with one row */
 void fact_free(struct shard *shard, slab_ref rows, const struct memory_layout *layout);
 size_t fact_bytes(const struct shard *shard, slab_ref rows, const struct memory_layout *layout);
 

@@ -9,7 +9,8 @@
 
 /* Sizes up to SMALL_UNITS × 16 bytes have a free list each; larger ones go by powers of two, so at
  * most half of a large block is lost, and a grown ring's old block fits another key's ring. */
-enum { UNIT = 16, SMALL_UNITS = 64, LARGE_CLASSES = 28, CLASSES = SMALL_UNITS + 1 + LARGE_CLASSES };
+enum { UNIT = 16, SMALL_UNITS = 64, LARGE_CLASSES = 28 };
+_Static_assert(SLAB_CLASSES == SMALL_UNITS + 1 + LARGE_CLASSES, "one free list per class");
 
 static const uint64_t SLAB_MAGIC = 0x31424c5352545355; /* "USTRSLB1" */
 
@@ -19,7 +20,7 @@ struct slab_head {
     uint64_t brk;          /* bytes handed out from the bottom, this head included */
     uint64_t used;         /* bytes in blocks that are not free */
     slab_ref root[SLAB_ROOTS];
-    slab_ref free[CLASSES]; /* each free block begins with the next reference */
+    slab_ref free[SLAB_CLASSES]; /* each free block begins with the next reference */
 };
 
 enum page_state { PAGE_FROZEN, PAGE_BUSY, PAGE_TAKEN };
@@ -141,7 +142,7 @@ void slab_snapshot_end(struct slab *slab)
 
 /* --- allocation --- */
 
-static size_t class_of(size_t size, size_t *bytes)
+size_t slab_class(size_t size, size_t *bytes)
 {
     size_t units = size ? (size + UNIT - 1) / UNIT : 1;
     if (units <= SMALL_UNITS) {
@@ -154,14 +155,19 @@ static size_t class_of(size_t size, size_t *bytes)
         *bytes *= 2;
         class++;
     }
-    invariant(class < CLASSES);
+    invariant(class < SLAB_CLASSES);
     return class;
+}
+
+size_t slab_head_bytes(void)
+{
+    return sizeof(struct slab_head);
 }
 
 slab_ref slab_alloc(struct slab *slab, size_t size)
 {
     size_t bytes;
-    size_t class = class_of(size, &bytes);
+    size_t class = slab_class(size, &bytes);
     struct slab_head *head = slab_edit(slab, 0, sizeof *head);
     slab_ref ref = head->free[class];
     if (ref) {
@@ -186,7 +192,7 @@ void slab_free(struct slab *slab, slab_ref ref, size_t size)
     if (!ref)
         return;
     size_t bytes;
-    size_t class = class_of(size, &bytes);
+    size_t class = slab_class(size, &bytes);
     struct slab_head *head = slab_edit(slab, 0, sizeof *head);
     void *at = slab_edit(slab, ref, sizeof(slab_ref));
     memcpy(at, &head->free[class], sizeof(slab_ref));

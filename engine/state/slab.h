@@ -20,7 +20,7 @@
 
 typedef uint32_t slab_ref; /* in units of 16 bytes; 0 is none */
 
-enum { SLAB_PAGE = 64 * 1024, SLAB_ROOTS = 64 };
+enum { SLAB_PAGE = 64 * 1024, SLAB_ROOTS = 64, SLAB_CLASSES = 93 };
 
 struct slab {
     char *base;            /* start of the reserved range */
@@ -37,6 +37,17 @@ void slab_fini(struct slab *slab);
  * counts that and does without. */
 slab_ref slab_alloc(struct slab *slab, size_t size) must_check;
 void slab_free(struct slab *slab, slab_ref ref, size_t size);
+
+/* Which free list (below SLAB_CLASSES) a block of `size` bytes comes from, and how long its blocks are:
+ * what is not reused by the same class stays with it, which engine/state/size.h reckons with. */
+size_t slab_class(size_t size, size_t *bytes);
+static inline size_t slab_block(size_t size)
+{
+    size_t bytes;
+    (void)slab_class(size, &bytes);
+    return size ? bytes : 0;
+}
+size_t slab_head_bytes(void); /* taken of every slab to begin with */
 
 static inline const void *slab_at(const struct slab *slab, slab_ref ref)
 {

@@ -69,11 +69,11 @@ struct shard *state_shard(struct state *state, uint32_t index);
 struct slab *shard_slab(struct shard *shard);
 const unsigned char *state_hash_key(const struct state *state); /* 16 bytes */
 
-/* Statistics for metrics and `make bench`. */
+/* Statistics for metrics and `make bench`; bytes are those of the blocks (but identities' and repeats' are as asked for). */
 struct state_stats {
     uint64_t bytes_used, bytes_resident, refused;
     uint64_t identities, dedup_entries, keys, records, memories;
-    uint64_t identity_bytes, dedup_bytes, key_bytes, record_bytes;
+    uint64_t identity_bytes, dedup_bytes, key_bytes, record_bytes, memory_bytes;
 };
 void state_stats(struct state *state, struct state_stats *out);
 

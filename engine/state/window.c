@@ -3,14 +3,14 @@
  * Every aggregate covers the records behind its tail; raising the floor moves the tail and takes
  * what it passes off the running sum. Distinct counts the records that are the last of their id:
  * an id stands in the window exactly if its last record does, so one mark per record serves every
- * window length. From MAP_FROM records on a table finds an id's last record; below, a scan does. */
+ * window length. From WINDOW_MAP_FROM records on a table finds an id's last record; below, a scan does. */
 #include "engine/state/window_private.h"
 
 #include "engine/base/invariant.h"
 
 #include <stdlib.h>
 
-enum { MAP_FROM = 32, COLUMNS = WINDOW_EXTRA + STATE_EXTRA_MAX };
+enum { COLUMNS = WINDOW_EXTRA + STATE_EXTRA_MAX };
 
 static inline uint64_t last_bit(int column)
 {
@@ -28,6 +28,21 @@ struct last_entry {
 static size_t kept_size(const struct window_layout *layout)
 {
     return sizeof(struct kept) + layout->extra_count * sizeof(int64_t);
+}
+
+size_t window_record_bytes(const struct window_layout *layout)
+{
+    return kept_size(layout);
+}
+
+size_t window_maps_bytes(void)
+{
+    return COLUMNS * sizeof(struct table);
+}
+
+size_t window_map_entry_bytes(void)
+{
+    return sizeof(struct last_entry);
 }
 
 static const struct kept *kept_at(const struct at *at, uint32_t index)
@@ -396,7 +411,7 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
     record_write(to, record, key_is_receiver, at.layout->extra_count);
     at.window->count++;
     bool good = aggregates_add(&at, p, to, record->day);
-    if (at.window->count == MAP_FROM && !at.window->maps)
+    if (at.window->count == WINDOW_MAP_FROM && !at.window->maps)
         maps_make(&at);
     struct cell *edited = shard_edit(shard, cell, sizeof *cell);
     if (record->time_ms > edited->newest_ms)
@@ -603,7 +618,16 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
     if (!ref)
         return 0;
     const struct window *window = slab_at(&shard->slab, ref);
-    size_t bytes = window_size(layout) + window->room * kept_size(layout) + layout->habit_count * habit_bytes();
+    size_t bytes = slab_block(window_size(layout)) + slab_block(window->room * kept_size(layout));
+    for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
+        slab_ref kept;
+        memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
+        bytes += kept ? slab_block(habit_bytes()) : 0;
+    }
+    const struct table *maps = window->maps ? slab_at(&shard->slab, window->maps) : NULL;
+    bytes += maps ? slab_block(window_maps_bytes()) : 0;
+    for (int column = 0; maps && column < COLUMNS; column++)
+        bytes += slab_block((size_t)maps[column].room * sizeof(struct last_entry));
     for (uint16_t i = 0; i < layout->aggregate_count; i++) {
         if (layout->aggregate[i].days)
             bytes += days_bytes(&window->aggregate[i].days);

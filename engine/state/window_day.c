@@ -249,7 +249,17 @@ void days_free(struct shard *shard, const struct days *days)
     slab_free(&shard->slab, days->ids.entries, (size_t)days->ids.room * sizeof(struct id_entry));
 }
 
+size_t bucket_bytes(void)
+{
+    return sizeof(struct bucket);
+}
+
+size_t days_id_bytes(void)
+{
+    return sizeof(struct id_entry);
+}
+
 size_t days_bytes(const struct days *days)
 {
-    return days->room * sizeof(struct bucket) + (size_t)days->ids.room * sizeof(struct id_entry);
+    return slab_block(days->room * sizeof(struct bucket)) + slab_block((size_t)days->ids.room * sizeof(struct id_entry));
 }

@@ -92,7 +92,12 @@ void extreme_free(struct shard *shard, const struct extreme *extreme)
     slab_free(&shard->slab, extreme->entry, extreme->room * sizeof(struct extreme_entry));
 }
 
+size_t extreme_entry_bytes(void)
+{
+    return sizeof(struct extreme_entry);
+}
+
 size_t extreme_bytes(const struct extreme *extreme)
 {
-    return extreme->room * sizeof(struct extreme_entry);
+    return slab_block(extreme->room * sizeof(struct extreme_entry));
 }

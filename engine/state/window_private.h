@@ -84,6 +84,14 @@ static inline size_t window_size(const struct window_layout *layout)
     return window_habit_at(layout, (uint8_t)(layout->habit_count + 1));
 }
 
+/* From so many records on a table finds an id's last record. */
+enum { WINDOW_MAP_FROM = 32 };
+
+/* Bytes of a kept record; of the tables of ids, and of one entry of them. */
+size_t window_record_bytes(const struct window_layout *layout);
+size_t window_maps_bytes(void);
+size_t window_map_entry_bytes(void);
+
 /* window.c: a cell's window, made where there is none yet; 0 when the shard is full. */
 slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window);
 /* The number in a column, MISSING_I64 when missing. */
@@ -95,6 +103,7 @@ bool extreme_add(const struct at *at, struct extreme *extreme, uint8_t fn, const
 void extreme_evict(const struct at *at, struct extreme *extreme, int64_t time_ms, uint64_t seq);
 struct window_result extreme_value(const struct at *at, const struct extreme *extreme, int64_t floor_ms);
 void extreme_free(struct shard *shard, const struct extreme *extreme);
+size_t extreme_entry_bytes(void);
 size_t extreme_bytes(const struct extreme *extreme);
 
 /* window_day.c */
@@ -102,6 +111,8 @@ bool days_add(const struct at *at, struct days *days, const struct aggregate_lay
 struct window_result days_value(const struct at *at, const struct days *days, const struct aggregate_layout *aggregate,
                                 const struct window_span *span);
 void days_free(struct shard *shard, const struct days *days);
+size_t bucket_bytes(void);
+size_t days_id_bytes(void);
 size_t days_bytes(const struct days *days);
 
 /* habit.c */

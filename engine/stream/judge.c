@@ -252,6 +252,8 @@ void judge_rule(struct step *step, struct step_worker *worker, uint16_t index, c
     struct evaluation *ev = &worker->evaluation;
     struct value input[RULE_INPUT_MAX];
     int64_t clock_ms = event->time_ms;
+    if (step->watch)
+        step->watch->judged(step->watch->context, index);
     judge_prepare(step, worker, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
     if (cell) {
         clock_ms = clock_raise(shard, cell, visit->keyspace, step->plan->rule[index].clock, event->time_ms);

@@ -231,6 +231,8 @@ static void replay_close(struct replay *replay)
     if (replay->step) {
         step_phase_ns(replay->step, replay->summary->step_ns);
         replay->summary->silenced = step_silenced(replay->step);
+        if (replay->settings->state)
+            state_stats(step_state(replay->step), &replay->summary->state);
     }
     replay->summary->last_seq = replay->seq;
     for (uint32_t i = 0; i < replay->page_count; i++) {

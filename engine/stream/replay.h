@@ -33,6 +33,7 @@ struct replay_settings {
      * NULL for files, whose partitions are the inputs. */
     bool (*events)(void *context, const struct partition_table *table, const struct event *events, uint32_t count,
                    struct error *err);
+    bool state;                    /* fill summary->state: a walk over all keys */
     /* Asked between batches; NULL: never stop. */
     bool (*stop)(void *context);
 };
@@ -42,6 +43,7 @@ struct replay_summary {
     uint64_t last_seq;
     uint64_t wall_ns, read_ns, decode_ns, order_ns, step_ns[PHASE_COUNT], results_ns;
     bool stopped;
+    struct state_stats state; /* at the end */
 };
 
 bool replay_files(const struct replay_settings *settings, const struct replay_input *inputs, uint32_t input_count,

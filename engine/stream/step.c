@@ -313,6 +313,14 @@ void step_lap(struct step *step, enum step_phase phase, uint64_t *since)
     *since = now;
 }
 
+static uint64_t used_bytes(const struct step *step)
+{
+    uint64_t bytes = 0;
+    for (uint32_t s = 0; s < SHARD_COUNT; s++)
+        bytes += slab_used(shard_slab(state_shard(step->state, s)));
+    return bytes;
+}
+
 /* Runs events of one epoch. */
 static void step_piece(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out)
 {
@@ -328,7 +336,9 @@ static void step_piece(struct step *step, struct event *events, uint32_t count, 
         step->worker[w].silenced = 0;
     }
     if (step->hits_count) {
+        uint64_t before = step->watch ? used_bytes(step) : 0;
         crew_run(step->crew, step->alone, decide_work, step);
+        step->decide_bytes += step->watch ? used_bytes(step) - before : 0;
         decide_gather(step, step->alone ? 1 : step->worker_count, arena, out);
     }
     step_outcomes(step, arena, out);
@@ -400,6 +410,29 @@ void step_run(struct step *step, struct event *events, uint32_t count, struct ar
 }
 
 /* --- around it --- */
+
+void step_watch(struct step *step, const struct step_watch *watch)
+{
+    invariant(step->worker_count == 1);
+    step->watch = watch;
+}
+
+uint64_t step_decide_bytes(const struct step *step)
+{
+    return step->decide_bytes;
+}
+
+uint64_t step_scratch_bytes(const struct step *step)
+{
+    uint64_t bytes = 0;
+    for (uint32_t w = 0; w < step->worker_count; w++) {
+        bytes += step->worker[w].arena.total;
+        for (uint32_t b = 0; b < step->worker_count; b++)
+            bytes += step->worker[w].bucket[b].room * sizeof(struct visit);
+    }
+    return bytes + (uint64_t)step->room * (step->program->slot_count * sizeof *step->slot + 2 * step->plan->mask_words * sizeof *step->mask +
+                                           2 + 2 * REF_COUNT);
+}
 
 void step_match_texts(const struct program *program, struct text_scratch *scratch, struct event *event)
 {

@@ -50,6 +50,20 @@ void step_save_extra(const struct step *step, struct arena *arena, struct slice 
  * partition i when the extra was saved, for `partitions` of them. */
 bool step_restore(struct step *step, struct state *state, struct slice extra, const uint32_t *partition, uint32_t partitions,
                   struct error *err) must_check;
+/* What the step does, told while it does it: for engine/stream/sample.h. With one worker; NULL ends it.
+ * A key is touched by an event that makes it, keeps it or changes it. */
+struct step_watch {
+    void *context;
+    void (*touched)(void *context, uint16_t keyspace, const uint32_t *key, uint8_t width);
+    void (*recorded)(void *context, uint16_t stream, const uint32_t *key, uint8_t width, const struct record *record, bool key_is_receiver);
+    void (*remembered)(void *context, uint16_t memory, const uint32_t *key, uint8_t width);
+    void (*judged)(void *context, uint16_t rule);
+};
+void step_watch(struct step *step, const struct step_watch *watch);
+/* While watched: bytes of state that decide took (scores, `once per`); and of the batch's own room, now. */
+uint64_t step_decide_bytes(const struct step *step);
+uint64_t step_scratch_bytes(const struct step *step);
+
 /* Nanoseconds spent per phase since the last call (monotonic clock), for bench and metrics. */
 enum step_phase { PHASE_OWN, PHASE_ROUTE, PHASE_VISIT, PHASE_DECIDE, PHASE_COUNT };
 void step_phase_ns(struct step *step, uint64_t ns[PHASE_COUNT]);

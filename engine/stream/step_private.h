@@ -89,6 +89,8 @@ struct step {
     int64_t dedup_horizon_ms;       /* repeats of events older than this are forgotten */
     uint64_t phase_ns[PHASE_COUNT];
     uint64_t silenced;
+    const struct step_watch *watch; /* nearly always NULL */
+    uint64_t decide_bytes;
 
     /* the batch at work */
     struct event *event;

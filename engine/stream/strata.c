@@ -298,6 +298,8 @@ static void visit_stream(struct step *step, uint16_t index, const struct visit *
     for (uint8_t x = 0; x < stream->extra_count; x++)
         record.extra[x] = kept_number(eval_field(step->program, event, side, (enum field)stream->extra[x]));
     (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
+    if (step->watch)
+        step->watch->recorded(step->watch->context, index, visit->key, visit->width, &record, side == SIDE_RECEIVER);
 }
 
 static void visit_memory(struct step *step, struct step_worker *worker, uint16_t index, const struct visit *visit, int side,
@@ -306,6 +308,8 @@ static void visit_memory(struct step *step, struct step_worker *worker, uint16_t
     const struct memory *memory = &step->program->memory[index];
     const struct event *event = &step->event[visit->event];
     struct memory_record record = {.time_ms = event->time_ms, .seq = event->seq};
+    if (step->watch)
+        step->watch->remembered(step->watch->context, index, visit->key, visit->width);
     if (memory->fact) {
         const struct fact *fact = event->fact;
         for (uint8_t v = 0; v < memory->keep_count; v++) {
@@ -366,6 +370,8 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
         visit_read(step, at, visit, shard, cell);
     if (!cell)
         return; /* nothing is remembered, or the shard is full (counted there) */
+    if (step->watch && (changes || touched))
+        step->watch->touched(step->watch->context, visit->keyspace, visit->key, visit->width);
     for (uint32_t w = 0; changes && w < step->plan->mask_words; w++) {
         for (uint64_t left = mask[w] & at->mask[w]; left; left &= left - 1) {
             uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);

@@ -1,0 +1,124 @@
+/* Bytes per key and steps per event of a rule. */
+#include "engine/stream/cost.h"
+
+#include "engine/base/invariant.h"
+#include "engine/state/size.h"
+#include "rules/lang/limit.h"
+
+enum { STEPS_RECORD = 8, STEPS_WINDOW = 4, STEPS_USUAL = HABIT_WEEKS * 5 /* n log n */, STEPS_KEY = 8 };
+
+static bool add_once(uint16_t *all, uint16_t *count, uint16_t one)
+{
+    for (uint16_t i = 0; i < *count; i++)
+        if (all[i] == one)
+            return false;
+    all[(*count)++] = one;
+    return true;
+}
+
+uint16_t rule_streams(const struct program *program, const struct rule *rule, uint16_t *stream)
+{
+    uint16_t count = 0;
+    for (uint16_t i = 0; i < rule->input_count; i++)
+        (void)add_once(stream, &count, program->aggregate[rule->input[i]].stream);
+    for (uint16_t i = 0; i < rule->stream_count; i++)
+        (void)add_once(stream, &count, rule->stream[i]);
+    return count;
+}
+
+static void expr_memories(const struct program *program, const struct expr *expr, uint16_t *memory, uint16_t *count)
+{
+    for (uint16_t n = 0; n < expr->count; n++)
+        if (expr->node[n].op == OP_NEW || expr->node[n].op == OP_MEMORY)
+            (void)add_once(memory, count, program->read[expr->node[n].a].memory);
+}
+
+uint16_t rule_memories(const struct program *program, const struct rule *rule, uint16_t *memory)
+{
+    uint16_t stream[LIMIT_STREAMS], count = 0;
+    uint16_t streams = rule_streams(program, rule, stream);
+    for (uint16_t i = 0; i < streams; i++)
+        expr_memories(program, &program->stream[stream[i]].filter, memory, &count);
+    expr_memories(program, &rule->body, memory, &count);
+    return count;
+}
+
+static bool reads_stream(const struct program *program, const struct rule *rule, uint16_t stream)
+{
+    uint16_t own[LIMIT_STREAMS], count = rule_streams(program, rule, own);
+    for (uint16_t i = 0; i < count; i++)
+        if (own[i] == stream)
+            return true;
+    return false;
+}
+
+static bool shared(const struct program *program, uint16_t rule, uint16_t stream)
+{
+    for (uint16_t i = 0; i < program->rule_count; i++)
+        if (i != rule && reads_stream(program, &program->rule[i], stream))
+            return true;
+    return false;
+}
+
+static uint32_t expr_steps(const struct expr *expr)
+{
+    uint32_t steps = expr->count;
+    for (uint16_t n = 0; n < expr->count; n++)
+        steps += expr->node[n].op == OP_NEW || expr->node[n].op == OP_MEMORY ? STEPS_KEY : 0;
+    return steps;
+}
+
+static uint32_t input_steps(const struct aggregate *aggregate)
+{
+    if (aggregate->usual)
+        return STEPS_USUAL;
+    return STEPS_WINDOW + (uint32_t)aggregate->days;
+}
+
+static void cost_memories(const struct plan *plan, const struct rule *rule, struct arena *arena, struct rule_cost *out)
+{
+    const struct program *program = plan->program;
+    uint16_t memory[LIMIT_MEMORIES], count = rule_memories(program, rule, memory);
+    for (uint16_t i = 0; i < count; i++) {
+        const struct memory *def = &program->memory[memory[i]];
+        if (!def->seen)
+            continue;
+        struct size_key key;
+        size_key(&plan->layout, def->keyspace, arena, &key);
+        out->seen++;
+        out->seen_bytes += key.key + key.memory[plan->memory[memory[i]].memory];
+    }
+}
+
+void rule_cost(const struct plan *plan, uint16_t index, struct rule_cost *out)
+{
+    const struct program *program = plan->program;
+    const struct rule *rule = &program->rule[index];
+    uint16_t stream[LIMIT_STREAMS];
+    struct arena arena;
+    struct size_key key;
+    arena_init(&arena);
+    *out = (struct rule_cost){.stream_count = rule_streams(program, rule, stream), .steps = expr_steps(&rule->body)};
+    size_key(&plan->layout, rule->keyspace, &arena, &key);
+    if (program->keyspace[rule->keyspace].form != KEY_TRANSFER)
+        out->key_bytes = key.key;
+    for (uint16_t i = 0; i < out->stream_count; i++) {
+        uint16_t window = plan->stream[stream[i]].window;
+        out->key_bytes += key.window[window] + key.habit[window];
+        out->habit_bytes += key.habit[window];
+        out->event_bytes += key.record[window];
+        out->shared = (uint16_t)(out->shared + shared(program, index, stream[i]));
+        out->steps += expr_steps(&program->stream[stream[i]].filter) + STEPS_RECORD;
+    }
+    for (uint16_t i = 0; i < rule->input_count; i++) {
+        out->steps += input_steps(&program->aggregate[rule->input[i]]);
+        out->habits = (uint16_t)(out->habits + program->aggregate[rule->input[i]].usual);
+    }
+    cost_memories(plan, rule, &arena, out);
+    arena_fini(&arena);
+}
+
+const char *cost_class(uint32_t steps)
+{
+    return steps <= COST_LIGHT ? "light" : steps <= COST_MEDIUM ? "medium" : "heavy";
+}
