@@ -1,4 +1,4 @@
-/* Cells: one key's clocks, windows and memories, found by the words of the key. */
+/* Cells: one key's clocks, windows, memories and attempts, found by the words of the key. */
 #include "engine/state/private.h"
 
 #include "engine/base/invariant.h"
@@ -184,6 +184,8 @@ static void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_l
         else
             slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));
     }
+    for (uint16_t i = 0; i < layout->attempt_count; i++)
+        slab_free(&shard->slab, attempt_ref(cell, layout, i), attempt_bytes(&layout->attempt[i]));
     slab_free(&shard->slab, ref, cell_size(layout));
 }
 
@@ -229,6 +231,8 @@ void keys_stats(const struct shard *shard, struct state_stats *stats)
             }
             for (uint16_t m = 0; m < layout->memory_count; m++)
                 stats->memories += memory_ref(cell, layout, m) != 0;
+            for (uint16_t a = 0; a < layout->attempt_count; a++)
+                stats->attempts += attempt_ref(cell, layout, a) != 0;
         }
     }
 }

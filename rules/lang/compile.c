@@ -509,8 +509,10 @@ static void program_finish(struct compiler *c)
         highest = c->memory[i].stratum > highest ? c->memory[i].stratum : highest;
         p->widest_ms = c->memory[i].for_ms > p->widest_ms ? c->memory[i].for_ms : p->widest_ms;
     }
-    for (uint16_t i = 0; i < c->rule_count; i++)
+    for (uint16_t i = 0; i < c->rule_count; i++) {
         highest = c->rule[i].stratum > highest ? c->rule[i].stratum : highest;
+        p->widest_ms = c->rule[i].within_ms > p->widest_ms ? c->rule[i].within_ms : p->widest_ms;
+    }
     p->stratum_count = (uint8_t)(highest + 1);
     p->keyspace_count = c->keyspace_count;
     p->keyspace = c->keyspace;

@@ -56,6 +56,8 @@ bool clause_once(struct parser *p, uint32_t *seen, uint32_t bit);
 struct syntax_expr *parse_expression(struct parser *p);
 struct syntax_expr *parse_literal(struct parser *p); /* with an optional minus */
 bool parse_source(struct parser *p, struct syntax_source *source);
+/* `WORD 24h` or `WORD PARAM`; NULL when it is not there (reported). */
+struct syntax_expr *parse_span(struct parser *p, const char *word);
 bool at_flow(const struct parser *p);
 
 /* parser_rule.c, parser_test.c: the current token is the block's first word */

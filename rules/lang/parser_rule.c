@@ -131,6 +131,25 @@ static bool parse_let(struct parser *p, struct syntax_rule *rule)
     return let->value != NULL;
 }
 
+/* `then within 3h condition`: the steps stand in the order of the text. */
+static bool parse_then(struct parser *p, struct syntax_rule *rule, struct span from)
+{
+    struct syntax_step *step = ARENA_NEW(p->arena, struct syntax_step);
+    struct syntax_step **end = &rule->then;
+    uint32_t count = 1;
+    for (; *end; end = &(*end)->next)
+        count++;
+    *end = step;
+    step->span = from;
+    if (count == LIMIT_STEPS)
+        diagnostic_add(p->diagnostics, DIAG_LIMIT, from, "a rule has at most %d steps", LIMIT_STEPS);
+    step->within = parse_span(p, "within");
+    if (!step->within)
+        return false;
+    step->condition = parse_expression(p);
+    return step->condition != NULL;
+}
+
 static bool parse_one_points(struct parser *p, struct syntax_points *points)
 {
     struct span from = now(p)->span;
@@ -266,8 +285,10 @@ static bool parse_clause_body(struct parser *p, struct syntax_rule *rule, enum c
     case CLAUSE_EXCEPT:
         return parse_except(p, rule, word);
     case CLAUSE_THEN:
+        return parse_then(p, rule, word);
     case CLAUSE_UNLESS:
-        break;
+        rule->unless = parse_expression(p);
+        return rule->unless != NULL;
     }
     return false;
 }
@@ -282,12 +303,7 @@ static bool parse_clause(struct parser *p, struct syntax_rule *rule, uint32_t *s
         expected(p, "a clause of a rule, for example `let`, `when`, `points` or `say`");
         return false;
     }
-    if (clause == CLAUSE_THEN || clause == CLAUSE_UNLESS) {
-        not_yet(p, clause == CLAUSE_THEN ? "`then within`" : "`unless`");
-        advance(p);
-        return false;
-    }
-    if (clause == CLAUSE_PARAM || clause == CLAUSE_LET || clause == CLAUSE_EXCEPT)
+    if (clause == CLAUSE_PARAM || clause == CLAUSE_LET || clause == CLAUSE_EXCEPT || clause == CLAUSE_THEN)
         *seen |= 1u << clause;
     else
         clause_once(p, seen, clause);

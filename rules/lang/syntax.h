@@ -76,7 +76,9 @@ struct syntax_aggregate {
     enum aggregate_fn fn;
     struct name field;        /* empty for count */
     struct syntax_source source;
-    struct syntax_expr *over; /* EXPR_DURATION, or EXPR_NAME of a param */
+    struct syntax_expr *over; /* EXPR_DURATION, or EXPR_NAME of a param; NULL where `since` */
+    int64_t since;            /* `since step N`; 0: none */
+    struct span since_span;
 };
 
 struct syntax_list {
@@ -152,6 +154,13 @@ struct syntax_let {
     struct syntax_expr *value;   /* else */
 };
 
+struct syntax_step {            /* `then within SPAN condition` */
+    struct syntax_step *next;
+    struct span span;           /* the word `then` */
+    struct syntax_expr *within; /* EXPR_DURATION, or EXPR_NAME of a param */
+    struct syntax_expr *condition;
+};
+
 struct syntax_points {
     struct syntax_points *next;
     struct span span;
@@ -191,6 +200,8 @@ struct syntax_rule {
     struct syntax_key *key;
     struct syntax_let *let;
     struct syntax_expr *when;
+    struct syntax_step *then;
+    struct syntax_expr *unless; /* NULL: none */
     struct syntax_points *points;
     int64_t once_ms;            /* 0: none */
     struct syntax_say *say;
