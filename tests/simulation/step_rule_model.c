@@ -301,12 +301,14 @@ static void prove_window(const struct view *v, const struct atom *atom, int step
     bool now = step == 0 || step == v->rule->steps;
     int upto = now ? v->i : v->trial->last[step];
     int64_t clock = now ? v->clock : v->trial->clock[step];
-    int64_t span = atom->since ? v->rule->within[atom->since + 1] : atom->span;
+    int64_t span = atom->since ? v->rule->within[atom->since + 1] : atom->span, later = 0;
+    for (int n = step + 1; !now && n <= v->rule->steps; n++)
+        later += v->rule->within[n]; /* what a step saw is kept as long as the steps behind it may take */
     for (int j = 0; j < v->i; j++) {
         /* a window that only the hit reads may hold records ahead of the rule's clock */
         bool in = inside(v, atom, j, upto, now && v->p[j].t > clock ? v->p[j].t : clock) && v->p[j].t > clock - span;
         proof->may[j] |= in;
-        proof->must[j] |= in && v->p[j].t >= v->clock - span && v->p[j].t <= clock;
+        proof->must[j] |= in && v->p[j].t >= v->clock - span - later && v->p[j].t <= clock;
     }
 }
 
