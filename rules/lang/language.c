@@ -24,6 +24,7 @@ static const char grammar[] =
     "           | \"param\" NAME \"=\" literal \"in\" literal \"..\" literal\n"
     "           | \"for\" \"each\" key [\"as\" NAME] { \",\" key [\"as\" NAME] }\n"
     "           | \"let\" NAME \"=\" (source | value) | \"when\" value\n"
+    "           | \"then\" \"within\" (SPAN | PARAM) value | \"unless\" value\n"
     "           | \"points\" N \"to\" subject \"as\" ROLE { \",\" N \"to\" subject \"as\" ROLE }\n"
     "           | \"once\" \"per\" SPAN | \"say\" STRING\n"
     "           | \"except\" value \"until\" DATE \"because\" STRING \"by\" STRING\n"
@@ -31,7 +32,7 @@ static const char grammar[] =
     "subject    = NAME | FIELD | \"each\" FIELD \"of\" (LET | flow)\n"
     "source     = flow [\"where\" value]\n"
     "flow       = \"in\" | \"out\" | \"transfers\" | \"refunds\" | \"reversals\"\n"
-    "aggregate  = FUNCTION [FIELD] \"of\" (LET | source) \"over\" (SPAN | PARAM)\n"
+    "aggregate  = FUNCTION [FIELD] \"of\" (LET | source) (\"over\" (SPAN | PARAM) | \"since\" \"step\" N)\n"
     "value      = and { \"or\" and } ;  and = not { \"and\" not } ;  not = [\"not\"] comparison\n"
     "comparison = sum [ (\"=\"|\"!=\"|\"<\"|\"<=\"|\">\"|\">=\") sum | \"in\" sum \"..\" sum | \"in\" LIST\n"
     "               | \"matches\" TEXT | \"is\" [\"not\"] (\"known\" | \"missing\")\n"
@@ -53,6 +54,19 @@ static const char grammar[] =
     "happened 3 hours before the clock of the test and arrives now.\n\n"
     "A product of a percentage and another quantity is that part of the quantity (`50% * 8` is 4). Like divided by like is a\n"
     "percentage. Windows up to 30d are exact; longer ones are whole calendar days, at most 400d, and keep one bucket a day.\n\n"
+    "A rule of several steps follows each key by one attempt. `when` true arms it. Each `then within D` needs a later event, less than\n"
+    "D after the step before was last true; until then that step may be true again, which moves its deadline and renews its values,\n"
+    "not its beginning. An event older than the last true step does nothing to the attempt. D or more after it the attempt is\n"
+    "closed, and the same event may arm a new one. `unless` comes first on each event, when its own windows are touched or a step\n"
+    "comes true: true, it ends the attempt or prevents arming. Then the next step is asked, and only if that fails the step in hand.\n"
+    "After a hit, or an `except` that silenced it, the attempt is over; the event that completed it does not arm the next.\n"
+    "Each step, and `unless`, is asked only at events of the sources that it reads itself; a step that reads fields of the event,\n"
+    "or no window at all, at every movement of the key.\n"
+    "`since step N` is a window of what came after the first event at which step N was true, less than the next step's D ago.\n"
+    "A `let` is computed at the first step that names it and keeps that value until its step is true again; one that no step names,\n"
+    "at the hit. `unless` sees the values that the attempt has, others as they are now, and nothing since a step that was not yet\n"
+    "true. Fields of the event in `say` and `points` are the last event's; `each FIELD of SOURCE` and the evidence are what the step\n"
+    "saw in its window. Without `then`, a hit is `when` and not `unless`.\n\n"
     "`usual X`, X a window of 7d or more, is the median of X as it stood at the end of each of the key's last 26 full weeks\n"
     "(Monday to Sunday in the zone), missing before 8 of them. A week is looked at when the first later event of X's source\n"
     "arrives, and not again; the week of the first event does not count, nor what lies before a silence of more than 26 weeks.\n"
@@ -133,9 +147,9 @@ void language_print_page(FILE *out)
     print_keys(out);
     print_fields(out);
     print_words(out);
-    fprintf(out, "\n## Limits\n\nA rule: %d lets, %d params, %d `points`, %d windows, %d parts. A rule set: %d rules, %d lists, %d texts, %d memories, "
+    fprintf(out, "\n## Limits\n\nA rule: %d steps, %d lets, %d params, %d `points`, %d windows, %d parts. A rule set: %d rules, %d lists, %d texts, %d memories, "
                  "%d sources. A file: %d KiB. Memories read each other at most %d deep.\n",
-            LIMIT_LETS, LIMIT_PARAMS, LIMIT_POINTS, RULE_INPUT_MAX, EXPR_NODE_MAX, LIMIT_RULES, LIMIT_LISTS, LIMIT_TEXTS, LIMIT_MEMORIES,
+            LIMIT_STEPS, LIMIT_LETS, LIMIT_PARAMS, LIMIT_POINTS, RULE_INPUT_MAX, EXPR_NODE_MAX, LIMIT_RULES, LIMIT_LISTS, LIMIT_TEXTS, LIMIT_MEMORIES,
             LIMIT_STREAMS, LIMIT_FILE_BYTES / 1024, STRATUM_MAX - 1);
 }
 
