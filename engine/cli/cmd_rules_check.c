@@ -1,5 +1,6 @@
 /* `muster rules check DIR`: errors and warnings of a rule set, and what each rule costs. */
 #include "engine/cli/command.h"
+#include "engine/stream/plan.h"
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/limit.h"
 #include "rules/lang/load.h"
@@ -8,7 +9,8 @@
 #include <time.h>
 
 /* An estimate of what state keeps: engine/state's cell, window and record sizes, rounded up. */
-enum { KEY_BYTES = 64, CLOCK_BYTES = 8, WINDOW_BYTES = 64, AGGREGATE_BYTES = 32, RECORD_BYTES = 40, EXTRA_BYTES = 8 };
+enum { KEY_BYTES = 64, CLOCK_BYTES = 8, WINDOW_BYTES = 64, AGGREGATE_BYTES = 32, RECORD_BYTES = 40, EXTRA_BYTES = 8, ATTEMPT_BYTES = 4,
+       EDGE_BYTES = 64 };
 
 static uint32_t sharers(const struct program *program, const struct rule *rule, uint16_t stream)
 {
@@ -31,6 +33,8 @@ static void print_rule(const struct program *program, const struct rule *rule)
     uint32_t per_event = 0, shared = 0, streams = 0;
     bool seen[LIMIT_STREAMS] = {false};
     per_key += (uint32_t)rule->input_count * AGGREGATE_BYTES;
+    if (rule->step_count > 1) /* while an attempt is on */
+        per_key += ATTEMPT_BYTES + (uint32_t)attempt_words(rule->step_count, rule->kept_count) * (uint32_t)sizeof(int64_t);
     for (uint16_t i = 0; i < rule->input_count; i++) {
         uint16_t stream = program->aggregate[rule->input[i]].stream;
         if (seen[stream])
@@ -46,12 +50,33 @@ static void print_rule(const struct program *program, const struct rule *rule)
            per_key, per_event, program->keyspace[rule->keyspace].label);
 }
 
+/* What rules with graph operators will cost: they are checked, but do not run in this version. */
+static void print_graphs(const struct program *program)
+{
+    static const struct {
+        const char *word, *behind, *cost;
+    } page[] = {
+#define GRAPH(name, word, behind, hops, keep, cost, help) {word, behind, cost},
+#include "rules/lang/graph_operator.def"
+#undef GRAPH
+    };
+    for (uint16_t i = 0; i < program->graph_count; i++) {
+        const struct graph_use *use = &program->graph[i];
+        printf("%-16.*s  not run  `%s %s` costs %s", (int)use->rule_id.size, use->rule_id.data, page[use->op].word, page[use->op].behind,
+               page[use->op].cost);
+        if (use->hops)
+            printf(" (at most %u)", use->hops);
+        printf(" and keeps %d bytes per payment for %lld hours\n", EDGE_BYTES, (long long)(use->span_ms / 3600000));
+    }
+}
+
 static void print_program(const struct program *program)
 {
     printf("%-16s  %-7s  %7s  %7s  %6s  %13s  %15s  %s\n", "rule", "status", "stratum", "streams", "shared", "bytes per key",
            "bytes per event", "key");
     for (uint16_t i = 0; i < program->rule_count; i++)
         print_rule(program, &program->rule[i]);
+    print_graphs(program);
     printf("%u rules, %u streams, %u windows, %u memories, %u strata\n", program->rule_count, program->stream_count,
            program->aggregate_count, program->memory_count, program->stratum_count);
 }

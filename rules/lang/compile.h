@@ -40,6 +40,8 @@ struct compiler {
     uint64_t *text_hash;
     enum value_type *list_type;
     struct rule *rule;
+    struct graph_use *graph;
+    uint16_t graph_count;
     uint16_t keyspace_count, stream_count, clock_count, aggregate_count, read_count, rule_count, slot_count;
     uint16_t memory_count, list_count, text_count;
     uint16_t memory_named;          /* those that authors wrote; behind them what `is new` keeps */
@@ -153,6 +155,14 @@ struct typed input_intern(struct emitter *em, const struct syntax_expr *expr, co
 /* compile_habit.c */
 struct typed emit_usual(struct emitter *em, const struct syntax_expr *expr);
 struct typed emit_new(struct emitter *em, const struct syntax_expr *expr);
+
+/* compile_graph.c */
+struct graph_page {
+    const char *word, *behind, *cost, *help;
+};
+extern const struct graph_page graph_pages[GRAPH_OPERATOR_COUNT];
+struct typed emit_graph(struct emitter *em, const struct syntax_expr *expr);
+bool graph_members(struct emitter *em, const struct name *name);
 
 /* compile_fact.c */
 void fact_compile(struct compiler *c, const struct syntax_memory *at, struct memory *memory);

@@ -206,6 +206,10 @@ static void rule_points(struct emitter *em, const struct syntax_rule *rule, stru
         if (points->each) {
             if (!points_each(em, points, def))
                 continue;
+        } else if (points->member) {
+            if (!graph_members(em, &points->source))
+                continue;
+            def->type = TYPE_ACCOUNT;
         } else {
             struct typed value = emit_path(em, &points->subject, TYPE_POISON);
             if (value.type == TYPE_POISON)

@@ -651,6 +651,8 @@ struct typed emit(struct emitter *em, const struct syntax_expr *expr, enum value
         return emit_usual(em, expr);
     case EXPR_NEW:
         return emit_new(em, expr);
+    case EXPR_GRAPH:
+        return emit_graph(em, expr);
     }
     return poison;
 }

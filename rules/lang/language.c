@@ -29,7 +29,7 @@ static const char grammar[] =
     "           | \"once\" \"per\" SPAN | \"say\" STRING\n"
     "           | \"except\" value \"until\" DATE \"because\" STRING \"by\" STRING\n"
     "key        = ENTITY | \"pair\" | \"transfer\" | FIELD | memory read\n"
-    "subject    = NAME | FIELD | \"each\" FIELD \"of\" (LET | flow)\n"
+    "subject    = NAME | FIELD | \"each\" FIELD \"of\" (LET | flow) | \"each\" \"member\" \"of\" LET\n"
     "source     = flow [\"where\" value]\n"
     "flow       = \"in\" | \"out\" | \"transfers\" | \"refunds\" | \"reversals\"\n"
     "aggregate  = FUNCTION [FIELD] \"of\" (LET | source) (\"over\" (SPAN | PARAM) | \"since\" \"step\" N)\n"
@@ -39,7 +39,11 @@ static const char grammar[] =
     "               | \"is\" [\"not\"] \"new\" \"over\" (SPAN | PARAM) ]\n"
     "sum        = product { (\"+\"|\"-\") product } ;  product = unary { (\"*\"|\"/\") unary }\n"
     "unary      = \"-\" unary | primary { \"default\" primary }\n"
-    "primary    = literal | NAME | memory read | [\"usual\"] aggregate | \"usual\" LET | \"age\" \"(\" memory read | FIELD \")\" | \"(\" value \")\"\n"
+    "primary    = literal | NAME | memory read | graph | [\"usual\"] aggregate | \"usual\" LET | \"age\" \"(\" memory read | FIELD \")\" | \"(\" value \")\"\n"
+    "graph      = (\"cycle\" \"through\" K | \"chain\" \"into\" K) \"hops\" N \"..\" N | \"pass_through\" \"of\" K | \"gather_scatter\" \"of\" K\n"
+    "           | \"scatter_gather\" \"into\" K \"from\" N \"middle\" [\"first\" \"where\" value] [\"second\" \"where\" value]\n"
+    "           | \"sharing\" \"of\" ENTITY \"by\" K | \"hops\" \"from\" K \"to\" LIST \"within\" N | \"route\" \"of\" K \"along\" LIST ;\n"
+    "             and to each, in any order: \"over\" SPAN [\"keep\" PERCENT \"..\" PERCENT] [\"where\" value]\n"
     "memory read = (\"sender\"|\"receiver\"|\"account\"|\"other\"|\"pair\"|\"terminal\") \".\" MEMORY [ \".\" KEPT ]\n"
     "literal    = 8 | 300 USD | 1_500.50 USD | 15% | 30s 6m 12h 35d | 22:00 | SALA | KE | KE->SO | monday | yes | no\n"
     "test       = \"test\" STRING [\"for\" ID { \",\" ID }] \"{\" \"start\" DATE CLOCK\n"
@@ -107,6 +111,15 @@ static void print_keys(FILE *out)
     fputs("\nFields that are missing are skipped. Over nothing, `count`, `sum` and `distinct` are 0, the others missing.\n\n", out);
 }
 
+static void print_graphs(FILE *out)
+{
+    fputs("## Graph operators\n\nRead and checked, not evaluated in this version: rules that name one stay in `status draft`. `K` is an account: "
+          "the key, an alias or a field.\n\n| operator | yields | costs |\n|---|---|---|\n", out);
+    for (int i = 0; i < GRAPH_OPERATOR_COUNT; i++)
+        fprintf(out, "| `%s %s` | %s | %s |\n", graph_pages[i].word, graph_pages[i].behind, graph_pages[i].help, graph_pages[i].cost);
+    fputs("\n", out);
+}
+
 static void print_fields(FILE *out)
 {
     static const struct {
@@ -145,6 +158,7 @@ void language_print_page(FILE *out)
     fputs("# The rule language\n\nMade by `muster reference language` from `rules/lang/*.def` and the grammar in `rules/lang/language.c`.\n\n", out);
     fputs(grammar, out);
     print_keys(out);
+    print_graphs(out);
     print_fields(out);
     print_words(out);
     fprintf(out, "\n## Limits\n\nA rule: %d steps, %d lets, %d params, %d `points`, %d windows, %d parts. A rule set: %d rules, %d lists, %d texts, %d memories, "

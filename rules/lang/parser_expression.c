@@ -256,11 +256,10 @@ static struct syntax_expr *parse_usual(struct parser *p)
 
 static struct syntax_expr *parse_word(struct parser *p)
 {
-    static const char *const later[] = {"cycle", "chain",
-                                        "pass_through", "gather_scatter", "scatter_gather", "sharing", "hops", "route", NULL};
     static const char *const ends[] = {"and", "or", "over", "where", "points", "when", "let", "once", "say", "except",
-                                       "until", "because", "by", "then", "unless", "since", "is", "default", "matches", NULL};
+                                       "until", "because", "by", "then", "unless", "since", "is", "default", "matches", "hops", "keep", NULL};
     enum aggregate_fn fn;
+    enum graph_operator op;
     const struct token *token = now(p);
     bool word_follows = ahead(p, 1)->kind == TOKEN_WORD && !word_in(ahead(p, 1)->text, ends) && !word_is(ahead(p, 1), "in");
     if (aggregate_fn_of(token, &fn) && word_follows)
@@ -274,11 +273,12 @@ static struct syntax_expr *parse_word(struct parser *p)
         return parse_usual(p);
     if (word_is(token, "age") && ahead(p, 1)->kind == TOKEN_LEFT)
         return parse_age(p);
-    if (word_in(token->text, later) && word_follows) {
-        char word[LIMIT_WORD + 4];
-        snprintf(word, sizeof word, "`%.*s`", (int)token->text.size, token->text.data);
-        not_yet(p, word);
-        return NULL;
+    if (at_graph(p, &op)) {
+        struct syntax_graph *graph = parse_graph(p, op);
+        struct syntax_expr *expr = graph ? node_new(p, EXPR_GRAPH, token->span) : NULL;
+        if (expr)
+            expr->graph = graph;
+        return expr;
     }
     if (word_in(token->text, ends)) {
         expected(p, "a value");
@@ -566,6 +566,11 @@ static struct syntax_expr *parse_or(struct parser *p)
     }
     p->depth--;
     return a;
+}
+
+struct syntax_expr *parse_inner(struct parser *p)
+{
+    return parse_or(p);
 }
 
 struct syntax_expr *parse_expression(struct parser *p)

@@ -156,9 +156,12 @@ static bool parse_one_points(struct parser *p, struct syntax_points *points)
     if (!need_integer(p, -LIMIT_POINT_VALUE, LIMIT_POINT_VALUE, "a number of points", &points->points) || !need_word(p, "to"))
         return false;
     points->each = take_word(p, "each");
-    if (points->each && at_word(p, "member"))
-        return not_yet(p, "`each member of`");
-    if (!need_name(p, "an account or party: the key, an alias or a field", &points->subject))
+    if (points->each && take_word(p, "member")) {
+        points->each = false;
+        points->member = true;
+        if (!need_word(p, "of") || !need_name(p, "the let that is a graph operator", &points->source))
+            return false;
+    } else if (!need_name(p, "an account or party: the key, an alias or a field", &points->subject))
         return false;
     if (points->each && (!need_word(p, "of") || !need_name(p, "the let that is the source", &points->source)))
         return false;
@@ -336,6 +339,7 @@ void parse_rule(struct parser *p)
     uint32_t seen = 0;
     rule->version = 1;
     rule->status = RULE_DRAFT;
+    p->graph = false;
     advance(p);
     if (!need_name(p, "the id of the rule, for example COLL-01", &rule->id) ||
         !need_string(p, "the title of the rule in quotes", &rule->title) || !need(p, TOKEN_OPEN))
@@ -352,6 +356,7 @@ void parse_rule(struct parser *p)
     if (!need(p, TOKEN_CLOSE))
         rule->broken = true;
     rule->span = span_to(p, from);
+    rule->graph = p->graph;
     check_complete(p, rule, seen);
     struct syntax_rule **end = &p->syntax->rule;
     while (*end)

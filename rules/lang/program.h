@@ -45,6 +45,13 @@ enum field {
     FIELD_COUNT
 };
 
+enum graph_operator {
+#define GRAPH(name, word, behind, hops, keep, cost, help) GRAPH_##name,
+#include "rules/lang/graph_operator.def"
+#undef GRAPH
+    GRAPH_OPERATOR_COUNT
+};
+
 enum opcode {
 #define OPCODE(name, says) OP_##name,
 #include "rules/lang/opcode.def"
@@ -292,6 +299,14 @@ struct rule {
     uint64_t hash;
 };
 
+/* A graph operator that a rule names: checked, not evaluated in this version; for `rules check` to show. */
+struct graph_use {
+    struct slice rule_id;
+    enum graph_operator op;
+    uint8_t hops;             /* the longest path that is searched; 0: none */
+    int64_t span_ms;
+};
+
 struct typology {
     struct slice name, title, offence; /* offence: "trafficking" … */
     int32_t alert_points;
@@ -339,7 +354,9 @@ struct program {
     struct list *const *list;
     uint16_t text_count;      /* at most 64 */
     struct text *const *text;
-    int64_t widest_ms;        /* the widest span any stream or memory needs */
+    uint16_t graph_count;
+    const struct graph_use *graph;
+    int64_t widest_ms;        /* the widest span any stream, memory or attempt needs */
 };
 
 #endif
