@@ -37,8 +37,11 @@ static void attempt_store(struct step *step, struct look *look)
         at[2] = attempt->at[s].clock_ms;
         at[3] = (int64_t)attempt->at[s].last_seq;
     }
+    uint8_t kept = 0;
+    for (uint8_t s = 0; s < attempt->step; s++)
+        kept = (uint8_t)(kept + rule->step[s].kept_count);
     for (uint8_t k = 0; k < rule->kept_count; k++)
-        at[k] = attempt->kept[k].known ? attempt->kept[k].number : MISSING_I64;
+        at[k] = k < kept && attempt->kept[k].known ? attempt->kept[k].number : MISSING_I64;
     (void)attempt_put(look->shard, look->cell, look->visit->keyspace, step->plan->rule[look->index].attempt, word);
 }
 

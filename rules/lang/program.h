@@ -149,7 +149,7 @@ enum aggregate_fn {
 /* The columns of a stream's record that aggregates read. */
 enum { COLUMN_AMOUNT, COLUMN_SENDER, COLUMN_RECEIVER, COLUMN_OTHER /* by side */, COLUMN_EXTRA /* + i */ };
 
-/* A clock is shared by the rules of one keyspace that read the same set of streams: RULES 2. */
+/* A clock is shared by the rules of one keyspace and stratum that read the same set of streams: RULES 2. */
 struct clock_def {
     uint16_t keyspace;
     uint64_t hash;
