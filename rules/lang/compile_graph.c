@@ -85,6 +85,20 @@ static void graph_cost(struct emitter *em, const struct syntax_graph *graph, int
                                                     .hops = (uint8_t)(graph->op == GRAPH_SCATTER_GATHER ? 2 : graph->hops_high)};
 }
 
+/* Every part is checked, so that all errors are told at once. */
+static bool graph_parts_good(struct emitter *em, const struct syntax_graph *graph)
+{
+    bool good = graph_account(em, graph);
+    good &= graph_list(em, graph);
+    good &= graph_attribute(em, graph);
+    good &= graph_percent(em, graph->keep_low);
+    good &= graph_percent(em, graph->keep_high);
+    good &= graph_filter(em, graph->where);
+    good &= graph_filter(em, graph->first);
+    good &= graph_filter(em, graph->second);
+    return good;
+}
+
 struct typed emit_graph(struct emitter *em, const struct syntax_expr *expr)
 {
     const struct syntax_graph *graph = expr->graph;
@@ -99,10 +113,7 @@ struct typed emit_graph(struct emitter *em, const struct syntax_expr *expr)
                                               graph_pages[graph->op].word, graph_pages[graph->op].behind);
         diagnostic_help(em->c->diagnostics, d, "write `status draft` until graph operators are evaluated");
     }
-    bool good = graph_account(em, graph) & graph_list(em, graph) & graph_attribute(em, graph) & graph_percent(em, graph->keep_low);
-    good &= graph_percent(em, graph->keep_high) & graph_filter(em, graph->where) & graph_filter(em, graph->first);
-    good &= graph_filter(em, graph->second) & window_span(em, graph->over, &span_ms, &days);
-    if (!good)
+    if (!graph_parts_good(em, graph) || !window_span(em, graph->over, &span_ms, &days))
         return poison;
     graph_cost(em, graph, span_ms);
     return (struct typed){emit_node(em, (struct node){.op = OP_MISSING, .type = TYPE_COUNT}), TYPE_COUNT};
