@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the tests written in the rule language itself: the numbered meaning, every pack, and the
+# Runs the tests written in the rule language itself: the numbered meaning, a sample, every pack, and the
 # examples of rules/README.md, which are taken out of it as they stand.
 # Usage: tests/meaning.sh [MUSTER]; ends with the line "N passed, N failed".
 muster=${1:-build/muster}
@@ -10,7 +10,7 @@ rm -rf "$readme"
 mkdir -p "$readme"
 cp -r tests/data/meaning/lists "$readme/"
 awk '/^```rules$/ { on = 1; next } /^```/ { on = 0 } on' rules/README.md >"$readme/readme.rules"
-for dir in tests/data/meaning "$readme" rules/packs/*/; do
+for dir in tests/data/meaning tests/data/sample "$readme" rules/packs/*/; do
     if ! checked=$("$muster" rules check "${dir%/}" 2>&1); then
         printf '%s\n' "$checked"
         failed=$((failed + 1))

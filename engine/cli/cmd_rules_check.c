@@ -22,6 +22,28 @@ static void print_rule(const struct plan *plan, uint16_t index)
            program->keyspace[rule->keyspace].label);
 }
 
+enum { EDGE_BYTES = 64 }; /* both ways together (DESIGN, State) */
+
+/* What rules with graph operators will cost: they are checked, but do not run in this version. */
+static void print_graphs(const struct program *program)
+{
+    static const struct {
+        const char *word, *behind, *cost;
+    } page[] = {
+#define GRAPH(name, word, behind, hops, keep, cost, help) {word, behind, cost},
+#include "rules/lang/graph_operator.def"
+#undef GRAPH
+    };
+    for (uint16_t i = 0; i < program->graph_count; i++) {
+        const struct graph_use *use = &program->graph[i];
+        printf("%-16.*s  not run  `%s %s` costs %s", (int)use->rule_id.size, use->rule_id.data, page[use->op].word, page[use->op].behind,
+               page[use->op].cost);
+        if (use->hops)
+            printf(" (at most %u)", use->hops);
+        printf(" and keeps %d bytes per payment for %lld hours\n", EDGE_BYTES, (long long)(use->span_ms / 3600000));
+    }
+}
+
 /* Bytes per key: one key with one event, what `usual` keeps of them; bytes per event: each further one; bytes
  * per new: each value that `is new` remembers. What rules share is counted with each. */
 static void print_program(const struct program *program, const struct settings *settings)
@@ -32,6 +54,7 @@ static void print_program(const struct program *program, const struct settings *
            "bytes per event", "of usual", "per new", "steps", "cost", "key");
     for (uint16_t i = 0; i < program->rule_count; i++)
         print_rule(plan, i);
+    print_graphs(program);
     printf("%u rules, %u streams, %u windows, %u memories, %u strata\n", program->rule_count, program->stream_count,
            program->aggregate_count, program->memory_count, program->stratum_count);
     plan_free(plan);

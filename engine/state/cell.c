@@ -1,4 +1,4 @@
-/* Cells: one key's clocks, windows and memories, found by the words of the key. */
+/* Cells: one key's clocks, windows, memories and attempts, found by the words of the key. */
 #include "engine/state/private.h"
 
 #include "engine/base/invariant.h"
@@ -189,6 +189,8 @@ static void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_l
         else
             slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));
     }
+    for (uint16_t i = 0; i < layout->attempt_count; i++)
+        slab_free(&shard->slab, attempt_ref(cell, layout, i), attempt_bytes(&layout->attempt[i]));
     slab_free(&shard->slab, ref, cell_size(layout));
 }
 
@@ -240,6 +242,8 @@ void keys_stats(const struct shard *shard, struct state_stats *stats)
                 else if (memory)
                     stats->memory_bytes += slab_block(memory_bytes(&layout->memory[m]));
             }
+            for (uint16_t a = 0; a < layout->attempt_count; a++)
+                stats->attempts += attempt_ref(cell, layout, a) != 0;
         }
     }
 }

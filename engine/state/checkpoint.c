@@ -99,6 +99,11 @@ static struct slice layout_bytes(struct arena *arena, const struct state_layout 
             put_number(arena, &bytes, (uint64_t)keyspace->memory[m].for_ms);
             put_number(arena, &bytes, keyspace->memory[m].keep_count);
         }
+        put_number(arena, &bytes, keyspace->attempt_count);
+        for (uint16_t a = 0; a < keyspace->attempt_count; a++) {
+            put_number(arena, &bytes, keyspace->attempt[a].hash);
+            put_number(arena, &bytes, keyspace->attempt[a].word_count);
+        }
     }
     return bytes;
 }

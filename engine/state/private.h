@@ -37,11 +37,12 @@ struct state {
 
 /* --- cells --- */
 
-/* One key's state: the words of the key, then clocks, window references, memory records. */
+/* One key's state: the words of the key, then clocks, references of windows, memories and attempts. */
 struct cell {
     uint32_t key[STATE_KEY_MAX];
     int64_t newest_ms;        /* newest record or clock: RULES 3 drops by it */
-    /* int64_t clock[clock_count]; slab_ref window[window_count]; slab_ref memory[memory_count]; */
+    /* int64_t clock[clock_count]; slab_ref window[window_count]; slab_ref memory[memory_count];
+     * slab_ref attempt[attempt_count]; */
 };
 
 static inline size_t cell_clock_at(uint16_t clock)
@@ -56,9 +57,13 @@ static inline size_t cell_memory_at(const struct keyspace_layout *layout, uint16
 {
     return cell_window_at(layout, layout->window_count) + (size_t)memory * sizeof(slab_ref);
 }
+static inline size_t cell_attempt_at(const struct keyspace_layout *layout, uint16_t attempt)
+{
+    return cell_memory_at(layout, layout->memory_count) + (size_t)attempt * sizeof(slab_ref);
+}
 static inline size_t cell_size(const struct keyspace_layout *layout)
 {
-    return cell_memory_at(layout, layout->memory_count);
+    return cell_attempt_at(layout, layout->attempt_count);
 }
 static inline const struct keyspace_layout *shard_layout(const struct shard *shard, uint16_t keyspace)
 {
@@ -93,6 +98,9 @@ static inline slab_ref memory_ref(const struct cell *cell, const struct keyspace
     memcpy(&ref, (const char *)cell + cell_memory_at(layout, memory), sizeof ref);
     return ref;
 }
+/* attempt.c */
+slab_ref attempt_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t attempt); /* 0: none */
+size_t attempt_bytes(const struct attempt_layout *layout);
 /* fact.c */
 size_t fact_row_bytes(const struct memory_layout *layout); /* of a key with one row */
 void fact_free(struct shard *shard, slab_ref rows, const struct memory_layout *layout);

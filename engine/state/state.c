@@ -29,6 +29,8 @@ static void layout_copy(struct state *state, const struct state_layout *layout)
         state->distinct[k] = ARENA_ARRAY(arena, uint32_t, from->window_count + 1);
         array_copy(clock, from->clock_hash, from->clock_count, sizeof *clock);
         array_copy(memory, from->memory, from->memory_count, sizeof *memory);
+        struct attempt_layout *attempt = ARENA_ARRAY(arena, struct attempt_layout, from->attempt_count + 1);
+        array_copy(attempt, from->attempt, from->attempt_count, sizeof *attempt);
         for (uint16_t w = 0; w < from->window_count; w++) {
             struct aggregate_layout *aggregate =
                 ARENA_ARRAY(arena, struct aggregate_layout, from->window[w].aggregate_count + 1);
@@ -42,6 +44,7 @@ static void layout_copy(struct state *state, const struct state_layout *layout)
         keyspace[k].clock_hash = clock;
         keyspace[k].window = window;
         keyspace[k].memory = memory;
+        keyspace[k].attempt = attempt;
     }
 }
 

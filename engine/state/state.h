@@ -41,6 +41,11 @@ struct memory_layout {
     uint8_t keep_count;
     bool dated;              /* a fact: keeps its newest FACT_ROWS_MAX dated rows, without end */
 };
+/* One rule of several steps: what it keeps of a key between them. */
+struct attempt_layout {
+    uint64_t hash;           /* of all that gives the words their meaning */
+    uint16_t word_count;
+};
 struct keyspace_layout {
     uint64_t hash;
     uint8_t width;           /* words of the key, 1..4 */
@@ -50,7 +55,9 @@ struct keyspace_layout {
     const struct window_layout *window;
     uint16_t memory_count;
     const struct memory_layout *memory;
-    int64_t widest_ms;       /* widest span of its windows and memories */
+    uint16_t attempt_count;
+    const struct attempt_layout *attempt;
+    int64_t widest_ms;       /* widest span of its windows, memories and attempts */
 };
 struct state_layout {
     uint16_t keyspace_count;
@@ -72,7 +79,7 @@ const unsigned char *state_hash_key(const struct state *state); /* 16 bytes */
 /* Statistics for metrics and `make bench`; bytes are those of the blocks (but identities' and repeats' are as asked for). */
 struct state_stats {
     uint64_t bytes_used, bytes_resident, refused;
-    uint64_t identities, dedup_entries, keys, records, memories;
+    uint64_t identities, dedup_entries, keys, records, memories, attempts;
     uint64_t identity_bytes, dedup_bytes, key_bytes, record_bytes, memory_bytes;
 };
 void state_stats(struct state *state, struct state_stats *out);
@@ -153,6 +160,8 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
 struct window_span {
     int64_t floor_ms, ceiling_ms;
     int32_t floor_day, ceiling_day;
+    bool after;            /* not by day: of the records at floor_ms itself, those behind floor_seq count too */
+    uint64_t floor_seq;
 };
 
 /* Sums are exact (128 bits); a mean is rounded half-even. */
@@ -195,6 +204,12 @@ struct memory_record {
 };
 void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct memory_record *record);
 bool memory_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory, struct memory_record *out);
+
+/* Attempts (engine/state/attempt.c): a rule's steps on this key, attempt_layout.word_count words, whose meaning
+ * is the caller's. get: false when there is none; put: false when the shard is full; end: also when there is none. */
+bool attempt_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t attempt, int64_t *words);
+bool attempt_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t attempt, const int64_t *words);
+void attempt_end(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t attempt);
 
 /* Facts: dated rows of a key, kept without end, so that a late event reads what was valid then. A row of
  * the same time replaces the one before; `withdrawn` removes it. Of more than FACT_ROWS_MAX rows the oldest

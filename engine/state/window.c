@@ -494,7 +494,7 @@ static struct window_result scan_sum(const struct at *at, const struct aggregate
 /* By definition, from scratch: for a floor that fell, or a ceiling before the newest record. */
 static struct window_result scan_value(const struct at *at, const struct aggregate_layout *aggregate, const struct window_span *span)
 {
-    uint32_t from = upper_bound(at, span->floor_ms, SEQ_BITS), to = upper_bound(at, span->ceiling_ms, SEQ_BITS);
+    uint32_t from = upper_bound(at, span->floor_ms, span->after ? span->floor_seq : SEQ_BITS), to = upper_bound(at, span->ceiling_ms, SEQ_BITS);
     to = to < from ? from : to;
     switch ((enum window_fn)aggregate->fn) {
     case WINDOW_COUNT:
@@ -551,6 +551,8 @@ struct window_result window_value(struct shard *shard, struct cell *cell, uint16
     union aggregate_state *state = &at.window->aggregate[aggregate];
     if (def->days)
         return days_value(&at, &state->days, def, span);
+    if (span->after && upper_bound(&at, span->floor_ms, span->floor_seq) < upper_bound(&at, span->floor_ms, SEQ_BITS))
+        return scan_value(&at, def, span); /* tails stand between times, not between events of one */
     if (span->ceiling_ms < at.window->newest_ms)
         return scan_value(&at, def, span);
     if (is_extreme(def))

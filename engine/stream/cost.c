@@ -102,6 +102,8 @@ void rule_cost(const struct plan *plan, uint16_t index, struct rule_cost *out)
     size_key(&plan->layout, rule->keyspace, &arena, &key);
     if (program->keyspace[rule->keyspace].form != KEY_TRANSFER)
         out->key_bytes = key.key;
+    if (rule->step_count > 1) /* while an attempt is on */
+        out->key_bytes += slab_block((size_t)attempt_words(rule->step_count, rule->kept_count) * sizeof(int64_t));
     for (uint16_t i = 0; i < out->stream_count; i++) {
         uint16_t window = plan->stream[stream[i]].window;
         out->key_bytes += key.window[window] + key.habit[window];

@@ -1,4 +1,4 @@
-/* Judges one rule for one key: raises its clock, reads its windows, evaluates `when`, notes a hit. */
+/* Judges one rule for one key: raises its clock, reads its windows, evaluates its parts, notes a hit. */
 #include "engine/stream/step_private.h"
 
 #include "engine/base/invariant.h"
@@ -20,6 +20,7 @@ void judge_prepare(struct step *step, struct step_worker *worker, uint32_t event
     ev->slot = step_slots(step, event);
     ev->side = side;
     ev->input = NULL;
+    ev->kept = NULL;
     ev->entity_lists = judge_lists;
     ev->lists_context = step->state;
 }
@@ -40,6 +41,16 @@ static struct window_span clock_span(const struct program *program, const struct
     return (struct window_span){.floor_day = day - aggregate->days, .ceiling_day = day};
 }
 
+/* `since step`: nothing up to the event at which the step was first true. */
+static void span_begin(struct window_span *span, const struct attempt_step *step)
+{
+    if (step->first_ms < span->floor_ms)
+        return;
+    span->after = step->first_ms > span->floor_ms;
+    span->floor_ms = step->first_ms;
+    span->floor_seq = step->first_seq;
+}
+
 static int64_t saturate(__int128 sum)
 {
     if (sum > INT64_MAX)
@@ -49,21 +60,40 @@ static int64_t saturate(__int128 sum)
     return (int64_t)sum;
 }
 
-static void judge_inputs(struct step *step, const struct rule *rule, const struct visit *visit, struct shard *shard,
-                         struct cell *cell, int64_t clock_ms, struct value *input)
+static struct window_result look_window(struct step *step, const struct look *look, const struct aggregate *aggregate,
+                                        const struct plan_aggregate *bound)
 {
-    for (uint16_t i = 0; i < rule->input_count; i++) {
-        const struct aggregate *aggregate = &step->program->aggregate[rule->input[i]];
-        const struct plan_aggregate *bound = &step->plan->aggregate[rule->input[i]];
-        struct window_result result;
-        if (aggregate->usual) {
-            result = habit_median(shard, cell, visit->keyspace, bound->window, bound->habit, zone_week(step->program->zone, clock_ms));
-        } else {
-            struct window_span span = clock_span(step->program, aggregate, clock_ms);
-            result = window_value(shard, cell, visit->keyspace, bound->window, bound->aggregate, &span);
-        }
-        input[i] = (struct value){saturate(result.value), result.known};
+    uint16_t keyspace = look->visit->keyspace;
+    if (aggregate->usual)
+        return habit_median(look->shard, look->cell, keyspace, bound->window, bound->habit, zone_week(step->program->zone, look->clock_ms));
+    struct window_span span = clock_span(step->program, aggregate, look->clock_ms);
+    if (aggregate->since)
+        span_begin(&span, &look->attempt.at[aggregate->since - 1]);
+    return window_value(look->shard, look->cell, keyspace, bound->window, bound->aggregate, &span);
+}
+
+static void look_inputs(struct step *step, struct look *look, uint32_t inputs)
+{
+    for (uint32_t left = inputs & ~look->read; left; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(left);
+        uint16_t aggregate = look->rule->input[i];
+        struct window_result result = look_window(step, look, &step->program->aggregate[aggregate], &step->plan->aggregate[aggregate]);
+        look->input[i] = (struct value){saturate(result.value), result.known};
     }
+    look->read |= inputs;
+}
+
+bool look_touched(const struct step *step, const struct look *look, const struct rule_part *part, const struct plan_touch *touch)
+{
+    return (look->whole && part->touched_by_all) || (look->mask && mask_meets(look->mask, touch->mask, step->plan->mask_words));
+}
+
+bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)
+{
+    struct evaluation *ev = &worker->evaluation;
+    look_inputs(step, look, part->inputs);
+    eval_nodes(ev, &look->rule->body, part->from, part->to);
+    return ev->node[part->root].known && ev->node[part->root].number;
 }
 
 /* Weeks that ended since the last record of the stream are sampled as they stood (RULES 14): before
@@ -87,8 +117,42 @@ void judge_habits(struct step *step, uint16_t stream, const struct visit *visit,
 
 /* --- what a hit takes along --- */
 
+/* Where a window that a hit names begins and ends: as its step saw it. */
+struct use_bound {
+    struct window_span span;
+    uint64_t last_seq;
+};
+
+static struct use_bound use_bound(const struct step *step, const struct look *look, const struct window_use *use)
+{
+    const struct attempt_step *at = use->step ? &look->attempt.at[use->step - 1] : NULL;
+    int64_t clock_ms = at ? at->clock_ms : look->clock_ms;
+    struct use_bound bound = {.span.floor_ms = window_floor(step->program, clock_ms, use->span_ms, use->days),
+                              .span.ceiling_ms = at ? at->clock_ms : INT64_MAX,
+                              .last_seq = at ? at->last_seq : UINT64_MAX};
+    if (use->since)
+        span_begin(&bound.span, &look->attempt.at[use->since - 1]);
+    return bound;
+}
+
+static bool use_holds(const struct use_bound *bound, const struct record *record)
+{
+    if (record->time_ms > bound->span.ceiling_ms || record->seq > bound->last_seq)
+        return false;
+    return record->time_ms > bound->span.floor_ms || (bound->span.after && record->seq > bound->span.floor_seq);
+}
+
+/* A walk from the newest record down must go on through those at the floor itself where some of them count. */
+static void use_walk(struct step *step, const struct look *look, uint16_t stream, const struct use_bound *bound, record_visit_fn visit,
+                     void *context)
+{
+    window_walk(look->shard, look->cell, look->visit->keyspace, step->plan->stream[stream].window,
+                bound->span.floor_ms - bound->span.after, visit, context);
+}
+
 struct each_walk {
     uint8_t column;
+    struct use_bound bound;
     uint32_t count;
     entity_id seen[EACH_MAX];
 };
@@ -113,6 +177,8 @@ static entity_id record_entity(const struct record *record, bool key_is_receiver
 static bool each_visit(void *context, const struct record *record, bool key_is_receiver)
 {
     struct each_walk *walk = context;
+    if (!use_holds(&walk->bound, record))
+        return true;
     entity_id id = record_entity(record, key_is_receiver, walk->column);
     if (id == ENTITY_MISSING)
         return true;
@@ -139,9 +205,9 @@ static void subject_add(const struct rule *rule, struct raw_subject *subject, ui
                                                .def = def};
 }
 
-static void judge_subjects(struct step *step, struct step_worker *worker, const struct rule *rule, const struct visit *visit,
-                           struct shard *shard, struct cell *cell, int64_t clock_ms, struct raw_hit *hit)
+static void judge_subjects(struct step *step, struct step_worker *worker, const struct look *look, struct raw_hit *hit)
 {
+    const struct rule *rule = look->rule;
     struct raw_subject *subject = ARENA_ARRAY(&worker->arena, struct raw_subject, HIT_SUBJECT_MAX);
     uint32_t count = 0;
     for (uint16_t s = 0; s < rule->subject_count; s++) {
@@ -151,9 +217,8 @@ static void judge_subjects(struct step *step, struct step_worker *worker, const 
             subject_add(rule, subject, &count, value->known ? (entity_id)value->number : ENTITY_MISSING, s);
             continue;
         }
-        struct each_walk walk = {.column = def->column};
-        int64_t floor_ms = window_floor(step->program, clock_ms, def->span_ms, def->days);
-        window_walk(shard, cell, visit->keyspace, step->plan->stream[def->stream].window, floor_ms, each_visit, &walk);
+        struct each_walk walk = {.column = def->column, .bound = use_bound(step, look, &def->use)};
+        use_walk(step, look, def->use.stream, &walk.bound, each_visit, &walk);
         for (uint32_t i = 0; i < walk.count; i++)
             subject_add(rule, subject, &count, walk.seen[i], s);
     }
@@ -164,15 +229,16 @@ static void judge_subjects(struct step *step, struct step_worker *worker, const 
 struct evidence_walk {
     struct raw_evidence *evidence;
     uint32_t count, more;
-    uint32_t earlier; /* records of streams walked before: the same event is named once */
+    uint32_t earlier; /* records of windows walked before: the same event is named once */
     uint64_t event_seq;
-    uint16_t stream;
+    uint16_t use;
+    struct use_bound bound;
 };
 
 static bool evidence_visit(void *context, const struct record *record, bool key_is_receiver)
 {
     struct evidence_walk *walk = context;
-    if (record->seq == walk->event_seq)
+    if (record->seq == walk->event_seq || !use_holds(&walk->bound, record))
         return true;
     for (uint32_t i = 0; i < walk->earlier; i++)
         if (walk->evidence[i].record.seq == record->seq)
@@ -181,40 +247,42 @@ static bool evidence_visit(void *context, const struct record *record, bool key_
         walk->more = 1;
         return false;
     }
-    walk->evidence[walk->count++] =
-        (struct raw_evidence){.record = *record, .stream = walk->stream, .incoming = key_is_receiver};
+    walk->evidence[walk->count++] = (struct raw_evidence){.record = *record, .use = walk->use, .incoming = key_is_receiver};
     return true;
 }
 
-/* The lowest floor among the rule's lets on the stream; false when no let before `let` named it. */
-static bool evidence_floor(const struct step *step, const struct rule *rule, uint8_t let, int64_t clock_ms, int64_t *floor_ms)
+static bool use_alike(const struct window_use *a, const struct window_use *b)
 {
-    *floor_ms = INT64_MAX;
-    for (uint8_t i = 0; i < rule->let_count; i++) {
-        const struct let_def *def = &rule->let[i];
-        if (def->stream != rule->let[let].stream)
+    return a->stream == b->stream && a->step == b->step && a->since == b->since;
+}
+
+/* The widest of the rule's windows on one stream as one step saw it; false when one before it was alike. */
+static bool evidence_bound(const struct step *step, const struct look *look, uint8_t use, struct use_bound *bound)
+{
+    const struct rule *rule = look->rule;
+    *bound = use_bound(step, look, &rule->use[use]);
+    for (uint8_t i = 0; i < rule->use_count; i++) {
+        if (!use_alike(&rule->use[i], &rule->use[use]))
             continue;
-        if (i < let)
+        if (i < use)
             return false;
-        int64_t floor = window_floor(step->program, clock_ms, def->span_ms, def->days);
-        if (floor < *floor_ms)
-            *floor_ms = floor;
+        struct use_bound other = use_bound(step, look, &rule->use[i]);
+        if (other.span.floor_ms < bound->span.floor_ms)
+            *bound = other;
     }
     return true;
 }
 
-static void judge_evidence(struct step *step, struct step_worker *worker, const struct rule *rule, const struct visit *visit,
-                           struct shard *shard, struct cell *cell, int64_t clock_ms, struct raw_hit *hit)
+static void judge_evidence(struct step *step, struct step_worker *worker, const struct look *look, struct raw_hit *hit)
 {
-    struct evidence_walk walk = {.event_seq = step->event[visit->event].seq};
+    struct evidence_walk walk = {.event_seq = worker->evaluation.event->seq};
     walk.evidence = arena_bytes(&worker->arena, sizeof *walk.evidence * EVIDENCE_MAX);
-    for (uint8_t i = 0; i < rule->let_count; i++) {
-        int64_t floor_ms;
-        if (rule->let[i].stream < 0 || !evidence_floor(step, rule, i, clock_ms, &floor_ms))
+    for (uint8_t i = 0; i < look->rule->use_count; i++) {
+        if (!evidence_bound(step, look, i, &walk.bound))
             continue;
         walk.earlier = walk.count;
-        walk.stream = (uint16_t)rule->let[i].stream;
-        window_walk(shard, cell, visit->keyspace, step->plan->stream[walk.stream].window, floor_ms, evidence_visit, &walk);
+        walk.use = i;
+        use_walk(step, look, look->rule->use[i].stream, &walk.bound, evidence_visit, &walk);
     }
     hit->evidence = walk.evidence;
     hit->evidence_count = walk.count;
@@ -244,40 +312,53 @@ static bool judge_silenced(struct step *step, struct step_worker *worker, const 
     return false;
 }
 
-void judge_rule(struct step *step, struct step_worker *worker, uint16_t index, const struct visit *visit,
-                struct shard *shard, struct cell *cell)
+/* The last step is true: unless an exception holds, a hit is noted, with what lets, points and say need. */
+void judge_hit(struct step *step, struct step_worker *worker, struct look *look)
 {
-    const struct rule *rule = &step->program->rule[index];
-    const struct event *event = &step->event[visit->event];
+    const struct rule *rule = look->rule;
     struct evaluation *ev = &worker->evaluation;
-    struct value input[RULE_INPUT_MAX];
-    int64_t clock_ms = event->time_ms;
-    if (step->watch)
-        step->watch->judged(step->watch->context, index);
-    judge_prepare(step, worker, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
-    if (cell) {
-        clock_ms = clock_raise(shard, cell, visit->keyspace, step->plan->rule[index].clock, event->time_ms);
-        judge_inputs(step, rule, visit, shard, cell, clock_ms, input);
-    }
-    ev->input = input;
-    eval_nodes(ev, &rule->body, 0, rule->when_count);
-    struct value when = ev->node[rule->body.root];
-    if (!when.known || !when.number)
-        return;
-    eval_nodes(ev, &rule->body, rule->when_count, rule->body.count);
+    look_inputs(step, look, rule->hit.inputs);
+    eval_nodes(ev, &rule->body, rule->hit.from, rule->hit.to);
     struct value *value = ARENA_ARRAY(&worker->arena, struct value, rule->body.count);
     memcpy(value, ev->node, sizeof *value * rule->body.count);
-    if (judge_silenced(step, worker, rule)) {
+    if (!rule->watched && judge_silenced(step, worker, rule)) {
         worker->silenced++;
         return;
     }
     struct raw_hit *hit = judge_note(worker);
-    hit->event = visit->event;
-    hit->rule = index;
+    hit->event = look->visit->event;
+    hit->rule = look->index;
     hit->side = (uint8_t)ev->side;
-    hit->width = visit->width;
-    memcpy(hit->key, visit->key, sizeof hit->key);
+    hit->width = look->visit->width;
+    memcpy(hit->key, look->visit->key, sizeof hit->key);
     hit->value = value;
-    judge_subjects(step, worker, rule, visit, shard, cell, clock_ms, hit);
-    judge_evidence(step, worker, rule, visit, shard, cell, clock_ms, hit);
+    judge_subjects(step, worker, look, hit);
+    judge_evidence(step, worker, look, hit);
+}
+
+static void judge_alone(struct step *step, struct step_worker *worker, struct look *look)
+{
+    const struct rule *rule = look->rule;
+    bool truth = look_true(step, worker, look, &rule->step[0].part);
+    if (truth && rule->unless)
+        truth = !look_true(step, worker, look, &rule->unless[0]);
+    if (truth || rule->watched)
+        judge_hit(step, worker, look);
+}
+
+void judge_rule(struct step *step, struct step_worker *worker, struct look *look)
+{
+    const struct event *event = &step->event[look->visit->event];
+    look->rule = &step->program->rule[look->index];
+    look->clock_ms = event->time_ms;
+    if (step->watch)
+        step->watch->judged(step->watch->context, look->index);
+    judge_prepare(step, worker, look->visit->event, look->visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
+    worker->evaluation.input = look->input;
+    if (look->cell)
+        look->clock_ms = clock_raise(look->shard, look->cell, look->visit->keyspace, step->plan->rule[look->index].clock, event->time_ms);
+    if (look->rule->step_count > 1)
+        judge_steps(step, worker, look);
+    else
+        judge_alone(step, worker, look);
 }

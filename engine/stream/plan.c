@@ -97,6 +97,23 @@ static void plan_layout(struct plan *plan, uint16_t keyspace, struct keyspace_la
     }
 }
 
+static void plan_attempts(struct plan *plan, uint16_t keyspace, struct keyspace_layout *layout, struct plan_rule *rule)
+{
+    const struct program *program = plan->program;
+    struct attempt_layout *attempt = ARENA_ARRAY(&plan->arena, struct attempt_layout, program->rule_count + 1);
+    for (uint16_t i = 0; i < program->rule_count; i++) {
+        const struct rule *def = &program->rule[i];
+        if (def->keyspace != keyspace || def->step_count == 1)
+            continue;
+        rule[i].attempt = layout->attempt_count;
+        attempt[layout->attempt_count++] =
+            (struct attempt_layout){.hash = def->attempt_hash, .word_count = attempt_words(def->step_count, def->kept_count)};
+        if (def->within_ms > layout->widest_ms)
+            layout->widest_ms = def->within_ms;
+    }
+    layout->attempt = attempt;
+}
+
 static void plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace, struct plan_keyspace *at)
 {
     const struct program *program = plan->program;
@@ -134,17 +151,37 @@ static void plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
     at->idle = at->stream_count + at->memory_count + at->read_count + at->rule_count == 0;
 }
 
-static void plan_rules(struct plan *plan, const uint16_t *clock_local)
+static void plan_touched(const struct program *program, const struct rule *rule, const struct rule_part *part, struct plan_touch *touch)
+{
+    for (uint16_t i = 0; i < rule->input_count; i++)
+        if (part->inputs >> i & 1)
+            mask_set(touch->mask, program->aggregate[rule->input[i]].stream);
+}
+
+static void plan_parts(struct plan *plan, const struct rule *def, struct plan_rule *rule)
+{
+    struct plan_touch *step = ARENA_ARRAY(&plan->arena, struct plan_touch, def->step_count);
+    struct plan_touch *unless = ARENA_ARRAY(&plan->arena, struct plan_touch, def->step_count);
+    for (uint8_t s = 0; s < def->step_count; s++) {
+        plan_touched(plan->program, def, &def->step[s].part, &step[s]);
+        if (def->unless)
+            plan_touched(plan->program, def, &def->unless[s], &unless[s]);
+    }
+    rule->step = step;
+    rule->unless = def->unless ? unless : NULL;
+}
+
+static void plan_rules(struct plan *plan, const uint16_t *clock_local, struct plan_rule *rule)
 {
     const struct program *program = plan->program;
-    struct plan_rule *rule = ARENA_ARRAY(&plan->arena, struct plan_rule, program->rule_count + 1);
     for (uint16_t i = 0; i < program->rule_count; i++) {
         const struct rule *def = &program->rule[i];
         for (uint16_t j = 0; j < def->stream_count; j++) {
             invariant(program->stream[def->stream[j]].keyspace == def->keyspace);
             invariant(program->stream[def->stream[j]].stratum == def->stratum);
-            mask_set(rule[i].touch, def->stream[j]);
+            mask_set(rule[i].touch.mask, def->stream[j]);
         }
+        plan_parts(plan, def, &rule[i]);
         if (program->keyspace[def->keyspace].form != KEY_TRANSFER)
             rule[i].clock = clock_local[def->clock];
     }
@@ -162,16 +199,18 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
     struct plan_stream *stream = ARENA_ARRAY(&plan->arena, struct plan_stream, program->stream_count + 1);
     struct plan_memory *memory = ARENA_ARRAY(&plan->arena, struct plan_memory, program->memory_count + 1);
     struct plan_aggregate *aggregate = ARENA_ARRAY(&plan->arena, struct plan_aggregate, program->aggregate_count + 1);
+    struct plan_rule *rule = ARENA_ARRAY(&plan->arena, struct plan_rule, program->rule_count + 1);
     uint16_t *clock_local = ARENA_ARRAY(&plan->arena, uint16_t, program->clock_count + 1);
     struct keyspace_layout *layout = ARENA_ARRAY(&plan->arena, struct keyspace_layout, program->keyspace_count + 1);
     struct plan_keyspace *at =
         ARENA_ARRAY(&plan->arena, struct plan_keyspace, (uint32_t)program->stratum_count * program->keyspace_count + 1);
     for (uint16_t k = 0; k < program->keyspace_count; k++) {
         plan_layout(plan, k, &layout[k], clock_local, stream, memory, aggregate, settings->lateness_ms);
+        plan_attempts(plan, k, &layout[k], rule);
         for (uint32_t s = 0; s < program->stratum_count; s++)
             plan_stratum(plan, s, k, &at[s * program->keyspace_count + k]);
     }
-    plan_rules(plan, clock_local);
+    plan_rules(plan, clock_local, rule);
     plan->stream = stream;
     plan->memory = memory;
     plan->aggregate = aggregate;

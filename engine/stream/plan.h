@@ -25,9 +25,15 @@ struct plan_aggregate {
     uint16_t window, aggregate; /* indexes inside the keyspace's layout and the window */
     uint8_t habit;              /* `usual`: the number of its habit in the window */
 };
+struct plan_touch {
+    uint64_t mask[MASK_WORDS_MAX]; /* streams whose update touches a rule or a part of it */
+};
 struct plan_rule {
-    uint64_t touch[MASK_WORDS_MAX]; /* streams whose update evaluates the rule */
+    struct plan_touch touch;
+    const struct plan_touch *step;   /* by step */
+    const struct plan_touch *unless; /* by steps that were true before; NULL: none */
     uint16_t clock;         /* index inside its keyspace's layout */
+    uint16_t attempt;       /* likewise, of a rule of several steps */
 };
 
 /* What one stratum does for one keyspace. */
@@ -51,6 +57,13 @@ struct plan {
     const struct plan_keyspace *at;
     struct arena arena;
 };
+
+/* Words that an attempt is kept as (engine/stream/judge_step.c). */
+static inline uint16_t attempt_words(uint8_t step_count, uint8_t kept_count)
+{
+    return (uint16_t)(2 + 4 * (step_count - 1) + kept_count);
+}
+enum { ATTEMPT_WORDS_MAX = 2 + 4 * (STEP_MAX - 1) + KEPT_MAX };
 
 struct plan_settings {
     int64_t lateness_ms;

@@ -43,15 +43,6 @@ static void report_subjects(const struct step *step, struct arena *arena, const 
     }
 }
 
-/* The let that first named a stream gives its evidence a name. */
-static struct slice evidence_stream(const struct rule *rule, uint16_t stream)
-{
-    for (uint8_t i = 0; i < rule->let_count; i++)
-        if (rule->let[i].stream == stream)
-            return rule->let[i].name;
-    return SLICE("");
-}
-
 static struct slice evidence_other(const struct step *step, struct arena *arena, entity_id id)
 {
     return id == ENTITY_MISSING ? SLICE("") : arena_copy(arena, ident_text(step->state, id));
@@ -80,7 +71,7 @@ static void report_evidence(const struct step *step, struct arena *arena, const 
                                         .time_ms = from->record.time_ms,
                                         .amount_base = from->record.amount,
                                         .other = evidence_other(step, arena, other),
-                                        .stream = evidence_stream(rule, from->stream),
+                                        .stream = rule->use[from->use].name,
                                         .incoming = in};
     }
     qsort(evidence, raw->evidence_count, sizeof *evidence, evidence_compare);

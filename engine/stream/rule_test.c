@@ -76,7 +76,7 @@ static bool trial_rules(struct trial *trial, const struct program *program)
     uint16_t count = 0;
     for (const struct syntax_key *name = trial->test->rule; name; name = name->next)
         if (!program_has(program, name->path.text)) {
-            trial_says(trial, "there is no rule %.*s that tests run", (int)name->path.text.size, name->path.text.data);
+            trial_says(trial, "there is no rule %.*s that tests run (retired ones and those with graph operators do not run)", (int)name->path.text.size, name->path.text.data);
             return false;
         }
     for (uint16_t i = 0; i < program->rule_count; i++)

@@ -53,23 +53,7 @@ static uint32_t say_hits(struct trial *trial, const struct output *out, struct s
     return count;
 }
 
-/* --- why there was no hit: the same events, with every evaluation made a hit --- */
-
-/* The rule with `when` true, without exceptions: what it gives out are its evaluations. */
-static bool rule_always(struct trial *trial, const struct rule *from, struct rule *to)
-{
-    uint16_t count = from->body.count;
-    if (count == EXPR_NODE_MAX)
-        return false;
-    struct node *node = ARENA_ARRAY(trial->arena, struct node, count + 1);
-    memcpy(node, from->body.node, count * sizeof *node);
-    node[count] = (struct node){.op = OP_CONST, .type = TYPE_BOOL, .imm = 1};
-    *to = *from;
-    to->body = (struct expr){.node = node, .count = (uint16_t)(count + 1), .root = count};
-    to->when_count = to->body.count;
-    to->except_count = 0;
-    return true;
-}
+/* --- why there was no hit: the same events, with every look at a step noted as a hit --- */
 
 static bool hit_concerns(const struct hit *hit, struct slice account)
 {
@@ -82,37 +66,59 @@ static bool hit_concerns(const struct hit *hit, struct slice account)
     return false;
 }
 
-static void say_last_evaluation(struct trial *trial, const struct rule *rule, const struct output *out, struct slice account)
+/* The last of the looks that concerns the account; NULL when there is none. */
+static const struct hit *last_look(const struct output *out, struct slice account)
 {
     const struct hit *last = NULL;
     for (uint32_t h = 0; h < out->hit_count; h++)
         if (hit_concerns(&out->hit[h], account))
             last = &out->hit[h];
-    if (!last) {
-        trial_says(trial, "    %.*s was never evaluated for it: no event of it belongs to what the rule reads",
-                   (int)rule->id.size, rule->id.data);
-        return;
-    }
-    struct slice when = moment_text(trial, last->time_ms), lets = lets_text(trial, last);
-    trial_says(trial, "    %.*s did not hit; it was last evaluated at %.*s%.*s", (int)rule->id.size, rule->id.data, (int)when.size,
-               when.data, (int)lets.size, lets.data);
+    return last;
+}
+
+static void say_look(struct trial *trial, const struct rule *rule, uint8_t number, const struct hit *look)
+{
+    struct slice when = moment_text(trial, look->time_ms), lets = lets_text(trial, look);
+    if (rule->step_count == 1)
+        trial_says(trial, "    %.*s did not hit; it was last evaluated at %.*s%.*s", (int)rule->id.size, rule->id.data, (int)when.size,
+                   when.data, (int)lets.size, lets.data);
+    else
+        trial_says(trial, "    %.*s did not hit; its step %u of %u was last looked at %.*s%.*s%s", (int)rule->id.size, rule->id.data, number,
+                   rule->step_count, (int)when.size, when.data, (int)lets.size, lets.data,
+                   number < rule->step_count ? ", the next one never" : "");
+}
+
+/* Whether the step was ever looked at for the account; then the last look is said. */
+static bool say_step(struct trial *trial, const struct rule *from, uint8_t number, struct slice account, bool *worked)
+{
+    struct rule rule = *from;
+    struct program program = trial->program;
+    struct output out = {0};
+    rule.watched = number;
+    program.rule = &rule;
+    program.rule_count = 1;
+    struct step *step = trial_run(trial, &program, &out);
+    *worked = step != NULL;
+    const struct hit *look = step ? last_look(&out, account) : NULL;
+    if (look)
+        say_look(trial, &rule, number, look);
+    step_free(step);
+    return look != NULL;
 }
 
 static bool say_evaluations(struct trial *trial, struct slice account)
 {
     for (uint16_t i = 0; i < trial->program.rule_count; i++) {
-        struct rule rule;
-        struct output out = {0};
-        if (!rule_always(trial, &trial->program.rule[i], &rule))
-            continue;
-        struct program program = trial->program;
-        program.rule = &rule;
-        program.rule_count = 1;
-        struct step *step = trial_run(trial, &program, &out);
-        if (!step)
+        const struct rule *rule = &trial->program.rule[i];
+        uint8_t number = rule->step_count;
+        bool worked = true;
+        while (number > 0 && worked && !say_step(trial, rule, number, account, &worked))
+            number--;
+        if (!worked)
             return false;
-        say_last_evaluation(trial, &rule, &out, account);
-        step_free(step);
+        if (number == 0)
+            trial_says(trial, "    %.*s was never evaluated for it: no event of it belongs to what the rule reads", (int)rule->id.size,
+                       rule->id.data);
     }
     return true;
 }

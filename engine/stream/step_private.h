@@ -1,6 +1,6 @@
 /* What the files of the step function share: the batch at work, the workers' own room, raw hits.
  *
- * Included by engine/stream/{step,own,strata,judge,report}.c only. */
+ * Included by engine/stream/{step,own,strata,judge,judge_step,report}.c only. */
 #ifndef ENGINE_STREAM_STEP_PRIVATE_H
 #define ENGINE_STREAM_STEP_PRIVATE_H
 
@@ -33,7 +33,7 @@ struct visit_list {
 /* One record behind a hit, as the window kept it. */
 struct raw_evidence {
     struct record record;
-    uint16_t stream;
+    uint16_t use;                 /* index into the rule's windows */
     bool incoming;
 };
 
@@ -56,6 +56,35 @@ struct raw_hit {
     uint32_t evidence_count;      /* newest first, the event itself not among them */
     uint32_t evidence_more;       /* 1: there were more than were kept */
     const struct raw_evidence *evidence;
+};
+
+/* A rule's steps on one key so far. */
+struct attempt_step {
+    int64_t first_ms;      /* first event at which it was true: `since step` counts from behind it */
+    uint64_t first_seq;
+    int64_t clock_ms;      /* the rule's clock, and the event, when it was last true: its windows stood so */
+    uint64_t last_seq;
+};
+struct attempt {
+    uint8_t step;          /* in hand; 0: there is no attempt */
+    int64_t last_ms;       /* when it was last true: the deadline runs from here */
+    struct attempt_step at[STEP_MAX];
+    struct value kept[KEPT_MAX];
+};
+
+/* One rule being judged at one event for one key. */
+struct look {
+    const struct rule *rule;
+    uint16_t index;
+    const struct visit *visit;
+    const uint64_t *mask;  /* what the event is in for this key; NULL for a rule without a key */
+    bool whole;            /* an event that touches those who read its fields */
+    struct shard *shard;
+    struct cell *cell;
+    int64_t clock_ms;
+    uint32_t read;         /* bits of the inputs that stand in `input` */
+    struct value input[RULE_INPUT_MAX];
+    struct attempt attempt;
 };
 
 /* What one worker owns while a batch runs. */
@@ -138,9 +167,15 @@ void strata_run(struct step *step, uint64_t *since);
 /* step.c: adds the time since *since to a phase. */
 void step_lap(struct step *step, enum step_phase phase, uint64_t *since);
 
-/* judge.c: evaluates one rule for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. */
-void judge_rule(struct step *step, struct step_worker *worker, uint16_t rule, const struct visit *visit,
-                struct shard *shard, struct cell *cell);
+/* judge.c: evaluates one rule for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. The
+ * caller fills in index, visit, mask, whole, shard and cell. */
+void judge_rule(struct step *step, struct step_worker *worker, struct look *look);
+/* Whether the event touches a part of the rule (RULES 9); then its inputs are read and its nodes evaluated. */
+bool look_touched(const struct step *step, const struct look *look, const struct rule_part *part, const struct plan_touch *touch);
+bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part);
+void judge_hit(struct step *step, struct step_worker *worker, struct look *look);
+/* judge_step.c: of a rule of several steps. */
+void judge_steps(struct step *step, struct step_worker *worker, struct look *look);
 void judge_prepare(struct step *step, struct step_worker *worker, uint32_t event, int side);
 void judge_habits(struct step *step, uint16_t stream, const struct visit *visit, struct shard *shard, struct cell *cell);
 /* Lower end, exclusive, of a window at clock time: by span, or by whole local days (RULES 2, 5). */

@@ -161,6 +161,18 @@ static void route_sided(struct step *step, struct step_worker *worker, uint16_t 
         route_push(step, worker, &received, workers);
 }
 
+/* Not by an initializer: most of a look is room that most rules do not use. */
+static void look_begin(struct look *look, uint16_t rule, const struct visit *visit, const uint64_t *mask, bool whole)
+{
+    look->index = rule;
+    look->visit = visit;
+    look->mask = mask;
+    look->whole = whole;
+    look->shard = NULL;
+    look->cell = NULL;
+    look->read = 0;
+}
+
 static void route_transfer(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i)
 {
     const struct plan_keyspace *at = plan_at(step->plan, step->stratum, k);
@@ -168,8 +180,11 @@ static void route_transfer(struct step *step, struct step_worker *worker, uint16
     if (event->flow != FLOW_SETTLED || (event->flags & EVENT_JOINED))
         return;
     struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER};
-    for (uint16_t j = 0; j < at->rule_count; j++)
-        judge_rule(step, worker, at->rule[j], &visit, NULL, NULL);
+    for (uint16_t j = 0; j < at->rule_count; j++) {
+        struct look look;
+        look_begin(&look, at->rule[j], &visit, NULL, true);
+        judge_rule(step, worker, &look);
+    }
 }
 
 /* A fact changes one key of one keyspace; no rule is evaluated at it. */
@@ -384,9 +399,14 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
     }
     for (uint16_t j = 0; j < at->rule_count; j++) {
         uint16_t rule = at->rule[j];
-        if ((touched && step->program->rule[rule].touched_by_all) ||
-            mask_meets(mask, step->plan->rule[rule].touch, step->plan->mask_words))
-            judge_rule(step, worker, rule, visit, shard, cell);
+        if (!(touched && step->program->rule[rule].touched_by_all) &&
+            !mask_meets(mask, step->plan->rule[rule].touch.mask, step->plan->mask_words))
+            continue;
+        struct look look;
+        look_begin(&look, rule, visit, mask, touched);
+        look.shard = shard;
+        look.cell = cell;
+        judge_rule(step, worker, &look);
     }
 }
 

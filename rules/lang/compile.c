@@ -368,7 +368,7 @@ static int by_rule(const void *left, const void *right)
 
 static bool rule_runs(const struct compiler *c, const struct syntax_rule *rule)
 {
-    if (rule->status == RULE_RETIRED)
+    if (rule->status == RULE_RETIRED || rule->graph)
         return false;
     return c->options->for_tests || rule->status != RULE_DRAFT;
 }
@@ -393,6 +393,7 @@ static void compile_rules(struct compiler *c)
     c->aggregate = ARENA_ARRAY(c->arena, struct aggregate, WINDOWS_MAX);
     c->clock = ARENA_ARRAY(c->arena, struct clock_def, LIMIT_RULES);
     c->rule = ARENA_ARRAY(c->arena, struct rule, count + 1);
+    c->graph = ARENA_ARRAY(c->arena, struct graph_use, LIMIT_RULES);
     uint16_t keyspaces = c->keyspace_count, reads = c->read_count, slots = c->slot_count;
     for (uint16_t i = 0; i < count; i++)
         if (!rule_runs(c, rule[i]))
@@ -509,8 +510,10 @@ static void program_finish(struct compiler *c)
         highest = c->memory[i].stratum > highest ? c->memory[i].stratum : highest;
         p->widest_ms = c->memory[i].for_ms > p->widest_ms ? c->memory[i].for_ms : p->widest_ms;
     }
-    for (uint16_t i = 0; i < c->rule_count; i++)
+    for (uint16_t i = 0; i < c->rule_count; i++) {
         highest = c->rule[i].stratum > highest ? c->rule[i].stratum : highest;
+        p->widest_ms = c->rule[i].within_ms > p->widest_ms ? c->rule[i].within_ms : p->widest_ms;
+    }
     p->stratum_count = (uint8_t)(highest + 1);
     p->keyspace_count = c->keyspace_count;
     p->keyspace = c->keyspace;
@@ -527,6 +530,8 @@ static void program_finish(struct compiler *c)
     p->slot_count = c->slot_count;
     p->rule_count = c->rule_count;
     p->rule = c->rule;
+    p->graph_count = c->graph_count;
+    p->graph = c->graph;
 }
 
 static void compile_all(struct compiler *c, struct error *err)

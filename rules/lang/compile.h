@@ -2,7 +2,7 @@
  *
  * compile.c lays out the program, names.c resolves names, emit.c checks types and emits nodes,
  * compile_source.c shares keys, streams and windows, compile_habit.c does `usual` and `is new`,
- * compile_rule.c builds rules, warn.c says what is legal but doubtful. Checking
+ * compile_rule.c builds rules, compile_step.c their steps, warn.c says what is legal but doubtful. Checking
  * and emitting are one pass: a wrong part gets the type POISON, which silences whatever uses it. */
 #ifndef RULES_LANG_COMPILE_H
 #define RULES_LANG_COMPILE_H
@@ -40,6 +40,8 @@ struct compiler {
     uint64_t *text_hash;
     enum value_type *list_type;
     struct rule *rule;
+    struct graph_use *graph;
+    uint16_t graph_count;
     uint16_t keyspace_count, stream_count, clock_count, aggregate_count, read_count, rule_count, slot_count;
     uint16_t memory_count, list_count, text_count;
     uint16_t memory_named;          /* those that authors wrote; behind them what `is new` keeps */
@@ -82,8 +84,21 @@ struct emitter {
     uint8_t stratum;                    /* SCOPE_RULE: of the rule */
     struct aggregate input[RULE_INPUT_MAX]; /* in the order of OP_INPUT's imm; their clock comes last */
     uint16_t input_count;
-    bool let_done[LIMIT_LETS];
+    bool let_done[LIMIT_LETS];          /* in the part that is built */
     struct typed let_value[LIMIT_LETS];
+    uint16_t let_input[LIMIT_LETS];     /* 1 + the input that the let is, 0: none */
+
+    /* SCOPE_RULE: the steps, and the part that is built */
+    uint8_t steps;                      /* of the rule; 1: `when` alone */
+    int64_t within_ms[STEP_MAX];        /* [s]: of step s + 1, since the step before */
+    uint8_t in_hand, homing;            /* as part_open was told */
+    uint16_t part_from;                 /* nodes before it are not shared with this part */
+    uint32_t part_inputs;               /* bits of inputs that it reads */
+    uint8_t input_step[RULE_INPUT_MAX]; /* first step that reads the input; 0: none */
+    uint8_t let_home[LIMIT_LETS];       /* step that is the first to name the let: there its value is kept; 0: none */
+    uint8_t let_slot[LIMIT_LETS], let_type[LIMIT_LETS];
+    struct kept_let kept[KEPT_MAX];     /* by slot */
+    uint8_t kept_count;
 };
 
 /* names.c */
@@ -129,6 +144,8 @@ bool source_filter(struct emitter *em, const struct syntax_source *source, const
 const struct syntax_source *source_resolve(struct emitter *em, const struct syntax_source *source, const struct syntax_let **limit);
 bool stream_intern(struct emitter *em, const struct syntax_source *source, const struct syntax_let *limit, uint16_t *index);
 bool stream_column(struct emitter *em, uint16_t stream, const struct name *name, uint8_t *column, uint8_t *type);
+/* What an aggregate means, whichever rule asks. */
+uint64_t input_hash(const struct compiler *c, const struct aggregate *aggregate);
 uint16_t aggregate_intern(struct compiler *c, const struct aggregate *aggregate);
 struct typed emit_aggregate(struct emitter *em, const struct syntax_expr *expr);
 /* The window, whose param must be legal over its whole range. */
@@ -139,8 +156,26 @@ struct typed input_intern(struct emitter *em, const struct syntax_expr *expr, co
 struct typed emit_usual(struct emitter *em, const struct syntax_expr *expr);
 struct typed emit_new(struct emitter *em, const struct syntax_expr *expr);
 
+/* compile_graph.c */
+struct graph_page {
+    const char *word, *behind, *cost, *help;
+};
+extern const struct graph_page graph_pages[GRAPH_OPERATOR_COUNT];
+struct typed emit_graph(struct emitter *em, const struct syntax_expr *expr);
+bool graph_members(struct emitter *em, const struct name *name);
+
 /* compile_fact.c */
 void fact_compile(struct compiler *c, const struct syntax_memory *at, struct memory *memory);
+
+/* compile_step.c */
+bool steps_open(struct emitter *em);  /* counts the steps, reads their spans; false when one is wrong */
+void emit_steps(struct emitter *em, struct rule *out);
+void part_open(struct emitter *em, uint8_t in_hand, uint8_t homing, struct rule_part *part);
+void part_close(struct emitter *em, struct rule_part *part);
+void let_settle(struct emitter *em, size_t index, struct typed value); /* a let was built in this part */
+bool since_span(struct emitter *em, const struct syntax_aggregate *at, struct aggregate *aggregate);
+void rule_uses(struct emitter *em, struct rule *out);
+uint64_t attempt_hash(const struct compiler *c, const struct rule *rule);
 
 /* compile_rule.c */
 void compile_rule(struct compiler *c, const struct syntax_rule *rule);

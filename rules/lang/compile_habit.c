@@ -31,6 +31,10 @@ struct typed emit_usual(struct emitter *em, const struct syntax_expr *expr)
         diagnostic_help(c->diagnostics, d, "for example `usual sum amount of in over 7d`, or a let that is one");
         return poison;
     }
+    if (of->aggregate->since) {
+        diagnostic_add(c->diagnostics, DIAG_USUAL, of->aggregate->since_span, "what came since a step has no usual value");
+        return poison;
+    }
     em->let_limit = limit;
     struct typed value = emit_aggregate(em, of);
     em->let_limit = before;

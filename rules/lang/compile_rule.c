@@ -40,6 +40,9 @@ static uint8_t rule_stratum(const struct compiler *c, const struct syntax_rule *
         RAISE(path_stratum(c, key->path.text));
     uint8_t of_key = highest;
     RAISE(expr_stratum(c, rule->when, of_key));
+    for (const struct syntax_step *then = rule->then; then; then = then->next)
+        RAISE(expr_stratum(c, then->condition, of_key));
+    RAISE(expr_stratum(c, rule->unless, of_key));
     for (const struct syntax_let *let = rule->let; let; let = let->next)
         RAISE(expr_stratum(c, let->is_source ? let->source.where : let->value, of_key));
     for (const struct syntax_points *points = rule->points; points; points = points->next)
@@ -127,13 +130,7 @@ static void rule_lets(struct emitter *em, const struct syntax_rule *rule, struct
         if (value.type == TYPE_POISON)
             continue;
         struct let_def *at = &def[out->let_count++];
-        *at = (struct let_def){.name = arena_copy(c->arena, let->name.text), .node = value.node, .type = (enum value_type)value.type, .stream = -1};
-        if (em->node[value.node].op == OP_INPUT) {
-            const struct aggregate *aggregate = &em->input[em->node[value.node].imm];
-            at->stream = (int16_t)aggregate->stream;
-            at->span_ms = aggregate->span_ms;
-            at->days = aggregate->days;
-        }
+        *at = (struct let_def){.name = arena_copy(c->arena, let->name.text), .node = value.node, .type = (enum value_type)value.type};
     }
     out->let = def;
 }
@@ -153,22 +150,25 @@ static bool points_each(struct emitter *em, const struct syntax_points *points, 
     const struct syntax_let *limit;
     const struct syntax_source *source = source_resolve(em, &named, &limit);
     uint8_t type;
-    if (!source || !stream_intern(em, source, limit, &def->stream) ||
-        !stream_column(em, def->stream, &points->subject, &def->column, &type))
+    struct window_use *use = &def->use;
+    if (!source || !stream_intern(em, source, limit, &use->stream) ||
+        !stream_column(em, use->stream, &points->subject, &def->column, &type))
         return false;
     def->type = (enum value_type)type;
     int64_t widest = 0;
     for (uint16_t i = 0; i < em->input_count; i++) {
         const struct aggregate *aggregate = &em->input[i];
-        if (aggregate->stream != def->stream || aggregate->span_ms <= widest)
+        if (aggregate->stream != use->stream || aggregate->span_ms <= widest)
             continue;
         widest = aggregate->span_ms;
-        def->span_ms = aggregate->span_ms;
-        def->days = aggregate->days;
+        use->span_ms = aggregate->span_ms;
+        use->days = aggregate->days;
+        use->since = aggregate->since;
+        use->step = em->input_step[i] < em->steps ? em->input_step[i] : 0;
     }
-    struct stream *stream = &c->stream[def->stream];
-    if (def->days && stream->keep_ms < stream->widest_ms)
-        stream->keep_ms = (int64_t)(def->days + 1) * MS_PER_DAY; /* days do not remember who: the records do */
+    struct stream *stream = &c->stream[use->stream];
+    if (use->days && stream->keep_ms < stream->widest_ms)
+        stream->keep_ms = (int64_t)(use->days + 1) * MS_PER_DAY; /* days do not remember who: the records do */
     if (widest)
         return true;
     struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_EACH_WINDOW, points->source.span, "no window of this rule reads this source");
@@ -206,6 +206,10 @@ static void rule_points(struct emitter *em, const struct syntax_rule *rule, stru
         if (points->each) {
             if (!points_each(em, points, def))
                 continue;
+        } else if (points->member) {
+            if (!graph_members(em, &points->source))
+                continue;
+            def->type = TYPE_ACCOUNT;
         } else {
             struct typed value = emit_path(em, &points->subject, TYPE_POISON);
             if (value.type == TYPE_POISON)
@@ -246,12 +250,13 @@ static void rule_excepts(struct emitter *em, const struct syntax_rule *rule, str
     for (const struct syntax_except *except = rule->except; except && out->except_count < LIMIT_EXCEPTS; except = except->next) {
         struct emitter *sub = arena_alloc(&c->scratch, sizeof *sub);
         *sub = *em;
-        sub->count = 0;
+        sub->count = sub->part_from = 0;
         memset(sub->let_done, 0, sizeof sub->let_done);
         uint16_t root;
         bool good = emit_condition(sub, except->condition, "`except`", &root);
         memcpy(em->input, sub->input, sizeof em->input);
         em->input_count = sub->input_count;
+        em->part_inputs = sub->part_inputs;
         em->full |= sub->full;
         if (!good)
             continue;
@@ -268,13 +273,28 @@ static int by_number(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-/* The streams that `when` reads touch the rule; rules touched alike share a clock (RULES 2). */
-static void rule_touch(struct emitter *em, uint16_t when_inputs, struct rule *out)
+/* Inputs whose streams touch the rule: those of its steps, and of `unless` while an attempt is on. */
+static uint32_t rule_inputs_touching(struct rule *out)
+{
+    uint32_t inputs = 0;
+    for (uint8_t s = 0; s < out->step_count; s++) {
+        const struct rule_part *unless = out->unless && s > 0 ? &out->unless[s] : NULL;
+        inputs |= out->step[s].part.inputs | (unless ? unless->inputs : 0);
+        out->touched_by_all |= out->step[s].part.touched_by_all || (unless && unless->touched_by_all);
+    }
+    return inputs;
+}
+
+/* The streams that its parts read touch the rule; rules touched alike share a clock (RULES 2). */
+static void rule_touch(struct emitter *em, struct rule *out)
 {
     struct compiler *c = em->c;
     uint16_t *stream = ARENA_ARRAY(c->arena, uint16_t, RULE_INPUT_MAX);
     uint64_t hash[RULE_INPUT_MAX];
-    for (uint16_t i = 0; i < when_inputs; i++) {
+    uint32_t inputs = rule_inputs_touching(out);
+    for (uint16_t i = 0; i < em->input_count; i++) {
+        if (!(inputs >> i & 1))
+            continue;
         uint16_t of = em->input[i].stream, j = 0;
         while (j < out->stream_count && stream[j] != of)
             j++;
@@ -284,11 +304,11 @@ static void rule_touch(struct emitter *em, uint16_t when_inputs, struct rule *ou
         stream[out->stream_count++] = of;
     }
     out->stream = stream;
-    out->touched_by_all |= out->stream_count == 0;
     if (em->key->form == KEY_TRANSFER)
         return;
     qsort(hash, out->stream_count, sizeof *hash, by_number);
-    uint64_t clock = hash_number(em->key->hash, out->touched_by_all);
+    /* not across strata: an earlier one has seen the whole batch when the next begins */
+    uint64_t clock = hash_number(hash_number(em->key->hash, out->touched_by_all), em->stratum);
     clock = hash_bytes(clock, hash, sizeof *hash * out->stream_count);
     for (out->clock = 0; out->clock < c->clock_count; out->clock++)
         if (c->clock[out->clock].hash == clock)
@@ -314,11 +334,12 @@ static uint64_t rule_hash(const struct compiler *c, const struct emitter *em, co
 {
     uint64_t hash = hash_expr(c, &rule->body, hash_number(em->key->hash, rule->typology));
     for (uint16_t i = 0; i < rule->input_count; i++)
-        hash = hash_number(hash, (int64_t)c->aggregate[rule->input[i]].hash);
+        hash = hash_number(hash, (int64_t)input_hash(c, &c->aggregate[rule->input[i]]));
+    hash = hash_number(hash, (int64_t)rule->attempt_hash);
     for (uint8_t i = 0; i < rule->subject_count; i++) {
         const struct subject_def *def = &rule->subject[i];
         hash = hash_number(hash_number(hash_number(hash, def->points), def->role), def->node);
-        hash = hash_number(hash_number(hash, def->each), def->each ? (int64_t)c->stream[def->stream].hash : 0);
+        hash = hash_number(hash_number(hash, def->each), def->each ? (int64_t)c->stream[def->use.stream].hash : 0);
         hash = hash_number(hash, def->column);
     }
     for (uint8_t i = 0; i < rule->except_count; i++)
@@ -400,21 +421,22 @@ void compile_rule(struct compiler *c, const struct syntax_rule *rule)
     out.keyspace = em->keyspace = keyspace_intern(c, key);
     rule_key_names(c, rule, key, &out);
     check_params(em, rule);
-    uint16_t root = 0;
-    if (rule->when)
-        (void)emit_condition(em, rule->when, "`when`", &root);
-    out.when_count = em->count;
-    out.touched_by_all = em->reads_event;
-    uint16_t when_inputs = em->input_count;
+    if (!steps_open(em))
+        return;
+    emit_steps(em, &out);
+    part_open(em, em->steps, 0, &out.hit);
     rule_lets(em, rule, &out);
     rule_points(em, rule, &out);
     rule_say(em, rule, &out);
     rule_excepts(em, rule, &out);
+    part_close(em, &out.hit);
     if (em->full)
         diagnostic_add(c->diagnostics, DIAG_LIMIT, rule->id.span, "a rule has at most %d parts", EXPR_NODE_MAX);
-    out.body = emitted(em, root);
-    rule_touch(em, when_inputs, &out);
+    out.body = emitted(em, out.step[0].part.root);
+    rule_uses(em, &out);
+    rule_touch(em, &out);
     rule_inputs(em, &out);
+    out.attempt_hash = attempt_hash(c, &out);
     out.hash = rule_hash(c, em, &out);
     c->rule[c->rule_count++] = out;
 }

@@ -373,6 +373,14 @@ static uint64_t aggregate_hash(const struct compiler *c, const struct aggregate 
     return hash_number(hash_number(hash, aggregate->span_ms), column);
 }
 
+uint64_t input_hash(const struct compiler *c, const struct aggregate *aggregate)
+{
+    uint64_t hash = aggregate_hash(c, aggregate);
+    if (aggregate->usual)
+        return hash_number(hash, AGGREGATE_FN_COUNT);
+    return aggregate->since ? hash_number(hash_number(hash, AGGREGATE_FN_COUNT), aggregate->since) : hash;
+}
+
 uint16_t aggregate_intern(struct compiler *c, const struct aggregate *aggregate)
 {
     for (uint16_t i = 0; i < c->aggregate_count; i++)
@@ -405,6 +413,7 @@ struct typed input_intern(struct emitter *em, const struct syntax_expr *expr, co
     }
     if (input == em->input_count)
         em->input[em->input_count++] = *aggregate;
+    em->part_inputs |= 1u << input;
     return (struct typed){emit_node(em, (struct node){.op = OP_INPUT, .type = type, .imm = input}), type};
 }
 
@@ -422,9 +431,15 @@ struct typed emit_aggregate(struct emitter *em, const struct syntax_expr *expr)
     }
     const struct syntax_source *source = source_resolve(em, &at->source, &limit);
     if (!source || !stream_intern(em, source, limit, &aggregate.stream) ||
-        !window_span(em, at->over, &aggregate.span_ms, &aggregate.days) || !aggregate_column(em, at, &aggregate, &type))
+        !(at->since ? since_span(em, at, &aggregate) : window_span(em, at->over, &aggregate.span_ms, &aggregate.days)) ||
+        !aggregate_column(em, at, &aggregate, &type))
         return poison;
+    if (aggregate.since > em->in_hand) /* `unless`, before that step */
+        return (struct typed){emit_node(em, (struct node){.op = OP_MISSING, .type = type}), type};
     stream_keep(&c->stream[aggregate.stream], &aggregate);
-    aggregate.hash = aggregate.base_hash = aggregate_hash(c, &aggregate);
+    aggregate.hash = input_hash(c, &aggregate);
+    if (aggregate.since) /* its beginning is the attempt's: no other rule shares the window's tail */
+        aggregate.hash = hash_slice(aggregate.hash, em->rule->id.text);
+    aggregate.base_hash = aggregate.hash;
     return input_intern(em, expr, &aggregate, type);
 }

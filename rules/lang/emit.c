@@ -17,7 +17,7 @@ static const uint8_t field_types[FIELD_COUNT] = {
 
 uint16_t emit_node(struct emitter *em, struct node node)
 {
-    for (uint16_t i = 0; i < em->count; i++) {
+    for (uint16_t i = em->part_from; i < em->count; i++) {
         const struct node *have = &em->node[i];
         if (have->op == node.op && have->type == node.type && have->a == node.a && have->b == node.b && have->c == node.c &&
             have->imm == node.imm)
@@ -242,6 +242,8 @@ static struct typed emit_let(struct emitter *em, const struct name *name, const 
     }
     if (!let->value || index >= LIMIT_LETS)
         return poison;
+    if (em->let_home[index] && em->let_home[index] <= em->in_hand)
+        return emit_typed(em, (struct node){.op = OP_KEPT, .type = em->let_type[index], .imm = em->let_slot[index]});
     if (em->let_done[index])
         return em->let_value[index];
     const struct syntax_let *limit = em->let_limit;
@@ -250,6 +252,7 @@ static struct typed emit_let(struct emitter *em, const struct name *name, const 
     em->let_limit = limit;
     em->let_done[index] = true;
     em->let_value[index] = value;
+    let_settle(em, index, value);
     return value;
 }
 
@@ -648,6 +651,8 @@ struct typed emit(struct emitter *em, const struct syntax_expr *expr, enum value
         return emit_usual(em, expr);
     case EXPR_NEW:
         return emit_new(em, expr);
+    case EXPR_GRAPH:
+        return emit_graph(em, expr);
     }
     return poison;
 }

@@ -329,6 +329,8 @@ static struct value eval_node(const struct evaluation *ev, const struct node *no
         return memory_value(ev, node);
     case OP_NEW:
         return fresh(ev, node);
+    case OP_KEPT:
+        return ev->kept[node->imm];
     case OP_INPUT:
         return ev->input ? ev->input[node->imm] : UNKNOWN;
     case OP_AND:

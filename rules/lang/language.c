@@ -24,21 +24,26 @@ static const char grammar[] =
     "           | \"param\" NAME \"=\" literal \"in\" literal \"..\" literal\n"
     "           | \"for\" \"each\" key [\"as\" NAME] { \",\" key [\"as\" NAME] }\n"
     "           | \"let\" NAME \"=\" (source | value) | \"when\" value\n"
+    "           | \"then\" \"within\" (SPAN | PARAM) value | \"unless\" value\n"
     "           | \"points\" N \"to\" subject \"as\" ROLE { \",\" N \"to\" subject \"as\" ROLE }\n"
     "           | \"once\" \"per\" SPAN | \"say\" STRING\n"
     "           | \"except\" value \"until\" DATE \"because\" STRING \"by\" STRING\n"
     "key        = ENTITY | \"pair\" | \"transfer\" | FIELD | memory read\n"
-    "subject    = NAME | FIELD | \"each\" FIELD \"of\" (LET | flow)\n"
+    "subject    = NAME | FIELD | \"each\" FIELD \"of\" (LET | flow) | \"each\" \"member\" \"of\" LET\n"
     "source     = flow [\"where\" value]\n"
     "flow       = \"in\" | \"out\" | \"transfers\" | \"refunds\" | \"reversals\"\n"
-    "aggregate  = FUNCTION [FIELD] \"of\" (LET | source) \"over\" (SPAN | PARAM)\n"
+    "aggregate  = FUNCTION [FIELD] \"of\" (LET | source) (\"over\" (SPAN | PARAM) | \"since\" \"step\" N)\n"
     "value      = and { \"or\" and } ;  and = not { \"and\" not } ;  not = [\"not\"] comparison\n"
     "comparison = sum [ (\"=\"|\"!=\"|\"<\"|\"<=\"|\">\"|\">=\") sum | \"in\" sum \"..\" sum | \"in\" LIST\n"
     "               | \"matches\" TEXT | \"is\" [\"not\"] (\"known\" | \"missing\")\n"
     "               | \"is\" [\"not\"] \"new\" \"over\" (SPAN | PARAM) ]\n"
     "sum        = product { (\"+\"|\"-\") product } ;  product = unary { (\"*\"|\"/\") unary }\n"
     "unary      = \"-\" unary | primary { \"default\" primary }\n"
-    "primary    = literal | NAME | memory read | [\"usual\"] aggregate | \"usual\" LET | \"age\" \"(\" memory read | FIELD \")\" | \"(\" value \")\"\n"
+    "primary    = literal | NAME | memory read | graph | [\"usual\"] aggregate | \"usual\" LET | \"age\" \"(\" memory read | FIELD \")\" | \"(\" value \")\"\n"
+    "graph      = (\"cycle\" \"through\" K | \"chain\" \"into\" K) \"hops\" N \"..\" N | \"pass_through\" \"of\" K | \"gather_scatter\" \"of\" K\n"
+    "           | \"scatter_gather\" \"into\" K \"from\" N \"middle\" [\"first\" \"where\" value] [\"second\" \"where\" value]\n"
+    "           | \"sharing\" \"of\" ENTITY \"by\" K | \"hops\" \"from\" K \"to\" LIST \"within\" N | \"route\" \"of\" K \"along\" LIST ;\n"
+    "             and to each, in any order: \"over\" SPAN [\"keep\" PERCENT \"..\" PERCENT] [\"where\" value]\n"
     "memory read = (\"sender\"|\"receiver\"|\"account\"|\"other\"|\"pair\"|\"terminal\") \".\" MEMORY [ \".\" KEPT ]\n"
     "literal    = 8 | 300 USD | 1_500.50 USD | 15% | 30s 6m 12h 35d | 22:00 | SALA | KE | KE->SO | monday | yes | no\n"
     "test       = \"test\" STRING [\"for\" ID { \",\" ID }] \"{\" \"start\" DATE CLOCK\n"
@@ -53,6 +58,19 @@ static const char grammar[] =
     "happened 3 hours before the clock of the test and arrives now.\n\n"
     "A product of a percentage and another quantity is that part of the quantity (`50% * 8` is 4). Like divided by like is a\n"
     "percentage. Windows up to 30d are exact; longer ones are whole calendar days, at most 400d, and keep one bucket a day.\n\n"
+    "A rule of several steps follows each key by one attempt. `when` true arms it. Each `then within D` needs a later event, less than\n"
+    "D after the step before was last true; until then that step may be true again, which moves its deadline and renews its values,\n"
+    "not its beginning. An event older than the last true step does nothing to the attempt. D or more after it the attempt is\n"
+    "closed, and the same event may arm a new one. `unless` comes first on each event, when its own windows are touched or a step\n"
+    "comes true: true, it ends the attempt or prevents arming. Then the next step is asked, and only if that fails the step in hand.\n"
+    "After a hit, or an `except` that silenced it, the attempt is over; the event that completed it does not arm the next.\n"
+    "Each step, and `unless`, is asked only at events of the sources that it reads itself; a step that reads fields of the event,\n"
+    "or no window at all, at every movement of the key.\n"
+    "`since step N` is a window of what came after the first event at which step N was true, less than the next step's D ago.\n"
+    "A `let` is computed at the first step that names it and keeps that value until its step is true again; one that no step names,\n"
+    "at the hit. `unless` sees the values that the attempt has, others as they are now, and nothing since a step that was not yet\n"
+    "true. Fields of the event in `say` and `points` are the last event's; `each FIELD of SOURCE` and the evidence are what the step\n"
+    "saw in its window. Without `then`, a hit is `when` and not `unless`.\n\n"
     "`usual X`, X a window of 7d or more, is the median of X as it stood at the end of each of the key's last 26 full weeks\n"
     "(Monday to Sunday in the zone), missing before 8 of them. A week is looked at when the first later event of X's source\n"
     "arrives, and not again; the week of the first event does not count, nor what lies before a silence of more than 26 weeks.\n"
@@ -93,6 +111,15 @@ static void print_keys(FILE *out)
     fputs("\nFields that are missing are skipped. Over nothing, `count`, `sum` and `distinct` are 0, the others missing.\n\n", out);
 }
 
+static void print_graphs(FILE *out)
+{
+    fputs("## Graph operators\n\nRead and checked, not evaluated in this version: rules that name one stay in `status draft`. `K` is an account: "
+          "the key, an alias or a field.\n\n| operator | yields | costs |\n|---|---|---|\n", out);
+    for (int i = 0; i < GRAPH_OPERATOR_COUNT; i++)
+        fprintf(out, "| `%s %s` | %s | %s |\n", graph_pages[i].word, graph_pages[i].behind, graph_pages[i].help, graph_pages[i].cost);
+    fputs("\n", out);
+}
+
 static void print_fields(FILE *out)
 {
     static const struct {
@@ -131,11 +158,12 @@ void language_print_page(FILE *out)
     fputs("# The rule language\n\nMade by `muster reference language` from `rules/lang/*.def` and the grammar in `rules/lang/language.c`.\n\n", out);
     fputs(grammar, out);
     print_keys(out);
+    print_graphs(out);
     print_fields(out);
     print_words(out);
-    fprintf(out, "\n## Limits\n\nA rule: %d lets, %d params, %d `points`, %d windows, %d parts. A rule set: %d rules, %d lists, %d texts, %d memories, "
+    fprintf(out, "\n## Limits\n\nA rule: %d steps, %d lets, %d params, %d `points`, %d windows, %d parts. A rule set: %d rules, %d lists, %d texts, %d memories, "
                  "%d sources. A file: %d KiB. Memories read each other at most %d deep.\n",
-            LIMIT_LETS, LIMIT_PARAMS, LIMIT_POINTS, RULE_INPUT_MAX, EXPR_NODE_MAX, LIMIT_RULES, LIMIT_LISTS, LIMIT_TEXTS, LIMIT_MEMORIES,
+            LIMIT_STEPS, LIMIT_LETS, LIMIT_PARAMS, LIMIT_POINTS, RULE_INPUT_MAX, EXPR_NODE_MAX, LIMIT_RULES, LIMIT_LISTS, LIMIT_TEXTS, LIMIT_MEMORIES,
             LIMIT_STREAMS, LIMIT_FILE_BYTES / 1024, STRATUM_MAX - 1);
 }
 

@@ -9,7 +9,10 @@ enum {
     LIMIT_DEPTH = 60,               /* nesting of one expression */
     LIMIT_LETS = 16,                /* of one rule: HIT_LET_MAX */
     LIMIT_PARAMS = 32,              /* of one rule */
+    LIMIT_STEPS = 8,                /* of one rule: STEP_MAX */
     LIMIT_POINTS = 16,              /* `points` entries of one rule */
+    LIMIT_HOPS = 12,                /* of one path */
+    LIMIT_MIDDLES = 1000,
     LIMIT_SAY_PARTS = 32,
     LIMIT_EXCEPTS = 16,
     LIMIT_TEXTS = 64,               /* bits of event.text_true */

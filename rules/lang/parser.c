@@ -59,13 +59,6 @@ bool expected(struct parser *p, const char *what)
     return false;
 }
 
-bool not_yet(struct parser *p, const char *what)
-{
-    struct diagnostic *d = diagnostic_add(p->diagnostics, DIAG_NOT_YET, now(p)->span, "%s is not in this version", what);
-    diagnostic_label(p->diagnostics, d, "not in this version");
-    return false;
-}
-
 bool need(struct parser *p, enum token_kind kind)
 {
     return take(p, kind) || expected(p, token_says(kind));

@@ -20,6 +20,7 @@ struct parser {
     uint32_t depth, nodes; /* of the expression being read */
     uint32_t ruleset_count;
     uint8_t *mark;         /* enum token_mark per token; NULL: nobody asks */
+    bool graph;            /* a graph operator was read since the rule began */
 };
 
 static inline const struct token *now(const struct parser *p)
@@ -58,7 +59,6 @@ struct span span_to(const struct parser *p, struct span from); /* to the last to
 
 /* "expected WHAT", at the current token; returns false. */
 bool expected(struct parser *p, const char *what);
-bool not_yet(struct parser *p, const char *what);
 bool need(struct parser *p, enum token_kind kind);
 bool need_word(struct parser *p, const char *word);
 bool need_name(struct parser *p, const char *what, struct name *out);
@@ -71,6 +71,13 @@ bool clause_once(struct parser *p, uint32_t *seen, uint32_t bit);
 struct syntax_expr *parse_expression(struct parser *p);
 struct syntax_expr *parse_literal(struct parser *p); /* with an optional minus */
 bool parse_source(struct parser *p, struct syntax_source *source);
+/* `WORD 24h` or `WORD PARAM`; NULL when it is not there (reported). */
+struct syntax_expr *parse_span(struct parser *p, const char *word);
+struct syntax_expr *parse_inner(struct parser *p); /* an expression inside another */
+
+/* parser_graph.c */
+bool at_graph(const struct parser *p, enum graph_operator *op);
+struct syntax_graph *parse_graph(struct parser *p, enum graph_operator op);
 bool at_flow(const struct parser *p);
 
 /* parser_rule.c, parser_test.c: the current token is the block's first word */

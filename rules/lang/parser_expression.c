@@ -174,10 +174,9 @@ bool parse_source(struct parser *p, struct syntax_source *source)
     return true;
 }
 
-/* `over 24h` or `over PARAM`. */
-static struct syntax_expr *parse_over(struct parser *p)
+struct syntax_expr *parse_span(struct parser *p, const char *word)
 {
-    if (!need_word(p, "over"))
+    if (!need_word(p, word))
         return NULL;
     if (now(p)->kind == TOKEN_DURATION)
         return parse_constant(p, EXPR_DURATION);
@@ -187,6 +186,17 @@ static struct syntax_expr *parse_over(struct parser *p)
         return parse_number(p); /* "12 hours": says how it is written */
     expected(p, "a window such as `24h`");
     return NULL;
+}
+
+/* `since step N`. */
+static bool parse_since(struct parser *p, struct syntax_aggregate *aggregate)
+{
+    struct span from = now(p)->span;
+    advance(p);
+    if (!need_word(p, "step") || !need_integer(p, 1, LIMIT_STEPS, "the number of a step", &aggregate->since))
+        return false;
+    aggregate->since_span = span_to(p, from);
+    return true;
 }
 
 static struct syntax_expr *parse_aggregate(struct parser *p, enum aggregate_fn fn)
@@ -199,12 +209,7 @@ static struct syntax_expr *parse_aggregate(struct parser *p, enum aggregate_fn f
         return NULL;
     if (!need_word(p, "of") || !parse_source(p, &aggregate->source))
         return NULL;
-    if (at_word(p, "since")) {
-        not_yet(p, "`since step`");
-        return NULL;
-    }
-    aggregate->over = parse_over(p);
-    if (!aggregate->over)
+    if (at_word(p, "since") ? !parse_since(p, aggregate) : !(aggregate->over = parse_span(p, "over")))
         return NULL;
     struct syntax_expr *expr = node_new(p, EXPR_AGGREGATE, first->span);
     if (expr)
@@ -251,11 +256,10 @@ static struct syntax_expr *parse_usual(struct parser *p)
 
 static struct syntax_expr *parse_word(struct parser *p)
 {
-    static const char *const later[] = {"cycle", "chain",
-                                        "pass_through", "gather_scatter", "scatter_gather", "sharing", "hops", "route", NULL};
     static const char *const ends[] = {"and", "or", "over", "where", "points", "when", "let", "once", "say", "except",
-                                       "until", "because", "by", "then", "is", "default", "matches", NULL};
+                                       "until", "because", "by", "then", "unless", "since", "is", "default", "matches", "hops", "keep", NULL};
     enum aggregate_fn fn;
+    enum graph_operator op;
     const struct token *token = now(p);
     bool word_follows = ahead(p, 1)->kind == TOKEN_WORD && !word_in(ahead(p, 1)->text, ends) && !word_is(ahead(p, 1), "in");
     if (aggregate_fn_of(token, &fn) && word_follows)
@@ -269,11 +273,12 @@ static struct syntax_expr *parse_word(struct parser *p)
         return parse_usual(p);
     if (word_is(token, "age") && ahead(p, 1)->kind == TOKEN_LEFT)
         return parse_age(p);
-    if (word_in(token->text, later) && word_follows) {
-        char word[LIMIT_WORD + 4];
-        snprintf(word, sizeof word, "`%.*s`", (int)token->text.size, token->text.data);
-        not_yet(p, word);
-        return NULL;
+    if (at_graph(p, &op)) {
+        struct syntax_graph *graph = parse_graph(p, op);
+        struct syntax_expr *expr = graph ? node_new(p, EXPR_GRAPH, token->span) : NULL;
+        if (expr)
+            expr->graph = graph;
+        return expr;
     }
     if (word_in(token->text, ends)) {
         expected(p, "a value");
@@ -422,7 +427,7 @@ static struct syntax_expr *parse_in(struct parser *p, struct syntax_expr *a)
 /* Behind `is [not] new`. */
 static struct syntax_expr *parse_new(struct parser *p, struct syntax_expr *a, struct span sign, bool negated)
 {
-    struct syntax_expr *over = parse_over(p);
+    struct syntax_expr *over = parse_span(p, "over");
     struct syntax_expr *expr = over ? node_pair(p, EXPR_NEW, sign, a, over) : NULL;
     if (!expr || !negated)
         return expr;
@@ -561,6 +566,11 @@ static struct syntax_expr *parse_or(struct parser *p)
     }
     p->depth--;
     return a;
+}
+
+struct syntax_expr *parse_inner(struct parser *p)
+{
+    return parse_or(p);
 }
 
 struct syntax_expr *parse_expression(struct parser *p)

@@ -131,15 +131,37 @@ static bool parse_let(struct parser *p, struct syntax_rule *rule)
     return let->value != NULL;
 }
 
+/* `then within 3h condition`: the steps stand in the order of the text. */
+static bool parse_then(struct parser *p, struct syntax_rule *rule, struct span from)
+{
+    struct syntax_step *step = ARENA_NEW(p->arena, struct syntax_step);
+    struct syntax_step **end = &rule->then;
+    uint32_t count = 1;
+    for (; *end; end = &(*end)->next)
+        count++;
+    *end = step;
+    step->span = from;
+    if (count == LIMIT_STEPS)
+        diagnostic_add(p->diagnostics, DIAG_LIMIT, from, "a rule has at most %d steps", LIMIT_STEPS);
+    step->within = parse_span(p, "within");
+    if (!step->within)
+        return false;
+    step->condition = parse_expression(p);
+    return step->condition != NULL;
+}
+
 static bool parse_one_points(struct parser *p, struct syntax_points *points)
 {
     struct span from = now(p)->span;
     if (!need_integer(p, -LIMIT_POINT_VALUE, LIMIT_POINT_VALUE, "a number of points", &points->points) || !need_word(p, "to"))
         return false;
     points->each = take_word(p, "each");
-    if (points->each && at_word(p, "member"))
-        return not_yet(p, "`each member of`");
-    if (!need_name(p, "an account or party: the key, an alias or a field", &points->subject))
+    if (points->each && take_word(p, "member")) {
+        points->each = false;
+        points->member = true;
+        if (!need_word(p, "of") || !need_name(p, "the let that is a graph operator", &points->source))
+            return false;
+    } else if (!need_name(p, "an account or party: the key, an alias or a field", &points->subject))
         return false;
     if (points->each && (!need_word(p, "of") || !need_name(p, "the let that is the source", &points->source)))
         return false;
@@ -266,8 +288,10 @@ static bool parse_clause_body(struct parser *p, struct syntax_rule *rule, enum c
     case CLAUSE_EXCEPT:
         return parse_except(p, rule, word);
     case CLAUSE_THEN:
+        return parse_then(p, rule, word);
     case CLAUSE_UNLESS:
-        break;
+        rule->unless = parse_expression(p);
+        return rule->unless != NULL;
     }
     return false;
 }
@@ -282,12 +306,7 @@ static bool parse_clause(struct parser *p, struct syntax_rule *rule, uint32_t *s
         expected(p, "a clause of a rule, for example `let`, `when`, `points` or `say`");
         return false;
     }
-    if (clause == CLAUSE_THEN || clause == CLAUSE_UNLESS) {
-        not_yet(p, clause == CLAUSE_THEN ? "`then within`" : "`unless`");
-        advance(p);
-        return false;
-    }
-    if (clause == CLAUSE_PARAM || clause == CLAUSE_LET || clause == CLAUSE_EXCEPT)
+    if (clause == CLAUSE_PARAM || clause == CLAUSE_LET || clause == CLAUSE_EXCEPT || clause == CLAUSE_THEN)
         *seen |= 1u << clause;
     else
         clause_once(p, seen, clause);
@@ -320,6 +339,7 @@ void parse_rule(struct parser *p)
     uint32_t seen = 0;
     rule->version = 1;
     rule->status = RULE_DRAFT;
+    p->graph = false;
     advance(p);
     if (!need_name(p, "the id of the rule, for example COLL-01", &rule->id) ||
         !need_string(p, "the title of the rule in quotes", &rule->title) || !need(p, TOKEN_OPEN))
@@ -337,6 +357,7 @@ void parse_rule(struct parser *p)
     if (!need(p, TOKEN_CLOSE))
         rule->broken = true;
     rule->span = span_to(p, from);
+    rule->graph = p->graph;
     check_complete(p, rule, seen);
     struct syntax_rule **end = &p->syntax->rule;
     while (*end)

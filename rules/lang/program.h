@@ -24,6 +24,8 @@ enum {
     KEY_WIDTH_MAX = 4,
     RULE_INPUT_MAX = 32,   /* aggregates one rule may read */
     MEMORY_KEEP_MAX = 8,
+    STEP_MAX = 8,          /* steps of one rule, the first among them */
+    KEPT_MAX = 16,         /* values that one attempt keeps: lets of a rule */
     STREAM_EXTRA_MAX = 4,
     EXPR_NODE_MAX = 256,   /* nodes of one expression or rule body */
     READ_TIME = 255,       /* OPCODE MEMORY, c: the record's own time */
@@ -41,6 +43,13 @@ enum field {
 #include "rules/lang/field.def"
 #undef FIELD
     FIELD_COUNT
+};
+
+enum graph_operator {
+#define GRAPH(name, word, behind, hops, keep, cost, help) GRAPH_##name,
+#include "rules/lang/graph_operator.def"
+#undef GRAPH
+    GRAPH_OPERATOR_COUNT
 };
 
 enum opcode {
@@ -140,7 +149,7 @@ enum aggregate_fn {
 /* The columns of a stream's record that aggregates read. */
 enum { COLUMN_AMOUNT, COLUMN_SENDER, COLUMN_RECEIVER, COLUMN_OTHER /* by side */, COLUMN_EXTRA /* + i */ };
 
-/* A clock is shared by the rules of one keyspace that read the same set of streams: RULES 2. */
+/* A clock is shared by the rules of one keyspace and stratum that read the same set of streams: RULES 2. */
 struct clock_def {
     uint16_t keyspace;
     uint64_t hash;
@@ -152,10 +161,11 @@ struct aggregate {
     uint8_t fn;       /* enum aggregate_fn */
     uint8_t column;   /* COLUMN_…; unused for count */
     bool usual;       /* the median of its last 26 weeks instead (RULES 14) */
-    int64_t span_ms;  /* window (clock - span, clock]; used when days is 0 */
+    uint8_t since;    /* only events after the first at which this step of the attempt was true (RULES 16); 0: all */
+    int64_t span_ms;  /* window (clock - span, clock]; used when days is 0; since: the next step's `within` */
     int32_t days;     /* above 30 days: whole calendar days of the zone, today and days - 1 before */
     uint64_t hash;
-    uint64_t base_hash; /* of the aggregate itself: differs from hash where `usual` */
+    uint64_t base_hash; /* of the aggregate itself: differs from hash where `usual`; `since` is of one rule only */
 };
 
 struct fact_file;            /* rules/lang/fact.h */
@@ -187,16 +197,24 @@ struct memory_read {
     uint16_t slot;           /* first value in the event's slot row */
 };
 
+/* Events behind a hit: those in one of the rule's windows, as a step saw it. */
+struct window_use {
+    uint16_t stream;
+    uint8_t step;            /* as it was when this step of the attempt was last true; 0: as it is at the hit */
+    uint8_t since;           /* as in struct aggregate */
+    int64_t span_ms;
+    int32_t days;
+    struct slice name;       /* for people: of the let, or the source as written */
+};
+
 struct subject_def {         /* one `points N to X as ROLE` */
     int32_t points;
     enum role role;
     uint8_t each;            /* 0: one subject from `node`; 1: each FIELD of SOURCE */
     uint16_t node;           /* of the rule's body: the entity */
     enum value_type type;    /* TYPE_ACCOUNT or TYPE_PARTY */
-    uint16_t stream;         /* each: the stream to walk */
     uint8_t column;          /* each: COLUMN_… of the entity */
-    int64_t span_ms;         /* each: widest window this rule uses on that stream */
-    int32_t days;
+    struct window_use use;   /* each: the widest window of this rule on the stream to walk */
 };
 
 struct say_part {            /* literal text, then a value (node of the body) unless last */
@@ -216,9 +234,27 @@ struct let_def {
     struct slice name;
     uint16_t node;           /* of the rule's body */
     enum value_type type;
-    int16_t stream;          /* stream of the aggregate it names, or -1 */
-    int64_t span_ms;         /* its window, for evidence */
-    int32_t days;
+};
+
+/* A run of the body's nodes that needs no other: what is evaluated together. */
+struct rule_part {
+    uint16_t from, to;       /* nodes [from, to) of the body */
+    uint16_t root;           /* its condition */
+    uint32_t inputs;         /* bit i: it reads input i, so its stream touches the part (RULES 9) */
+    bool touched_by_all;     /* it reads event fields directly: every settled event of the key touches it */
+};
+
+/* One step of a rule: `when`, or a `then within`. Values of lets that it is the first to name are kept
+ * in the attempt (RULES 18): later parts read them by OP_KEPT. */
+struct kept_let {
+    uint16_t node;           /* of the step's part */
+    uint8_t slot;            /* in the attempt; the slots of earlier steps come first */
+};
+struct rule_step {
+    struct rule_part part;
+    int64_t within_ms;       /* since the step before was last true; 0 for the first */
+    uint8_t kept_count;
+    const struct kept_let *kept;
 };
 
 enum rule_status { RULE_DRAFT, RULE_SHADOW, RULE_LIVE, RULE_RETIRED };
@@ -235,13 +271,22 @@ struct rule {
     struct slice key_name[KEY_WIDTH_MAX]; /* alias, or the field as written */
     uint8_t stratum;
     uint16_t clock;          /* unused for KEY_TRANSFER */
-    bool touched_by_all;     /* `when` reads event fields directly: every settled event of the key */
+    bool touched_by_all;     /* some step or `unless` is touched by every settled event of the key */
     uint16_t stream_count;
-    const uint16_t *stream;  /* streams whose update evaluates the rule */
+    const uint16_t *stream;  /* streams whose update evaluates the rule: those of all its steps and of `unless` */
     uint16_t input_count;
     const uint16_t *input;   /* aggregates, in the order of OP_INPUT's imm */
-    struct expr body;        /* nodes of when, lets, points, say; root is `when` */
-    uint16_t when_count;     /* nodes [0, when_count) suffice to judge `when` */
+    struct expr body;        /* nodes of the steps, unless, lets, points, say; root is `when` */
+    uint8_t step_count;      /* 1: `when` alone; of several steps each part stands for itself, of one they share nodes */
+    const struct rule_step *step;
+    const struct rule_part *unless; /* NULL: none; else one per count of steps true before: what is kept then differs */
+    struct rule_part hit;    /* what lets, points, say and except need besides */
+    uint8_t kept_count;      /* values that the attempt holds between steps: slots [0, kept_count) */
+    int64_t within_ms;       /* all `within` together */
+    uint64_t attempt_hash;   /* of all that gives an attempt its meaning */
+    uint8_t watched;         /* rule tests: every look at this step is noted as a hit, without consequences; 0: none */
+    uint8_t use_count;
+    const struct window_use *use; /* evidence: lets' windows in their order, then those of steps without a name */
     uint8_t let_count;
     const struct let_def *let;
     uint8_t subject_count;
@@ -252,6 +297,14 @@ struct rule {
     const struct except_def *except;
     int64_t once_ms;         /* 0: no `once per` */
     uint64_t hash;
+};
+
+/* A graph operator that a rule names: checked, not evaluated in this version; for `rules check` to show. */
+struct graph_use {
+    struct slice rule_id;
+    enum graph_operator op;
+    uint8_t hops;             /* the longest path that is searched; 0: none */
+    int64_t span_ms;
 };
 
 struct typology {
@@ -301,7 +354,9 @@ struct program {
     struct list *const *list;
     uint16_t text_count;      /* at most 64 */
     struct text *const *text;
-    int64_t widest_ms;        /* the widest span any stream or memory needs */
+    uint16_t graph_count;
+    const struct graph_use *graph;
+    int64_t widest_ms;        /* the widest span any stream, memory or attempt needs */
 };
 
 #endif

@@ -50,6 +50,7 @@ enum expr_form {
     EXPR_AGGREGATE, /* fn field of source over window */
     EXPR_USUAL,     /* usual a: an aggregate or the name of one */
     EXPR_NEW,       /* a is new over window (b) */
+    EXPR_GRAPH,     /* a graph operator */
 };
 
 struct syntax_expr {
@@ -61,6 +62,7 @@ struct syntax_expr {
     struct name name;
     struct syntax_expr *a, *b, *c;
     struct syntax_aggregate *aggregate;
+    struct syntax_graph *graph;
 };
 
 /* in|out|transfers|refunds|reversals [where …], or the name of a let that is one. */
@@ -76,7 +78,20 @@ struct syntax_aggregate {
     enum aggregate_fn fn;
     struct name field;        /* empty for count */
     struct syntax_source source;
-    struct syntax_expr *over; /* EXPR_DURATION, or EXPR_NAME of a param */
+    struct syntax_expr *over; /* EXPR_DURATION, or EXPR_NAME of a param; NULL where `since` */
+    int64_t since;            /* `since step N`; 0: none */
+    struct span since_span;
+};
+
+struct syntax_graph {
+    enum graph_operator op;
+    struct span span;         /* of its words */
+    struct name key;          /* the account it starts from */
+    struct name list;         /* hops, route; else empty */
+    struct name attribute;    /* sharing */
+    int64_t middles;          /* scatter_gather */
+    int64_t hops_low, hops_high;
+    struct syntax_expr *over, *keep_low, *keep_high, *where, *first, *second; /* NULL: not given */
 };
 
 struct syntax_list {
@@ -152,13 +167,20 @@ struct syntax_let {
     struct syntax_expr *value;   /* else */
 };
 
+struct syntax_step {            /* `then within SPAN condition` */
+    struct syntax_step *next;
+    struct span span;           /* the word `then` */
+    struct syntax_expr *within; /* EXPR_DURATION, or EXPR_NAME of a param */
+    struct syntax_expr *condition;
+};
+
 struct syntax_points {
     struct syntax_points *next;
     struct span span;
     int64_t points;
-    bool each;
+    bool each, member;          /* each FIELD of SOURCE; each member of GRAPHLET */
     struct name subject;        /* path; each: the field */
-    struct name source;         /* each: the let */
+    struct name source;         /* each, member: the let */
     struct name role;
 };
 
@@ -191,10 +213,13 @@ struct syntax_rule {
     struct syntax_key *key;
     struct syntax_let *let;
     struct syntax_expr *when;
+    struct syntax_step *then;
+    struct syntax_expr *unless; /* NULL: none */
     struct syntax_points *points;
     int64_t once_ms;            /* 0: none */
     struct syntax_say *say;
     struct syntax_except *except;
+    bool graph;                 /* it names a graph operator, which this version does not evaluate */
     bool broken;
 };
 

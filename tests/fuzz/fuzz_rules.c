@@ -1,4 +1,4 @@
-/* Fuzz target: any bytes as a rule file. Its corpus is the rule files of tests/data/diagnostics. */
+/* Fuzz target: any bytes as a rule file. Its corpus is the rule files of other tests and of the pack (run.py). */
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/load.h"
 

@@ -11,6 +11,8 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OUT = os.path.join(TOP, "build", "fuzz")
+# Seeds that are the data of other tests, besides tests/fuzz/corpus/NAME.
+SEEDS = {"fuzz_rules": ["tests/data/diagnostics", "tests/data/meaning", "tests/data/sample", "rules/packs/trafficking"]}
 
 
 def build():
@@ -21,9 +23,9 @@ def build():
 def run(name, seconds):
     corpus = os.path.join(OUT, "corpus", name)
     os.makedirs(corpus, exist_ok=True)
-    seeds = os.path.join(TOP, "tests", "fuzz", "corpus", name)
+    seeds = ["tests/fuzz/corpus/" + name] + SEEDS.get(name, [])
     words = [os.path.join(OUT, "tests", "fuzz", name), "-max_total_time=%d" % seconds, "-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1",
-             "-artifact_prefix=%s/" % OUT, corpus] + ([seeds] if os.path.isdir(seeds) else [])
+             "-artifact_prefix=%s/" % OUT, corpus] + [folder for folder in seeds if os.path.isdir(os.path.join(TOP, folder))]
     done = subprocess.run(words, cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=seconds + 120)
     runs = [line.split()[-1] for line in done.stdout.splitlines() if "number_of_executed_units" in line]
     print("%-20s %s: %s runs" % (name, "ok" if done.returncode == 0 else "FAILED", runs[0] if runs else "?"), flush=True)

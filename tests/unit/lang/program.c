@@ -86,7 +86,7 @@ Test(program, a_rule_reading_a_memory_stands_one_stratum_higher)
     cr_expect_eq(program->read[0].side, READ_SENDER);
     cr_expect_eq(program->slot_count, 3, "the record's time and two fields");
     cr_expect_eq(program->aggregate[rule->input[0]].days, 35, "RULES 5: above 30 days, whole calendar days");
-    cr_expect(rule->subject[1].each && rule->subject[1].days == 35, "RULES 21: the widest window on that source");
+    cr_expect(rule->subject[1].each && rule->subject[1].use.days == 35, "RULES 21: the widest window on that source");
     cr_expect(!rule->touched_by_all);
     program_free(program);
 }
@@ -135,8 +135,8 @@ Test(program, when_is_judged_before_what_a_hit_needs)
         HEAD RULE("A-1", "for each account let n = count of in over 1d let paid = sum amount of out over 2d "
                          "when n > 3 points 5 to account as payer"));
     const struct rule *rule = &program->rule[0];
-    cr_expect_lt(rule->when_count, rule->body.count);
-    cr_expect_lt(rule->body.root, rule->when_count);
+    cr_expect_lt(rule->step[0].part.to, rule->body.count);
+    cr_expect_lt(rule->body.root, rule->step[0].part.to);
     cr_expect_eq(rule->input_count, 2);
     cr_expect_eq(rule->stream_count, 1, "RULES 9: only what `when` reads evaluates the rule");
     cr_expect_eq(rule->let_count, 2);

@@ -1,0 +1,53 @@
+/* Attempts: what a rule of several steps keeps of a key between them, as words that stream gives meaning. */
+#include "engine/state/private.h"
+
+slab_ref attempt_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t attempt)
+{
+    slab_ref ref;
+    memcpy(&ref, (const char *)cell + cell_attempt_at(layout, attempt), sizeof ref);
+    return ref;
+}
+
+size_t attempt_bytes(const struct attempt_layout *layout)
+{
+    return layout->word_count * sizeof(int64_t);
+}
+
+bool attempt_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t attempt, int64_t *words)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    slab_ref ref = attempt_ref(cell, layout, attempt);
+    if (ref)
+        memcpy(words, slab_at(&shard->slab, ref), attempt_bytes(&layout->attempt[attempt]));
+    return ref != 0;
+}
+
+static void attempt_point(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, uint16_t attempt, slab_ref ref)
+{
+    memcpy(shard_edit(shard, (char *)cell + cell_attempt_at(layout, attempt), sizeof ref), &ref, sizeof ref);
+}
+
+bool attempt_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t attempt, const int64_t *words)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    size_t size = attempt_bytes(&layout->attempt[attempt]);
+    slab_ref ref = attempt_ref(cell, layout, attempt);
+    if (!ref) {
+        ref = slab_alloc(&shard->slab, size);
+        if (!ref)
+            return false;
+        attempt_point(shard, cell, layout, attempt, ref);
+    }
+    memcpy(slab_edit(&shard->slab, ref, size), words, size);
+    return true;
+}
+
+void attempt_end(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t attempt)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    slab_ref ref = attempt_ref(cell, layout, attempt);
+    if (!ref)
+        return;
+    slab_free(&shard->slab, ref, attempt_bytes(&layout->attempt[attempt]));
+    attempt_point(shard, cell, layout, attempt, 0);
+}
