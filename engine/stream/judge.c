@@ -89,6 +89,7 @@ void judge_habits(struct step *step, uint16_t stream, const struct visit *visit,
 
 struct each_walk {
     uint8_t column;
+    bool cut;
     uint32_t count;
     entity_id seen[EACH_MAX];
 };
@@ -119,20 +120,27 @@ static bool each_visit(void *context, const struct record *record, bool key_is_r
     for (uint32_t i = 0; i < walk->count; i++)
         if (walk->seen[i] == id)
             return true;
-    walk->seen[walk->count++] = id;
-    return walk->count < EACH_MAX;
+    walk->cut = walk->count == EACH_MAX;
+    if (!walk->cut)
+        walk->seen[walk->count++] = id;
+    return !walk->cut;
 }
 
 /* Adds a subject unless the same subject, role and points are there already (RULES 21). */
-static void subject_add(const struct rule *rule, struct raw_subject *subject, uint32_t *count, entity_id entity, uint16_t def)
+static void subject_add(struct step_worker *worker, const struct rule *rule, struct raw_subject *subject, uint32_t *count,
+                        entity_id entity, uint16_t def)
 {
-    if (entity == ENTITY_MISSING || *count == HIT_SUBJECT_MAX)
+    if (entity == ENTITY_MISSING)
         return;
     const struct subject_def *want = &rule->subject[def];
     for (uint32_t i = 0; i < *count; i++) {
         const struct subject_def *have = &rule->subject[subject[i].def];
         if (subject[i].entity == entity && have->role == want->role && have->points == want->points)
             return;
+    }
+    if (*count == HIT_SUBJECT_MAX) {
+        worker->bound[BOUND_SUBJECTS]++;
+        return;
     }
     subject[(*count)++] = (struct raw_subject){.entity = entity,
                                                .kind = want->type == TYPE_PARTY ? ENTITY_PARTY : ENTITY_ACCOUNT,
@@ -148,14 +156,15 @@ static void judge_subjects(struct step *step, struct step_worker *worker, const 
         const struct subject_def *def = &rule->subject[s];
         if (!def->each) {
             const struct value *value = &hit->value[def->node];
-            subject_add(rule, subject, &count, value->known ? (entity_id)value->number : ENTITY_MISSING, s);
+            subject_add(worker, rule, subject, &count, value->known ? (entity_id)value->number : ENTITY_MISSING, s);
             continue;
         }
         struct each_walk walk = {.column = def->column};
         int64_t floor_ms = window_floor(step->program, clock_ms, def->span_ms, def->days);
         window_walk(shard, cell, visit->keyspace, step->plan->stream[def->stream].window, floor_ms, each_visit, &walk);
+        worker->bound[BOUND_EACH] += walk.cut;
         for (uint32_t i = 0; i < walk.count; i++)
-            subject_add(rule, subject, &count, walk.seen[i], s);
+            subject_add(worker, rule, subject, &count, walk.seen[i], s);
     }
     hit->subject = subject;
     hit->subject_count = count;
@@ -219,6 +228,7 @@ static void judge_evidence(struct step *step, struct step_worker *worker, const 
     hit->evidence = walk.evidence;
     hit->evidence_count = walk.count;
     hit->evidence_more = walk.more;
+    worker->bound[BOUND_EVIDENCE] += walk.more;
 }
 
 static struct raw_hit *judge_note(struct step_worker *worker)

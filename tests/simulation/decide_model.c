@@ -466,7 +466,7 @@ static void decide_batch(const struct world *world, struct state *state, int fro
                 if (entity_shard(hit[h].subject[i].entity) == shard)
                     visit[count++] = (struct decide_visit){&hit[h], i};
         if (count)
-            decide_shard(decide, state_shard(state, shard), state, visit, count, out);
+            decide_shard(decide, state_shard(state, shard), state, visit, count, INT64_MIN, out);
         done[shard] = true;
     }
     int at = from;
