@@ -38,7 +38,7 @@ struct world {
 };
 
 struct cut {                      /* how a run is worked */
-    uint32_t threads, epoch_seq, sweep_work;
+    uint32_t threads, epoch_seq, sweep_work, inline_below;
     int64_t batch;                /* > 0: that size; < 0: random sizes up to it */
     size_t shard_bytes;
     bool checkpoint;
@@ -234,7 +234,7 @@ static struct step *step_make(const struct world *world, const struct cut *cut, 
                                      .dedup_ms = world->dedup_ms,
                                      .shard_bytes_max = cut->shard_bytes,
                                      .partition_max = PARTITIONS,
-                                     .inline_below = 2,
+                                     .inline_below = cut->inline_below,
                                      .epoch_seq = cut->epoch_seq,
                                      .sweep_work = cut->sweep_work};
     struct step *step = step_new(world->program, &settings, crew, key, &err);
@@ -332,20 +332,20 @@ static void check_stream(const struct world *world, struct crew *const *crews, u
     static const int64_t batches[] = {1, 2, 7, 64, 16384, -9, -40, -200};
     uint64_t chance = seed;
     int count = 200 + (int)below(&chance, 900);
-    bool late = below(&chance, 2), bounded = below(&chance, 4) == 0;
+    bool late = below(&chance, 2), bounded = below(&chance, 4) == 0, all = below(&chance, 2);
     struct item *items = calloc((size_t)count, sizeof *items);
     invariant(items != NULL);
     items_make(world, items, count, &chance, late);
     struct cut one = {.threads = 1,
-                      .epoch_seq = 1 + (uint32_t)below(&chance, 50),
-                      .sweep_work = below(&chance, 3) ? UINT32_MAX : 16 * (uint32_t)below(&chance, 300),
+                      .epoch_seq = 1 + (uint32_t)below(&chance, all ? 50 : 4),
+                      .sweep_work = all ? UINT32_MAX : 16 + 16 * (uint32_t)below(&chance, 120), /* some shards at a time */
                       .batch = count,
                       .shard_bytes = bounded ? 1200 + (size_t)below(&chance, 4000) : (size_t)8 << 20,
                       .key = next_random(&chance),
                       .chance = seed};
-    one.sweep_work += one.sweep_work == 0;
     struct cut many = one, never = one;
     many.threads = 1 + (uint32_t)below(&chance, CREWS);
+    many.inline_below = below(&chance, 3) ? 60 : 2; /* every phase of a few events on many threads costs time */
     many.batch = batches[below(&chance, 8)];
     many.checkpoint = below(&chance, 4) == 0;
     never.epoch_seq = UINT32_MAX;
@@ -375,7 +375,7 @@ static void check_stream(const struct world *world, struct crew *const *crews, u
 
 int main(int argc, char **argv)
 {
-    uint64_t streams = argc > 1 ? strtoull(argv[1], NULL, 10) : 400, seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    uint64_t streams = argc > 1 ? strtoull(argv[1], NULL, 10) : 150, seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     struct error err = {0};
     struct crew *crews[CREWS];
     struct tally tally = {0};
