@@ -93,7 +93,7 @@ def suites():
     yield Suite("integration/standby", "long", "python3", "tests/integration/standby_test.py", limit=600, floor=6)
     yield Suite("build/tsan", "long", *make, "VARIANT=tsan", "tests", limit=900)
     tsan = {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:suppressions=tests/tsan.supp"}
-    for name, argument in (("strata_model", "150"), ("slab_snapshot", None), ("pipeline_model", None)):
+    for name, argument in (("strata_model", "150"), ("slab_snapshot", None), ("recycle_model", "20"), ("pipeline_model", None)):
         if os.path.exists(os.path.join(TOP, "tests/simulation", name + ".c")):
             yield Suite("tsan/" + name, "long", "build/tsan/tests/simulation/" + name, *([argument] if argument else []), limit=600, env=tsan)
     yield Suite("model/pipeline_model/3000", "long", "build/release/tests/simulation/pipeline_model", "3000", floor=3000, limit=900)
