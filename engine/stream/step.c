@@ -326,8 +326,11 @@ void step_run(struct step *step, struct event *events, uint32_t count, struct ar
         uint32_t to = from + 1;
         while (to < count && events[to].seq / step->settings.epoch_seq == epoch)
             to++;
-        if (epoch != step->sweep.epoch)
+        if (epoch != step->sweep.epoch) {
+            uint64_t since = now_ns();
             sweep_enter(step, epoch);
+            step_lap(step, PHASE_DECIDE, &since);
+        }
         struct output piece;
         step_piece(step, events + from, to - from, arena, &piece);
         if (from == 0)
