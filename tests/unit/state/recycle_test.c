@@ -84,6 +84,26 @@ Test(recycle, what_holds_an_id_keeps_it)
     state_free(state);
 }
 
+Test(recycle, buckets_of_days_keep_the_ids_that_the_ring_no_longer_has)
+{
+    static const enum window_fn fn[] = {WINDOW_DISTINCT, WINDOW_FIRST, WINDOW_LAST};
+    for (int f = 0; f < 3; f++) {
+        const struct aggregate_layout aggregate = {.hash = 1, .fn = (uint8_t)fn[f], .column = WINDOW_SENDER, .days = 45, .days_kept = 50};
+        const struct window_layout window = {.hash = 1, .keep_ms = 10, .by_day = true, .aggregate_count = 1, .aggregate = &aggregate};
+        const struct keyspace_layout keyspace = {.hash = 5, .width = 1, .entity_words = 1, .window_count = 1, .window = &window, .widest_ms = 1000000};
+        struct error err = {0};
+        struct state *state = state_new(&(struct state_layout){.keyspace_count = 1, .keyspace = &keyspace, .shard_bytes_max = 1 << 20}, seed, &err);
+        entity_id key = name(state, 1, 1), early = name(state, 2, 2), late = name(state, 3, 3);
+        struct cell *cell = cell_get(state_shard(state, 1), 0, &key);
+        cr_assert(window_add(state_shard(state, 1), cell, 0, 0, &(struct record){.time_ms = 1000, .seq = 1, .sender = early, .receiver = key, .day = 10}, true));
+        cr_assert(window_add(state_shard(state, 1), cell, 0, 0, &(struct record){.time_ms = 2000, .seq = 2, .sender = late, .receiver = key, .day = 11}, true));
+        for (uint32_t i = 0; i < 4; i++)
+            cr_expect_eq(cycle(state, i, 3000), 0, "function %d", f);
+        assert_text(state, early, "account-2");
+        state_free(state);
+    }
+}
+
 Test(recycle, an_id_that_moves_on_is_marked_by_who_moves_it)
 {
     struct state *state = state_make(1 << 20);
