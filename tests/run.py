@@ -76,7 +76,8 @@ def suites():
     for program in programs("tests/unit/*", "asan"):
         yield Suite("unit/" + "/".join(program.split("/")[-2:]), "quick", program, limit=200, env=asan)
     yield Suite("build/tests", "quick", *make, "tests", limit=600)
-    fewer = {"rule_mutants": ["3000"], "strata_model": ["8000"], "report_model": ["6000"], "step_rule_model": ["2000"]}  # all ran 20,000 or more without a difference
+    fewer = {"rule_mutants": ["3000"], "strata_model": ["8000"], "report_model": ["6000"], "step_rule_model": ["2000"],
+             "recycle_model": ["60"]}  # all ran 20,000 or more without a difference, recycle_model 60
     for program in programs("tests/simulation", "release"):
         name = os.path.basename(program)
         yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400)
@@ -96,7 +97,8 @@ def suites():
     yield Suite("integration/standby", "long", "python3", "tests/integration/standby_test.py", limit=600, floor=6)
     yield Suite("build/tsan", "long", *make, "VARIANT=tsan", "tests", limit=900)
     tsan = {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:suppressions=tests/tsan.supp"}
-    for name, argument in (("strata_model", "150"), ("step_rule_model", "150"), ("slab_snapshot", None), ("pipeline_model", None)):
+    for name, argument in (("strata_model", "150"), ("step_rule_model", "150"), ("slab_snapshot", None), ("recycle_model", "20"),
+                           ("pipeline_model", None)):
         if os.path.exists(os.path.join(TOP, "tests/simulation", name + ".c")):
             yield Suite("tsan/" + name, "long", "build/tsan/tests/simulation/" + name, *([argument] if argument else []), limit=600, env=tsan)
     yield Suite("model/pipeline_model/3000", "long", "build/release/tests/simulation/pipeline_model", "3000", floor=3000, limit=900)

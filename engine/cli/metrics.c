@@ -24,6 +24,21 @@ static void print_rejections(const struct pipeline_figures *f, FILE *out)
         fprintf(out, "muster_rejections_total{reason=\"%s\"} %llu\n", reject_code((enum reject_reason)i), READ(f->rejected[i]));
 }
 
+static const struct {
+    const char *label, *says, *advice;
+} bounds[BOUND_COUNT] = {
+#define BOUND(name, label, level, says, advice) {label, says, advice},
+#include "engine/state/bound.def"
+#undef BOUND
+};
+
+static void print_bounds(const struct pipeline_figures *f, FILE *out)
+{
+    fputs("# HELP muster_bound_hits_total How often a bound was hit.\n# TYPE muster_bound_hits_total counter\n", out);
+    for (int i = 0; i < BOUND_COUNT; i++)
+        fprintf(out, "muster_bound_hits_total{bound=\"%s\"} %llu\n", bounds[i].label, READ(f->state.bound[i]));
+}
+
 void metrics_print(const struct pipeline_figures *f, FILE *out)
 {
     const unsigned long long values[ROW_COUNT] = {
@@ -37,6 +52,7 @@ void metrics_print(const struct pipeline_figures *f, FILE *out)
         fprintf(out, "%s%s%s%s %llu\n", rows[i].name, rows[i].label[0] ? "{" : "", rows[i].label, rows[i].label[0] ? "}" : "", values[i]);
     }
     print_rejections(f, out);
+    print_bounds(f, out);
 }
 
 void metrics_print_formats(const struct setting_map *formats, const struct format_unknowns *unknowns, FILE *out)
@@ -57,7 +73,12 @@ void metrics_print_page(FILE *out)
         fprintf(out, "| `%s` | %s%s%s | %s | %s |\n", rows[i].name, rows[i].label[0] ? "`" : "", rows[i].label, rows[i].label[0] ? "`" : "",
                 rows[i].type, rows[i].help);
     fputs("| `muster_rejections_total` | `reason` | counter | Messages refused, by reason (connectors/json/REJECTIONS.md). |\n"
-          "| `muster_unknown_fields_total` | `topic` | counter | Fields that a topic's format does not know; only of topics in the setting `kafka_formats`. |\n", out);
+          "| `muster_unknown_fields_total` | `topic` | counter | Fields that a topic's format does not know; only of topics in the setting `kafka_formats`. |\n"
+          "| `muster_bound_hits_total` | `bound` | counter | How often a bound was hit: below. |\n"
+          "\n## Bounds\n\nEach is told in a line `bound_hit` too, the first time and then at most once a minute. A shard is full above `shard_mb_max`; "
+          "what it does then stands in `engine/state/state.h`.\n\n| bound | what happened | what happens then, and what to do |\n|---|---|---|\n", out);
+    for (int i = 0; i < BOUND_COUNT; i++)
+        fprintf(out, "| `%s` | %s | %s |\n", bounds[i].label, bounds[i].says, bounds[i].advice);
 }
 
 bool metrics_ready(const struct pipeline_figures *f, const char **why)

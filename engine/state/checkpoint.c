@@ -20,7 +20,7 @@ enum {
     LAYOUT_MAX = 1 << 22,
     PATH_MAX_BYTES = 4096,
     FILES_MAX = 1024,
-    FORMAT = 1,
+    FORMAT = 2, /* 1: identities without marks */
 };
 
 static const char file_magic[8] = {'M', 'U', 'S', 'T', 'C', 'K', 'P', '1'};

@@ -48,10 +48,13 @@ enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, stru
                                                  dedup_same, &id_hash.hi);
     if (found && found->time_ms >= horizon_ms)
         return found->body == body_hash.lo ? DEDUP_REPEAT : DEDUP_CONFLICT;
-    struct dedup_entry *entry = found ? shard_edit(shard, found, sizeof *found)
-                                      : table_add(&shard->slab, root_edit(shard, ROOT_DEDUP), sizeof *entry, id_hash.lo);
-    if (!entry)
-        return DEDUP_NEW; /* the shard is full, which slab_refused counts */
+    struct dedup_entry *entry = found               ? shard_edit(shard, found, sizeof *found)
+                                : shard_full(shard) ? NULL
+                                                    : table_add(&shard->slab, root_edit(shard, ROOT_DEDUP), sizeof *entry, id_hash.lo);
+    if (!entry) {
+        shard_bound_hit(shard, BOUND_REPEAT);
+        return DEDUP_NEW;
+    }
     entry->id = id_hash.hi;
     entry->body = body_hash.lo;
     entry->time_ms = time_ms;
@@ -71,10 +74,13 @@ static uint64_t join_word(struct hash128 hash)
 static void join_first(struct shard *shard, const struct join_entry *found, struct hash128 join_hash,
                        const struct hash128 ref_hash[REF_COUNT], int64_t time_ms)
 {
-    struct join_entry *entry = found ? shard_edit(shard, found, sizeof *found)
-                                     : table_add(&shard->slab, root_edit(shard, ROOT_JOIN), sizeof *entry, join_hash.lo);
-    if (!entry)
+    struct join_entry *entry = found               ? shard_edit(shard, found, sizeof *found)
+                               : shard_full(shard) ? NULL
+                                                   : table_add(&shard->slab, root_edit(shard, ROOT_JOIN), sizeof *entry, join_hash.lo);
+    if (!entry) {
+        shard_bound_hit(shard, BOUND_JOIN);
         return;
+    }
     entry->id = join_hash.hi;
     entry->time_ms = time_ms;
     for (int r = 0; r < REF_COUNT; r++)
@@ -119,6 +125,7 @@ static void table_expire(struct shard *shard, int root, size_t entry_size, size_
         if (tag > TAG_REMOVED && time_ms < horizon_ms)
             table_remove(root_edit(shard, root), shard_edit(shard, entry, entry_size));
     }
+    table_fit(&shard->slab, root_edit(shard, root), entry_size);
 }
 
 void dedup_sweep(struct shard *shard, int64_t horizon_ms)
@@ -132,4 +139,9 @@ void dedup_stats(const struct shard *shard, struct state_stats *stats)
     const struct table *repeats = root_table(shard, ROOT_DEDUP), *joins = root_table(shard, ROOT_JOIN);
     stats->dedup_entries += repeats->count;
     stats->dedup_bytes += (uint64_t)repeats->room * sizeof(struct dedup_entry) + (uint64_t)joins->room * sizeof(struct join_entry);
+}
+
+uint64_t repeats_count(const struct shard *shard)
+{
+    return (uint64_t)root_table(shard, ROOT_DEDUP)->count + root_table(shard, ROOT_JOIN)->count;
 }

@@ -36,9 +36,11 @@ static struct rows *rows_reserve(struct shard *shard, struct cell *cell, uint16_
     if (have && (have->count < have->room || have->count == FACT_ROWS_MAX))
         return slab_edit(&shard->slab, ref, rows_size(have->room, fact));
     uint32_t room = have ? have->room * 2 : 1;
-    slab_ref fresh = slab_alloc(&shard->slab, rows_size(room, fact));
-    if (!fresh)
+    slab_ref fresh = shard_full(shard) ? 0 : slab_alloc(&shard->slab, rows_size(room, fact));
+    if (!fresh) {
+        shard_bound_hit(shard, BOUND_MEMORY);
         return NULL;
+    }
     struct rows *rows = slab_edit(&shard->slab, fresh, rows_size(room, fact));
     if (have)
         memcpy(rows, have, rows_size(have->count, fact));
@@ -69,6 +71,7 @@ bool fact_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_
     if (withdrawn)
         return true;
     if (rows->count == FACT_ROWS_MAX) {
+        shard_bound_hit(shard, BOUND_FACT_ROWS);
         if (index == 0)
             return true; /* older than all that are kept */
         row_remove(rows, 0, layout);
@@ -105,6 +108,15 @@ void fact_free(struct shard *shard, slab_ref ref, const struct memory_layout *la
 size_t fact_row_bytes(const struct memory_layout *layout)
 {
     return rows_size(1, layout);
+}
+
+void fact_mark(const struct shard *shard, slab_ref ref, const struct memory_layout *layout)
+{
+    if (!ref || !layout->entity_keeps)
+        return;
+    const struct rows *rows = slab_at(&shard->slab, ref);
+    for (uint32_t i = 0; i < rows->count; i++)
+        memory_mark(shard, row_at(rows, i, layout), layout);
 }
 
 size_t fact_bytes(const struct shard *shard, slab_ref ref, const struct memory_layout *layout)

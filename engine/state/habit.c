@@ -40,9 +40,11 @@ static struct habit *habit_get(struct shard *shard, slab_ref window, const struc
     slab_ref ref = habit_ref(shard, window, layout, habit);
     *fresh = ref == 0;
     if (!ref) {
-        ref = slab_alloc(&shard->slab, sizeof(struct habit));
-        if (!ref)
+        ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, sizeof(struct habit));
+        if (!ref) {
+            shard_bound_hit(shard, BOUND_HABIT);
             return NULL;
+        }
         char *at = slab_edit(&shard->slab, window, window_size(layout));
         memcpy(at + window_habit_at(layout, habit), &ref, sizeof ref);
     }

@@ -25,11 +25,6 @@ struct last_entry {
     uint64_t seq;
 };
 
-static size_t kept_size(const struct window_layout *layout)
-{
-    return sizeof(struct kept) + layout->extra_count * sizeof(int64_t);
-}
-
 size_t window_record_bytes(const struct window_layout *layout)
 {
     return kept_size(layout);
@@ -218,6 +213,18 @@ static void maps_make(const struct at *at)
     }
 }
 
+void maps_trim(const struct at *at)
+{
+    if (!at->window->maps)
+        return;
+    if (at->window->count < WINDOW_MAP_FROM / 2) {
+        maps_free(at);
+        return;
+    }
+    for (uint32_t left = at->distinct; left; left &= left - 1)
+        table_fit(&at->shard->slab, map_of(at, __builtin_ctz(left)), sizeof(struct last_entry));
+}
+
 /* --- adding and evicting --- */
 
 static bool ring_reserve(struct at *at)
@@ -280,6 +287,7 @@ static void evict_first(struct at *at)
     at->window->head++;
     at->window->count--;
     at->window->oldest_ms = time_at(at, 0);
+    shard_count_records(at->shard, -1);
 }
 
 /* A column's distinct counts, when the record at index p arrives. */
@@ -365,7 +373,7 @@ slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     slab_ref *slot = window_slot(shard, cell, layout, index);
     if (!*slot) {
-        slab_ref made = window_make(shard, &layout->window[index]);
+        slab_ref made = shard_full(shard) ? 0 : window_make(shard, &layout->window[index]);
         if (!made)
             return 0;
         *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = made;
@@ -388,9 +396,11 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
                 bool key_is_receiver)
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref ref = window_ensure(shard, cell, keyspace, index);
-    if (!ref)
+    slab_ref ref = shard_full(shard) ? 0 : window_ensure(shard, cell, keyspace, index);
+    if (!ref) {
+        shard_bound_hit(shard, BOUND_RECORD);
         return false;
+    }
     struct at at = {.shard = shard,
                     .layout = &layout->window[index],
                     .size = kept_size(&layout->window[index]),
@@ -401,8 +411,11 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
         at.window->newest_ms = record->time_ms;
     while (at.window->count && at.window->oldest_ms < at.window->newest_ms - at.layout->keep_ms)
         evict_first(&at);
-    if (!ring_reserve(&at))
+    if (!ring_reserve(&at)) {
+        shard_bound_hit(shard, BOUND_RECORD);
         return false;
+    }
+    shard_count_records(shard, 1);
     uint32_t p = late ? upper_bound(&at, record->time_ms, record->seq) : at.window->count;
     if (p == 0)
         at.window->oldest_ms = record->time_ms;
@@ -411,6 +424,8 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
     record_write(to, record, key_is_receiver, at.layout->extra_count);
     at.window->count++;
     bool good = aggregates_add(&at, p, to, record->day);
+    if (!good)
+        shard_bound_hit(shard, BOUND_RECORD);
     if (at.window->count == WINDOW_MAP_FROM && !at.window->maps)
         maps_make(&at);
     struct cell *edited = shard_edit(shard, cell, sizeof *cell);
@@ -595,6 +610,7 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
     struct at at = {.shard = shard, .layout = layout, .size = kept_size(layout)};
     at.window = slab_edit(&shard->slab, ref, window_size(layout));
     maps_free(&at);
+    shard_count_records(shard, -(int64_t)at.window->count);
     for (uint16_t i = 0; i < layout->aggregate_count; i++) {
         if (layout->aggregate[i].days)
             days_free(shard, &at.window->aggregate[i].days);

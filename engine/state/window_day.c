@@ -263,3 +263,32 @@ size_t days_bytes(const struct days *days)
 {
     return slab_block(days->room * sizeof(struct bucket)) + slab_block((size_t)days->ids.room * sizeof(struct id_entry));
 }
+
+/* --- sweeping --- */
+
+void days_trim(struct shard *shard, struct days *days)
+{
+    table_fit(&shard->slab, &days->ids, sizeof(struct id_entry));
+    if (!room_too_large(days->room, days->count))
+        return;
+    uint32_t room = room_fitting(days->count);
+    slab_ref fresh = slab_alloc(&shard->slab, room * sizeof(struct bucket));
+    if (!fresh)
+        return;
+    if (days->count)
+        memcpy(slab_edit(&shard->slab, fresh, room * sizeof(struct bucket)), bucket_at(shard, days, 0), days->count * sizeof(struct bucket));
+    slab_free(&shard->slab, days->bucket, days->room * sizeof(struct bucket));
+    days->bucket = fresh;
+    days->room = room;
+}
+
+void days_mark(const struct shard *shard, const struct days *days, uint8_t fn)
+{
+    const struct id_entry *entry = slab_at(&shard->slab, days->ids.entries);
+    for (uint32_t i = 0; i < days->ids.room; i++)
+        if (entry[i].tag > TAG_REMOVED)
+            ident_mark(shard->state, (entity_id)entry[i].id);
+    for (uint32_t i = 0; i < days->count && (fn == WINDOW_FIRST || fn == WINDOW_LAST); i++)
+        if (bucket_at(shard, days, i)->known)
+            ident_mark(shard->state, (entity_id)bucket_at(shard, days, i)->low);
+}

@@ -162,6 +162,7 @@ static void stage_work(struct pipeline *pipeline, struct block *block)
     pipeline_know(pipeline, block->partitions);
     intake_sequence(pipeline->intake, block, pipeline->order, pipeline->seq + 1, pipeline->position);
     step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
+    pipeline_publish(pipeline, false);
     block->journal.block = ++pipeline->block;
     pipeline->seq = block->journal.last_seq;
     arrival_count(block);
@@ -368,6 +369,7 @@ static void live(struct pipeline *pipeline)
         run_alone(pipeline);
     else
         run_threads(pipeline);
+    pipeline_publish(pipeline, true);
     if (over(pipeline)) {
         saver_abandon(pipeline);
         return;

@@ -52,6 +52,12 @@ struct pipeline_world {
 
 /* Where the pipeline stands; each figure has one writer and may be read from any thread. */
 enum pipeline_phase { PIPELINE_WAITING_LEASE, PIPELINE_RECOVERING, PIPELINE_LIVE, PIPELINE_DRAINING, PIPELINE_ENDED, PIPELINE_STANDBY };
+/* struct state_totals, as it was published last. */
+struct state_figures {
+    atomic_uint_least64_t bytes_used, bytes_resident, bytes_max, fullest_bytes, shard_bytes_max, shards_full;
+    atomic_uint_least64_t identities, keys, records, repeats, identities_freed, keys_dropped;
+    atomic_uint_least64_t bound[BOUND_COUNT];
+};
 struct pipeline_figures {
     atomic_uint phase;                      /* enum pipeline_phase */
     atomic_uint_least64_t messages;         /* taken from the source */
@@ -68,6 +74,7 @@ struct pipeline_figures {
     atomic_int_least64_t sink_away_since_ms;   /* monotonic; 0: it answers */
     atomic_int_least64_t source_away_since_ms; /* monotonic; 0: it answers */
     atomic_uint_least64_t recovered_events;
+    struct state_figures state;
     atomic_uint_least64_t standby_lag;      /* committed blocks that a standby has read of and not applied */
 };
 

@@ -1,4 +1,4 @@
-/* What the files of the pipeline share. Included by engine/stream/{pipeline,recover,record,commit,saver}.c only. */
+/* What the files of the pipeline share. Included by engine/stream/{pipeline,recover,record,commit,saver,bounds}.c only. */
 #ifndef ENGINE_STREAM_PIPELINE_PRIVATE_H
 #define ENGINE_STREAM_PIPELINE_PRIVATE_H
 
@@ -33,6 +33,12 @@ struct saver {
     uint32_t kept_count;
 };
 
+/* What operators were told of a bound. */
+struct bound_told {
+    uint64_t hits;
+    int64_t at_ms;
+};
+
 struct pipeline {
     const struct pipeline_settings *settings;
     const struct pipeline_world *world;
@@ -50,6 +56,8 @@ struct pipeline {
     uint64_t seq;        /* last one given out */
     uint64_t block;      /* last one numbered */
     struct saver saver;
+    struct bound_told told[BOUND_COUNT];
+    int64_t published_ms; /* when the state's figures were last published */
 
     struct log_writer *log; /* the log thread's, once it runs; NULL: none */
     struct commit commit;   /* the sink thread's, once it runs */
@@ -78,6 +86,10 @@ void pipeline_fail(struct pipeline *pipeline, const struct error *err);
 /* Asks stop() and remembers; only from the thread that reads the source. */
 bool pipeline_stopping(struct pipeline *pipeline);
 void pipeline_sleep_ms(uint32_t ms);
+
+/* bounds.c, the work thread between batches: the state's figures to the metrics, notices of bounds that were hit; twice
+ * a second, unless `last`. */
+void pipeline_publish(struct pipeline *pipeline, bool last);
 
 /* recover.c: from the lease to the first live block. False with err.class ERROR_NONE: told to stop. */
 bool recover(struct pipeline *pipeline, struct error *err) must_check;

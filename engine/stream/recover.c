@@ -177,6 +177,7 @@ static bool apply_log(struct recovery *recovery, struct log_feed *feed, uint64_t
             return false;
         step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
         atomic_fetch_add(&pipeline->figures->recovered_events, block->event_count);
+        pipeline_publish(pipeline, false);
         block_clear(block);
         if (!recovery_goes_on(recovery))
             return false;
@@ -251,6 +252,7 @@ static bool recover_row(struct recovery *recovery, const struct journal_block *r
         applied++; /* the log had these */
     step_run(pipeline->step, block->event + applied, block->event_count - applied, &block->results, &block->output);
     atomic_fetch_add(&pipeline->figures->recovered_events, block->event_count - applied);
+    pipeline_publish(pipeline, false);
     bool ok = !pipeline->log || record_block(pipeline, block, recovery->log_last, err);
     block_clear(block);
     return ok && recovery_goes_on(recovery);

@@ -20,6 +20,9 @@ struct step_settings {
     size_t shard_bytes_max;
     uint32_t partition_max;   /* 128 */
     uint32_t inline_below;    /* batches smaller than this run on the calling thread: 256 */
+    uint32_t epoch_seq;       /* sequence numbers between two sweeps; 0: 65,536. Results of events that come no later
+                                 than lateness do not depend on it */
+    uint32_t sweep_work;      /* records to look through at each, at least; 0: two per sequence number */
 };
 
 struct step;
@@ -43,6 +46,8 @@ void step_match_texts(const struct program *program, struct text_scratch *scratc
 
 struct state *step_state(struct step *step);
 const struct state_layout *step_layout(const struct step *step);
+/* Sizes, and bounds that were hit; between batches, by the thread that runs the step. */
+void step_totals(const struct step *step, struct state_totals *out);
 uint64_t step_silenced(const struct step *step); /* hits that an `except` silenced, so far */
 /* For the checkpoint: the step's own words (partition times …) as bytes; restore takes them back. */
 void step_save_extra(const struct step *step, struct arena *arena, struct slice *extra);

@@ -249,6 +249,14 @@ static void slot_fill(struct value *slot, const struct memory *memory, int64_t t
         slot[1 + v] = (struct value){keep[v], keep[v] != MISSING_I64};
 }
 
+/* An id that leaves a memory for a slot may be stored elsewhere, where this cycle's sweep has been already. */
+static void slot_mark(const struct step *step, const struct memory *memory, const struct value *slot)
+{
+    for (uint8_t v = 0; v < memory->keep_count; v++)
+        if (slot[1 + v].known && fact_type_is_entity(memory->keep_type[v]))
+            ident_mark(step->state, (entity_id)slot[1 + v].number);
+}
+
 /* Facts from a file are no state: the subject's name is looked up. */
 static void read_file(const struct step *step, const struct memory *memory, const struct visit *visit, struct value *slot)
 {
@@ -286,8 +294,10 @@ static void visit_read(struct step *step, const struct plan_keyspace *at, const 
         struct memory_record record;
         if (memory->file)
             read_file(step, memory, visit, slots + read->slot);
-        else if (cell && read_record(step, read->memory, visit, shard, cell, &record))
+        else if (cell && read_record(step, read->memory, visit, shard, cell, &record)) {
             slot_fill(slots + read->slot, memory, record.time_ms, record.keep);
+            slot_mark(step, memory, slots + read->slot);
+        }
     }
 }
 

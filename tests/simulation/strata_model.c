@@ -288,7 +288,9 @@ static void engine_run(const struct program *program, struct crew *crew, const s
                                      .dedup_ms = 3 * 86400000LL,
                                      .shard_bytes_max = 16 << 20,
                                      .partition_max = 4,
-                                     .inline_below = 2};
+                                     .inline_below = 2,
+                                     .epoch_seq = 1 + (uint32_t)below(cut, 40),
+                                     .sweep_work = below(cut, 2) ? UINT32_MAX : 400};
     unsigned char key[16];
     for (int i = 0; i < 16; i++)
         key[i] = (unsigned char)next_random(cut);
