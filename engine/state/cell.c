@@ -209,6 +209,18 @@ uint64_t shard_sweep(struct shard *shard, int64_t horizon_ms, int64_t dedup_hori
     return dropped;
 }
 
+bool cell_next(const struct shard *shard, uint16_t keyspace, uint32_t *at, const struct cell **cell)
+{
+    const struct table *table = keys_table(shard, keyspace);
+    const struct cell_entry *entries = slab_at(&shard->slab, table->entries);
+    while (*at < table->room && entries[*at].tag <= TAG_REMOVED)
+        ++*at;
+    if (*at == table->room)
+        return false;
+    *cell = slab_at(&shard->slab, entries[(*at)++].cell);
+    return true;
+}
+
 void keys_stats(const struct shard *shard, struct state_stats *stats)
 {
     for (uint16_t k = 0; k < shard->state->layout.keyspace_count; k++) {

@@ -96,6 +96,19 @@ static inline slab_ref memory_ref(const struct cell *cell, const struct keyspace
 void fact_free(struct shard *shard, slab_ref rows, const struct memory_layout *layout);
 size_t fact_bytes(const struct shard *shard, slab_ref rows, const struct memory_layout *layout);
 
+/* hash.h: each writes down what its own structures hold. */
+struct hash_item;
+struct state_sum;
+void hash_value(struct hash_item *item, const struct state *state, int64_t value, bool is_id);
+void memory_record_hash(const struct state *state, const struct memory_record *record, const struct memory_layout *memory, struct hash_item *item);
+void fact_hash(const struct shard *shard, slab_ref rows, const struct memory_layout *layout, struct hash_item *item);
+void dedup_hash(const struct shard *shard, int64_t horizon_ms, struct hash_item *item, struct state_sum *sum);
+/* What a window keeps besides its records: buckets by day behind floor_day, habits that are not 26 weeks before `week`. */
+void window_hash(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window, int32_t floor_day, int32_t week,
+                 struct hash_item *item);
+/* The next cell from place *at on, which moves behind it; false behind the last. */
+bool cell_next(const struct shard *shard, uint16_t keyspace, uint32_t *at, const struct cell **cell);
+
 void ident_stats(const struct shard *shard, struct state_stats *stats);
 void dedup_stats(const struct shard *shard, struct state_stats *stats);
 void keys_stats(const struct shard *shard, struct state_stats *stats);

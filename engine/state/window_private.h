@@ -104,7 +104,11 @@ struct window_result days_value(const struct at *at, const struct days *days, co
 void days_free(struct shard *shard, const struct days *days);
 size_t days_bytes(const struct days *days);
 
+void days_hash(const struct shard *shard, const struct days *days, const struct aggregate_layout *aggregate, bool ids, int32_t floor_day,
+               struct hash_item *item);
+
 /* habit.c */
 size_t habit_bytes(void);
+void habit_hash(const struct shard *shard, slab_ref habit, int32_t week, struct hash_item *item);
 
 #endif

@@ -233,8 +233,7 @@ static void decide_gather(struct step *step, uint32_t workers, struct arena *are
 
 /* --- after the batch --- */
 
-/* The slowest partition's newest time; INT64_MIN before any event. */
-static int64_t step_slowest(const struct step *step)
+int64_t step_slowest(const struct step *step)
 {
     int64_t slowest = INT64_MAX;
     for (uint32_t p = 0; p < step->partition_count; p++)
@@ -367,14 +366,13 @@ static void output_append(struct arena *arena, struct output *all, const struct 
     all->last_seq = next->last_seq;
 }
 
-/* The sequence enters a new epoch: repeats of what is older than dedup_ms behind the slowest
- * partition, its lateness allowed for, are forgotten from here on. */
-static void step_enter(struct step *step, uint64_t epoch)
+int64_t step_dedup_horizon(const struct step *step, uint64_t seq)
 {
-    int64_t slowest = step_slowest(step);
-    step->epoch = epoch;
-    if (slowest != INT64_MIN && slowest - step->settings.dedup_ms - step->settings.lateness_ms > step->dedup_horizon_ms)
-        step->dedup_horizon_ms = slowest - step->settings.dedup_ms - step->settings.lateness_ms;
+    int64_t slowest = step_slowest(step), horizon_ms = step->dedup_horizon_ms;
+    if (seq / EPOCH_SEQ == step->epoch || slowest == INT64_MIN)
+        return horizon_ms;
+    slowest -= step->settings.dedup_ms + step->settings.lateness_ms;
+    return slowest > horizon_ms ? slowest : horizon_ms;
 }
 
 void step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out)
@@ -385,8 +383,8 @@ void step_run(struct step *step, struct event *events, uint32_t count, struct ar
         uint32_t to = from + 1;
         while (to < count && events[to].seq / EPOCH_SEQ == epoch)
             to++;
-        if (epoch != step->epoch)
-            step_enter(step, epoch);
+        step->dedup_horizon_ms = step_dedup_horizon(step, events[from].seq);
+        step->epoch = epoch;
         struct output piece;
         step_piece(step, events + from, to - from, arena, &piece);
         if (from == 0)

@@ -1,6 +1,6 @@
 /* What the files of the step function share: the batch at work, the workers' own room, raw hits.
  *
- * Included by engine/stream/{step,own,strata,judge,report}.c only. */
+ * Included by engine/stream/{step,step_hash,own,strata,judge,report}.c only. */
 #ifndef ENGINE_STREAM_STEP_PRIVATE_H
 #define ENGINE_STREAM_STEP_PRIVATE_H
 
@@ -135,6 +135,12 @@ void strata_run(struct step *step, uint64_t *since);
 
 /* step.c: adds the time since *since to a phase. */
 void step_lap(struct step *step, enum step_phase phase, uint64_t *since);
+
+/* step.c: the slowest partition's newest time; INT64_MIN before any event. */
+int64_t step_slowest(const struct step *step);
+/* step.c: up to where repeats are forgotten at `seq`. Where the sequence enters a new epoch, what is older than
+ * dedup_ms behind the slowest partition, its lateness allowed for, is forgotten from there on. */
+int64_t step_dedup_horizon(const struct step *step, uint64_t seq);
 
 /* judge.c: evaluates one rule for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. */
 void judge_rule(struct step *step, struct step_worker *worker, uint16_t rule, const struct visit *visit,
