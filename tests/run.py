@@ -76,6 +76,8 @@ def suites():
     fewer = {"strata_model": ["8000"], "report_model": ["6000"]}  # both ran 20,000 without a difference
     for program in programs("tests/simulation", "release"):
         name = os.path.basename(program)
+        if name == "determinism_matrix":
+            continue  # long: below
         yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400)
     yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "rules/packs/trafficking", floor=40)
     yield Suite("rules/check", "quick", "build/muster", "rules", "check", "rules/packs/trafficking")
@@ -98,6 +100,7 @@ def suites():
             yield Suite("tsan/" + name, "long", "build/tsan/tests/simulation/" + name, *([argument] if argument else []), limit=600, env=tsan)
     yield Suite("model/pipeline_model/3000", "long", "build/release/tests/simulation/pipeline_model", "3000", floor=3000, limit=900)
     yield Suite("determinism/million", "long", "python3", "tests/integration/determinism.py", "--events", "1000000", limit=1200)
+    yield Suite("determinism/matrix", "long", "build/release/tests/simulation/determinism_matrix", "20000", limit=900, floor=120)
     yield Suite("crash", "long", "python3", "tests/crash/crash.py", limit=1500)
     yield Suite("fuzz", "long", "python3", "tests/fuzz/run.py", "--seconds", "10", limit=600)
     yield Suite("docker/prove", "long", "python3", "tests/docker/docker_test.py", "--prove", floor=15, limit=900)
