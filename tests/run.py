@@ -92,7 +92,7 @@ def suites():
     yield Suite("docker", "quick", "python3", "tests/docker/docker_test.py", floor=15)
     yield Suite("readme", "quick", "python3", "tests/integration/readme.py", limit=200)
 
-    yield Suite("integration/standby", "long", "python3", "tests/integration/standby_test.py", limit=600, floor=6)
+    yield Suite("integration/standby", "long", "python3", "tests/integration/standby_test.py", limit=600, floor=7)
     yield Suite("build/tsan", "long", *make, "VARIANT=tsan", "tests", limit=900)
     tsan = {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:suppressions=tests/tsan.supp"}
     for name, argument in (("strata_model", "150"), ("slab_snapshot", None), ("pipeline_model", None)):

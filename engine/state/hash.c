@@ -91,7 +91,7 @@ static bool record_hash(void *context, const struct record *record, bool key_is_
     hash_item_entity(at->item, at->shard->state, record->sender);
     hash_item_entity(at->item, at->shard->state, record->receiver);
     for (int x = 0; x < window->extra_count; x++)
-        hash_value(at->item, at->shard->state, record->extra[x], window->ids >> (WINDOW_EXTRA + x) & 1);
+        hash_value(at->item, at->shard->state, record->extra[x], window->entity_extras >> x & 1);
     return true;
 }
 
@@ -118,7 +118,7 @@ void memory_record_hash(const struct state *state, const struct memory_record *r
     hash_item_number(item, record->time_ms);
     hash_item_number(item, (int64_t)record->seq);
     for (int v = 0; v < memory->keep_count; v++)
-        hash_value(item, state, record->keep[v], memory->ids >> v & 1);
+        hash_value(item, state, record->keep[v], memory->entity_keeps >> v & 1);
 }
 
 static void clocks_hash(const struct key_at *at)
@@ -140,7 +140,7 @@ static void cell_hash(struct key_at *at, struct state_sum *sum)
     hash_item_text(item, SLICE("key"));
     hash_item_number(item, (int64_t)at->layout->hash);
     for (int w = 0; w < at->layout->width; w++)
-        hash_value(item, at->shard->state, at->cell->key[w], at->layout->ids >> w & 1);
+        hash_value(item, at->shard->state, at->cell->key[w], at->layout->entity_words >> w & 1);
     size_t empty = item->size;
     clocks_hash(at);
     for (at->window = 0; at->window < at->layout->window_count; at->window++) {

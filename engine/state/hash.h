@@ -39,7 +39,7 @@ void hash_item_fini(struct hash_item *item);
 
 /* From when on what is kept may still matter. */
 struct state_horizon {
-    int64_t keys_ms;         /* slowest partition's newest time minus lateness (RULES 3); INT64_MIN: none yet */
+    int64_t keys_ms;         /* by it keys are dropped (RULES 3); INT64_MIN: none is yet */
     int64_t dedup_ms;        /* repeats before it are forgotten */
     const struct zone *zone; /* of the rule set: days and weeks */
 };

@@ -30,7 +30,7 @@ struct window_layout {
     int64_t keep_ms;         /* widest span of its aggregates plus lateness: records older than the
                                 key's newest time in this window minus this may go */
     uint8_t extra_count;
-    uint32_t ids;            /* bit by enum window_column: the column holds an entity's id */
+    uint16_t entity_extras;  /* bit i: extra i holds ids */
     uint8_t habit_count;
     bool by_day;             /* some aggregate is kept by day: records must say theirs */
     uint16_t aggregate_count;
@@ -40,13 +40,13 @@ struct memory_layout {
     uint64_t hash;
     int64_t for_ms;
     uint8_t keep_count;
-    uint8_t ids;             /* bit by kept value: it is an entity's id */
+    uint8_t entity_keeps;    /* bit i: kept value i holds ids */
     bool dated;              /* a fact: keeps its newest FACT_ROWS_MAX dated rows, without end */
 };
 struct keyspace_layout {
     uint64_t hash;
     uint8_t width;           /* words of the key, 1..4 */
-    uint8_t ids;             /* bit by word: it is an entity's id */
+    uint8_t entity_words;    /* bit i: word i of the key is an id */
     uint16_t clock_count;
     const uint64_t *clock_hash;
     uint16_t window_count;

@@ -614,6 +614,11 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
     return bytes;
 }
 
+static bool column_holds_ids(const struct window_layout *layout, uint8_t column)
+{
+    return column >= WINDOW_EXTRA ? layout->entity_extras >> (column - WINDOW_EXTRA) & 1 : column != WINDOW_AMOUNT;
+}
+
 void window_hash(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index, int32_t floor_day, int32_t week,
                  struct hash_item *item)
 {
@@ -625,7 +630,7 @@ void window_hash(const struct shard *shard, const struct cell *cell, uint16_t ke
     const struct window *window = slab_at(&shard->slab, ref);
     for (uint16_t i = 0; i < layout->aggregate_count; i++)
         if (layout->aggregate[i].days)
-            days_hash(shard, &window->aggregate[i].days, &layout->aggregate[i], layout->ids >> layout->aggregate[i].column & 1, floor_day, item);
+            days_hash(shard, &window->aggregate[i].days, &layout->aggregate[i], column_holds_ids(layout, layout->aggregate[i].column), floor_day, item);
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);

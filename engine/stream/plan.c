@@ -6,20 +6,31 @@
 
 #include <stdlib.h>
 
-static const enum value_type field_type[] = {
+/* --- what holds ids, for the marks of engine/state --- */
+
+static const uint8_t field_types[FIELD_COUNT] = {
 #define FIELD(name, word, type, help) TYPE_##type,
 #include "rules/lang/field.def"
 #undef FIELD
 };
 
-/* Bit by value: its type is an entity, so the state holds an id. */
-static uint8_t types_ids(const enum value_type *type, uint8_t count)
+static uint32_t entity_bits(const enum value_type *type, uint32_t count)
 {
-    uint8_t ids = 0;
-    for (uint8_t i = 0; i < count; i++)
-        ids |= (uint8_t)(fact_type_is_entity(type[i]) << i);
-    return ids;
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bits |= (uint32_t)fact_type_is_entity(type[i]) << i;
+    return bits;
 }
+
+static uint16_t entity_extras(const struct stream *stream)
+{
+    enum value_type type[STREAM_EXTRA_MAX];
+    for (uint8_t i = 0; i < stream->extra_count; i++)
+        type[i] = (enum value_type)field_types[stream->extra[i]];
+    return (uint16_t)entity_bits(type, stream->extra_count);
+}
+
+/* --- layouts --- */
 
 static void plan_clocks(struct plan *plan, uint16_t keyspace, struct keyspace_layout *layout, uint16_t *clock_local)
 {
@@ -75,10 +86,8 @@ static void plan_window(struct plan *plan, uint16_t stream, struct window_layout
                         struct plan_aggregate *bound, uint16_t window_index, int64_t lateness_ms)
 {
     const struct stream *def = &plan->program->stream[stream];
-    uint32_t ids = 1u << WINDOW_SENDER | 1u << WINDOW_RECEIVER | 1u << WINDOW_OTHER;
-    for (uint8_t x = 0; x < def->extra_count; x++)
-        ids |= (uint32_t)fact_type_is_entity(field_type[def->extra[x]]) << (WINDOW_EXTRA + x);
-    *window = (struct window_layout){.hash = def->hash, .ids = ids, .keep_ms = def->keep_ms + lateness_ms, .extra_count = def->extra_count};
+    *window = (struct window_layout){.hash = def->hash, .keep_ms = def->keep_ms + lateness_ms, .extra_count = def->extra_count,
+                                     .entity_extras = entity_extras(def)};
     at->window = window_index;
     plan_aggregates(plan, stream, window, at, bound, window_index, lateness_ms);
 }
@@ -93,9 +102,9 @@ static void plan_layout(struct plan *plan, uint16_t keyspace, struct keyspace_la
     struct memory_layout *kept = ARENA_ARRAY(&plan->arena, struct memory_layout, program->memory_count + 1);
     *layout = (struct keyspace_layout){.hash = program->keyspace[keyspace].hash,
                                        .width = program->keyspace[keyspace].width ? program->keyspace[keyspace].width : 1,
+                                       .entity_words = (uint8_t)entity_bits(program->keyspace[keyspace].type, program->keyspace[keyspace].width),
                                        .window = window,
                                        .memory = kept};
-    layout->ids = types_ids(program->keyspace[keyspace].type, program->keyspace[keyspace].width);
     plan_clocks(plan, keyspace, layout, clock_local);
     for (uint16_t i = 0; i < program->stream_count; i++) {
         if (program->stream[i].keyspace != keyspace)
@@ -112,8 +121,10 @@ static void plan_layout(struct plan *plan, uint16_t keyspace, struct keyspace_la
         memory[i].memory = layout->memory_count;
         kept[layout->memory_count++] =
             (struct memory_layout){.hash = def->hash,
-                                   .ids = types_ids(def->keep_type, def->keep_count),
-                                    .for_ms = def->for_ms, .keep_count = def->keep_count, .dated = def->fact};
+                                   .for_ms = def->for_ms,
+                                   .keep_count = def->keep_count,
+                                   .entity_keeps = (uint8_t)entity_bits(def->keep_type, def->keep_count),
+                                   .dated = def->fact};
         if (def->for_ms > layout->widest_ms)
             layout->widest_ms = def->for_ms;
     }

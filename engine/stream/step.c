@@ -233,6 +233,7 @@ static void decide_gather(struct step *step, uint32_t workers, struct arena *are
 
 /* --- after the batch --- */
 
+/* The slowest partition's newest time; INT64_MIN before any event. */
 int64_t step_slowest(const struct step *step)
 {
     int64_t slowest = INT64_MAX;
@@ -266,11 +267,10 @@ static void sweep_work(void *context, uint32_t worker, uint32_t workers)
 static void step_sweep(struct step *step, uint64_t last_seq)
 {
     uint64_t due = (last_seq - step->swept_seq) * SHARD_COUNT / SWEEP_EVERY_SEQ;
-    int64_t slowest = step_slowest(step);
-    if (last_seq <= step->swept_seq || due == 0 || slowest == INT64_MIN)
+    if (last_seq <= step->swept_seq || due == 0 || step_keys_horizon(step) == INT64_MIN)
         return;
     struct sweep sweep = {.step = step,
-                          .horizon_ms = slowest - step->settings.lateness_ms,
+                          .horizon_ms = step_keys_horizon(step),
                           .from = step->sweep_next,
                           .count = due < SHARD_COUNT ? (uint32_t)due : SHARD_COUNT};
     step->swept_seq = last_seq;
@@ -366,13 +366,14 @@ static void output_append(struct arena *arena, struct output *all, const struct 
     all->last_seq = next->last_seq;
 }
 
-int64_t step_dedup_horizon(const struct step *step, uint64_t seq)
+/* The sequence enters a new epoch: repeats of what is older than dedup_ms behind the slowest
+ * partition, its lateness allowed for, are forgotten from here on. */
+static void step_enter(struct step *step, uint64_t epoch)
 {
-    int64_t slowest = step_slowest(step), horizon_ms = step->dedup_horizon_ms;
-    if (seq / EPOCH_SEQ == step->epoch || slowest == INT64_MIN)
-        return horizon_ms;
-    slowest -= step->settings.dedup_ms + step->settings.lateness_ms;
-    return slowest > horizon_ms ? slowest : horizon_ms;
+    int64_t slowest = step_slowest(step);
+    step->epoch = epoch;
+    if (slowest != INT64_MIN && slowest - step->settings.dedup_ms - step->settings.lateness_ms > step->dedup_horizon_ms)
+        step->dedup_horizon_ms = slowest - step->settings.dedup_ms - step->settings.lateness_ms;
 }
 
 void step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out)
@@ -383,8 +384,8 @@ void step_run(struct step *step, struct event *events, uint32_t count, struct ar
         uint32_t to = from + 1;
         while (to < count && events[to].seq / EPOCH_SEQ == epoch)
             to++;
-        step->dedup_horizon_ms = step_dedup_horizon(step, events[from].seq);
-        step->epoch = epoch;
+        if (epoch != step->epoch)
+            step_enter(step, epoch);
         struct output piece;
         step_piece(step, events + from, to - from, arena, &piece);
         if (from == 0)

@@ -17,12 +17,22 @@ static void partitions_hash(const struct step *step, const struct partition_tabl
     }
 }
 
+/* Up to where repeats are forgotten when the next event comes: it may enter an epoch. A log leaves out repeats, so
+ * whether an epoch was entered by the last events must not show. */
+static int64_t dedup_horizon_next(const struct step *step, uint64_t last_seq)
+{
+    int64_t slowest = step_slowest(step), horizon_ms = step->dedup_horizon_ms;
+    if ((last_seq + 1) / EPOCH_SEQ == step->epoch || slowest == INT64_MIN)
+        return horizon_ms;
+    slowest -= step->settings.dedup_ms + step->settings.lateness_ms;
+    return slowest > horizon_ms ? slowest : horizon_ms;
+}
+
 void step_hash(const struct step *step, const struct partition_table *table, uint64_t last_seq, unsigned char hash[STATE_HASH_BYTES])
 {
-    int64_t slowest = step_slowest(step);
-    /* the next event may enter an epoch; how far this one came must not show, for a log may leave out its last events */
-    struct state_horizon horizon = {.keys_ms = slowest == INT64_MIN ? INT64_MIN : slowest - step->settings.lateness_ms,
-                                    .dedup_ms = step_dedup_horizon(step, last_seq + 1),
+    int64_t dedup_ms = dedup_horizon_next(step, last_seq);
+    struct state_horizon horizon = {.keys_ms = dedup_ms == INT64_MIN ? INT64_MIN : dedup_ms + step->settings.dedup_ms,
+                                    .dedup_ms = dedup_ms,
                                     .zone = step->program->zone};
     struct hash_item item = {0};
     struct state_sum sum = {0};

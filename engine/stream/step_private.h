@@ -136,11 +136,16 @@ void strata_run(struct step *step, uint64_t *since);
 /* step.c: adds the time since *since to a phase. */
 void step_lap(struct step *step, enum step_phase phase, uint64_t *since);
 
+/* Keys are dropped by this: the slowest partition's newest time minus lateness (RULES 3), as it was when the sequence
+ * entered this epoch; never falling. INT64_MIN before the first. What an event that came very late could still have
+ * read of a key counts as absent from here on, so that it does not show whether the sweep has been there. */
+static inline int64_t step_keys_horizon(const struct step *step)
+{
+    return step->dedup_horizon_ms == INT64_MIN ? INT64_MIN : step->dedup_horizon_ms + step->settings.dedup_ms;
+}
+
 /* step.c: the slowest partition's newest time; INT64_MIN before any event. */
 int64_t step_slowest(const struct step *step);
-/* step.c: up to where repeats are forgotten at `seq`. Where the sequence enters a new epoch, what is older than
- * dedup_ms behind the slowest partition, its lateness allowed for, is forgotten from there on. */
-int64_t step_dedup_horizon(const struct step *step, uint64_t seq);
 
 /* judge.c: evaluates one rule for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. */
 void judge_rule(struct step *step, struct step_worker *worker, uint16_t rule, const struct visit *visit,

@@ -15,18 +15,17 @@ static const struct aggregate_layout by_span[] = {{.hash = 1, .fn = WINDOW_SUM, 
 static const struct aggregate_layout by_day[] = {{.hash = 4, .fn = WINDOW_SUM, .column = WINDOW_AMOUNT, .days = 40, .days_kept = 43},
                                                  {.hash = 5, .fn = WINDOW_DISTINCT, .column = WINDOW_OTHER, .days = 40, .days_kept = 43},
                                                  {.hash = 6, .fn = WINDOW_LAST, .column = WINDOW_OTHER, .days = 40, .days_kept = 43}};
-enum { IDS = 1 << WINDOW_SENDER | 1 << WINDOW_RECEIVER | 1 << WINDOW_OTHER };
 static const struct window_layout windows[] = {
-    {.hash = 21, .keep_ms = 3 * DAY, .extra_count = 2, .ids = IDS | 1 << (WINDOW_EXTRA + 1), .habit_count = 1, .aggregate_count = 3, .aggregate = by_span},
-    {.hash = 22, .keep_ms = DAY, .ids = IDS, .by_day = true, .aggregate_count = 3, .aggregate = by_day}};
-static const struct memory_layout memories[] = {{.hash = 31, .for_ms = 2 * DAY, .keep_count = 2, .ids = 2},
+    {.hash = 21, .keep_ms = 3 * DAY, .extra_count = 2, .entity_extras = 2, .habit_count = 1, .aggregate_count = 3, .aggregate = by_span},
+    {.hash = 22, .keep_ms = DAY, .by_day = true, .aggregate_count = 3, .aggregate = by_day}};
+static const struct memory_layout memories[] = {{.hash = 31, .for_ms = 2 * DAY, .keep_count = 2, .entity_keeps = 2},
                                                 {.hash = 32, .keep_count = 1, .dated = true}};
 /* 0: accounts with windows and a memory; 1: pairs of an account and a number; 2: accounts with facts */
 static const struct keyspace_layout keyspaces[] = {
-    {.hash = 41, .width = 1, .ids = 1, .clock_count = 2, .clock_hash = clocks, .window_count = 2, .window = windows, .memory_count = 1,
+    {.hash = 41, .width = 1, .entity_words = 1, .clock_count = 2, .clock_hash = clocks, .window_count = 2, .window = windows, .memory_count = 1,
      .memory = memories, .widest_ms = (int64_t)27 * 7 * DAY}, /* as the compiler makes it where there is a habit */
-    {.hash = 42, .width = 2, .ids = 1, .clock_count = 1, .clock_hash = clocks, .widest_ms = DAY},
-    {.hash = 43, .width = 1, .ids = 1, .memory_count = 1, .memory = memories + 1, .widest_ms = DAY}};
+    {.hash = 42, .width = 2, .entity_words = 1, .clock_count = 1, .clock_hash = clocks, .widest_ms = DAY},
+    {.hash = 43, .width = 1, .entity_words = 1, .memory_count = 1, .memory = memories + 1, .widest_ms = DAY}};
 static const struct state_layout layout = {.keyspace_count = 3, .keyspace = keyspaces, .lateness_ms = DAY, .shard_bytes_max = SHARD_BYTES};
 
 static struct hash128 hash_of(const unsigned char key[16], uint64_t kind, uint64_t number)
