@@ -685,7 +685,7 @@ static uint32_t disturb(struct arrival *arrival, uint32_t count, uint64_t *chanc
     for (uint32_t i = 0; i < count; i++) {
         struct arrival *one = &arrival[i];
         int64_t roll = below(chance, 1000);
-        if (roll < 15)
+        if (roll < 80)
             one->at_ms += below(chance, 48 * 3600000);
         if (roll < 985)
             continue;
