@@ -80,6 +80,8 @@ def suites():
              "recycle_model": ["60"]}  # all ran 20,000 or more without a difference, recycle_model 60
     for program in programs("tests/simulation", "release"):
         name = os.path.basename(program)
+        if name == "determinism_matrix":
+            continue  # long: below
         yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400)
     yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "rules/packs/trafficking", floor=40)
     yield Suite("rules/check", "quick", "build/muster", "rules", "check", "rules/packs/trafficking")
@@ -94,7 +96,7 @@ def suites():
     yield Suite("docker", "quick", "python3", "tests/docker/docker_test.py", floor=15)
     yield Suite("readme", "quick", "python3", "tests/integration/readme.py", limit=200)
 
-    yield Suite("integration/standby", "long", "python3", "tests/integration/standby_test.py", limit=600, floor=6)
+    yield Suite("integration/standby", "long", "python3", "tests/integration/standby_test.py", limit=600, floor=7)
     yield Suite("build/tsan", "long", *make, "VARIANT=tsan", "tests", limit=900)
     tsan = {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:suppressions=tests/tsan.supp"}
     for name, argument in (("strata_model", "150"), ("step_rule_model", "150"), ("slab_snapshot", None), ("recycle_model", "20"),
@@ -104,6 +106,7 @@ def suites():
     yield Suite("model/pipeline_model/3000", "long", "build/release/tests/simulation/pipeline_model", "3000", floor=3000, limit=900)
     yield Suite("determinism/million", "long", "python3", "tests/integration/determinism.py", "--events", "1000000", limit=1200)
     yield Suite("model/rule_mutants/200000", "long", "build/release/tests/simulation/rule_mutants", "200000", floor=200000, limit=600)
+    yield Suite("determinism/matrix", "long", "build/release/tests/simulation/determinism_matrix", "20000", limit=900, floor=120)
     yield Suite("crash", "long", "python3", "tests/crash/crash.py", limit=1500)
     yield Suite("fuzz", "long", "python3", "tests/fuzz/run.py", "--seconds", "10", limit=600)
     yield Suite("docker/prove", "long", "python3", "tests/docker/docker_test.py", "--prove", floor=15, limit=900)

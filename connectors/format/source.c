@@ -68,6 +68,12 @@ static void source_look(void *self)
     source->inner->look(source->inner->self);
 }
 
+static void source_watch(void *self)
+{
+    struct format_source *source = self;
+    source->inner->watch(source->inner->self);
+}
+
 static bool source_seek(void *self, const int64_t *next, struct error *err)
 {
     struct format_source *source = self;
@@ -203,6 +209,7 @@ struct source *format_source_open(const struct format_source_settings *settings)
         .self = source,
         .partitions = settings->source->partitions,
         .look = settings->source->look ? source_look : NULL,
+        .watch = settings->source->watch ? source_watch : NULL,
         .seek = source_seek,
         .poll = source_poll,
         .read_range = source_read_range,

@@ -384,12 +384,18 @@ static void source_look(void *self)
         source->trouble = err;
 }
 
+static void source_watch(void *self)
+{
+    source_show(self);
+}
+
 void source_bind(struct kafka_source *source)
 {
     source->seam = (struct source){
         .self = source,
         .partitions = &source->table,
         .look = source_look,
+        .watch = source_watch,
         .seek = source_seek,
         .poll = source_poll,
         .read_range = source_read_range,

@@ -32,10 +32,11 @@ struct running {
     char holder[192];               /* who we are, for operators who wonder who has the lease */
     struct kafka_security *security;
     struct source *source;
-    struct source *kafka;           /* the one inside it that reads Kafka */
+    struct source *_Atomic kafka;   /* the one inside it that reads Kafka; asked for its figures by the http thread */
     struct sink *sink;
     struct sealer *sealer;          /* of rejected bytes */
     struct pipeline_figures *figures;
+    struct feed *feed;
     struct format_unknowns *unknowns; /* per pair of the setting kafka_formats */
     struct http *http;
     struct notices notices;
@@ -254,6 +255,7 @@ static bool run_pipeline(struct running *running, struct error *err)
         .source = running->source,
         .sink = running->sink,
         .program = running->set.program,
+        .feed = running->feed,
         .context = running,
         .stop = run_stop,
         .notice = run_notice,
@@ -267,6 +269,7 @@ static void http_metrics(void *context, FILE *out)
 {
     const struct running *running = context;
     metrics_print(running->figures, out);
+    metrics_print_sources(running->feed, running->kafka, (int64_t)time(NULL) * 1000, out);
     metrics_print_formats(&running->settings->kafka_formats, running->unknowns, out);
 }
 
@@ -333,6 +336,8 @@ int cmd_run(const struct command_line *line)
     invariant(running.figures && running.unknowns);
     notices_init(&running.notices, stderr);
     if (code == EXIT_FINE)
+        running.feed = feed_new((uint32_t)settings.partition_max, (uint32_t)settings.rejection_alarm_permille);
+    if (code == EXIT_FINE)
         code = rule_set_load(line, settings.rules_dir, settings.rates_file, &running.set);
     if (code == EXIT_FINE)
         code = run(&running);
@@ -348,6 +353,7 @@ int cmd_run(const struct command_line *line)
         close(running.signals);
     notices_fini(&running.notices);
     free(running.figures);
+    feed_free(running.feed);
     free(running.unknowns);
     rule_set_fini(&running.set);
     settings_fini(&settings);

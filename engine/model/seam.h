@@ -33,6 +33,8 @@ struct source {
     const struct partition_table *partitions; /* may grow during poll */
     /* Appends partitions that came since opening, asking the world now; only before seek. NULL: none can come. */
     void (*look)(void *self);
+    /* Called often while blocks are full and nothing is polled: figures for people must not stand still then. NULL: none. */
+    void (*watch)(void *self);
     /* Sets where reading begins: next[i] per partition (-1: the log's beginning). Before any poll. A
      * partition that is found later is read from its beginning. */
     bool (*seek)(void *self, const int64_t *next, struct error *err);

@@ -13,6 +13,11 @@ size_t attempt_bytes(const struct attempt_layout *layout)
     return layout->word_count * sizeof(int64_t);
 }
 
+int64_t attempt_last_ms(const struct shard *shard, slab_ref ref, const struct attempt_layout *layout)
+{
+    return ((const int64_t *)slab_at(&shard->slab, ref))[layout->time_word];
+}
+
 void attempt_mark(const struct shard *shard, slab_ref ref, const struct attempt_layout *layout)
 {
     if (!ref)

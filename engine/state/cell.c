@@ -213,7 +213,7 @@ static void slot_clear(struct shard *shard, struct cell *cell, size_t at)
     memset(shard_edit(shard, (char *)cell + at, sizeof(slab_ref)), 0, sizeof(slab_ref));
 }
 
-/* A key that goes on may hold windows and memories that have gone quiet: they go as the key would. */
+/* A key that goes on may hold windows, memories and attempts that have gone quiet: they go as the key would. */
 static void cell_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t before_ms)
 {
     for (uint16_t i = 0; i < layout->window_count; i++) {
@@ -233,6 +233,13 @@ static void cell_thin(struct shard *shard, struct cell *cell, const struct keysp
             continue;
         slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));
         slot_clear(shard, cell, cell_memory_at(layout, i));
+    }
+    for (uint16_t i = 0; i < layout->attempt_count; i++) {
+        slab_ref attempt = attempt_ref(cell, layout, i);
+        if (!attempt || attempt_last_ms(shard, attempt, &layout->attempt[i]) >= before_ms)
+            continue;
+        slab_free(&shard->slab, attempt, attempt_bytes(&layout->attempt[i]));
+        slot_clear(shard, cell, cell_attempt_at(layout, i));
     }
 }
 
@@ -294,6 +301,18 @@ uint64_t keys_count(const struct shard *shard)
     for (uint16_t k = 0; k < shard->state->layout.keyspace_count; k++)
         count += keys_table(shard, k)->count;
     return count;
+}
+
+bool cell_next(const struct shard *shard, uint16_t keyspace, uint32_t *at, const struct cell **cell)
+{
+    const struct table *table = keys_table(shard, keyspace);
+    const struct cell_entry *entries = slab_at(&shard->slab, table->entries);
+    while (*at < table->room && entries[*at].tag <= TAG_REMOVED)
+        ++*at;
+    if (*at == table->room)
+        return false;
+    *cell = slab_at(&shard->slab, entries[(*at)++].cell);
+    return true;
 }
 
 void keys_stats(const struct shard *shard, struct state_stats *stats)

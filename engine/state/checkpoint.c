@@ -393,8 +393,8 @@ static bool load_state(struct loading *l, const struct state_layout *layout, str
     return good;
 }
 
-static bool load_file(const char *path, const struct state_layout *layout, struct state **state, struct checkpoint_head *head,
-                      struct error *err)
+bool checkpoint_load_file(const char *path, const struct state_layout *layout, struct state **state, struct checkpoint_head *head,
+                          struct error *err)
 {
     struct loading l = {0};
     struct stat info;
@@ -430,7 +430,7 @@ bool checkpoint_load(const char *dir, uint64_t block_max, const struct state_lay
             continue; /* ahead of PostgreSQL: it was restored from an older copy */
         if (!file_path(path, dir, blocks[i], "", err))
             return false;
-        bool loaded = load_file(path, layout, state, head, err);
+        bool loaded = checkpoint_load_file(path, layout, state, head, err);
         if (!loaded)
             refused(context, strrchr(path, '/') + 1, err->text);
         *err = (struct error){0}; /* a refused file is reported, it is no failure of the engine */

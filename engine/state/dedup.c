@@ -1,4 +1,5 @@
 /* Repeats of (source, id), and second reports of one payment, each in a table of its own per shard. */
+#include "engine/state/hash.h"
 #include "engine/state/private.h"
 
 /* 32 bytes: the shard (8 bits), the table's place and tag and 64 further bits tell two ids apart. */
@@ -144,4 +145,31 @@ void dedup_stats(const struct shard *shard, struct state_stats *stats)
 uint64_t repeats_count(const struct shard *shard)
 {
     return (uint64_t)root_table(shard, ROOT_DEDUP)->count + root_table(shard, ROOT_JOIN)->count;
+}
+
+/* Ids, bodies and ends are keyed hashes here: when they were seen, and which ends were named, is what two
+ * engines with different keys have in common. */
+void dedup_hash(const struct shard *shard, int64_t horizon_ms, struct hash_item *item, struct state_sum *sum)
+{
+    const struct table *repeats = root_table(shard, ROOT_DEDUP), *joins = root_table(shard, ROOT_JOIN);
+    const struct dedup_entry *repeat = slab_at(&shard->slab, repeats->entries);
+    const struct join_entry *join = slab_at(&shard->slab, joins->entries);
+    for (uint32_t i = 0; i < repeats->room; i++) {
+        if (repeat[i].tag <= TAG_REMOVED || repeat[i].time_ms < horizon_ms)
+            continue;
+        hash_item_text(item, SLICE("repeat"));
+        hash_item_number(item, repeat[i].time_ms);
+        hash_item_add(item, sum);
+    }
+    for (uint32_t i = 0; i < joins->room; i++) {
+        int64_t named = 0;
+        if (join[i].tag <= TAG_REMOVED || join[i].time_ms < horizon_ms)
+            continue;
+        for (int r = 0; r < REF_COUNT; r++)
+            named |= (int64_t)(join[i].ref[r] != 0) << r;
+        hash_item_text(item, SLICE("report"));
+        hash_item_number(item, join[i].time_ms);
+        hash_item_number(item, named);
+        hash_item_add(item, sum);
+    }
 }

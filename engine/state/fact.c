@@ -1,4 +1,5 @@
 /* Facts: a key's dated rows, oldest first, in one block of the slab. */
+#include "engine/state/hash.h"
 #include "engine/state/private.h"
 
 struct rows {
@@ -122,4 +123,11 @@ void fact_mark(const struct shard *shard, slab_ref ref, const struct memory_layo
 size_t fact_bytes(const struct shard *shard, slab_ref ref, const struct memory_layout *layout)
 {
     return ref ? rows_size(((const struct rows *)slab_at(&shard->slab, ref))->room, layout) : 0;
+}
+
+void fact_hash(const struct shard *shard, slab_ref ref, const struct memory_layout *layout, struct hash_item *item)
+{
+    const struct rows *rows = slab_at(&shard->slab, ref);
+    for (uint32_t i = 0; i < rows->count; i++)
+        memory_record_hash(shard->state, row_at(rows, i, layout), layout, item);
 }

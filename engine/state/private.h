@@ -129,6 +129,7 @@ static inline slab_ref memory_ref(const struct cell *cell, const struct keyspace
 /* attempt.c */
 slab_ref attempt_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t attempt); /* 0: none */
 size_t attempt_bytes(const struct attempt_layout *layout);
+int64_t attempt_last_ms(const struct shard *shard, slab_ref ref, const struct attempt_layout *layout); /* of one that is there */
 /* Marks the ids that it keeps. */
 void attempt_mark(const struct shard *shard, slab_ref ref, const struct attempt_layout *layout);
 /* fact.c */
@@ -143,6 +144,19 @@ uint32_t ident_count(const struct shard *shard);
 uint64_t keys_count(const struct shard *shard);
 uint64_t repeats_count(const struct shard *shard);
 uint64_t ident_reclaim(struct shard *shard);
+/* hash.h: each writes down what its own structures hold. */
+struct hash_item;
+struct state_sum;
+void hash_value(struct hash_item *item, const struct state *state, int64_t value, bool is_id);
+void memory_record_hash(const struct state *state, const struct memory_record *record, const struct memory_layout *memory, struct hash_item *item);
+void fact_hash(const struct shard *shard, slab_ref rows, const struct memory_layout *layout, struct hash_item *item);
+void dedup_hash(const struct shard *shard, int64_t horizon_ms, struct hash_item *item, struct state_sum *sum);
+/* What a window keeps besides its records: buckets by day behind floor_day, habits that are not 26 weeks before `week`. */
+void window_hash(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window, int32_t floor_day, int32_t week,
+                 struct hash_item *item);
+/* The next cell from place *at on, which moves behind it; false behind the last. */
+bool cell_next(const struct shard *shard, uint16_t keyspace, uint32_t *at, const struct cell **cell);
+
 void ident_stats(const struct shard *shard, struct state_stats *stats);
 void dedup_stats(const struct shard *shard, struct state_stats *stats);
 void keys_stats(const struct shard *shard, struct state_stats *stats);

@@ -40,9 +40,9 @@ struct window_layout {
     int64_t keep_ms;         /* widest span of its aggregates plus lateness: records older than the
                                 key's newest time in this window minus this may go */
     uint8_t extra_count;
+    uint16_t entity_extras;  /* bit i: extra i holds ids */
     uint8_t habit_count;
     bool by_day;             /* some aggregate is kept by day: records must say theirs */
-    uint16_t entity_extras;  /* bit i: extra i holds ids */
     uint16_t aggregate_count;
     const struct aggregate_layout *aggregate;
 };
@@ -57,6 +57,7 @@ struct memory_layout {
 struct attempt_layout {
     uint64_t hash;           /* of all that gives the words their meaning */
     uint16_t word_count;
+    uint16_t time_word;      /* which word says when it was last true: long before the horizon it is as good as closed */
     uint16_t kept_from;      /* the first word of what lets kept */
     uint32_t entity_kept;    /* bit i: word kept_from + i holds an id, or MISSING_I64 */
 };

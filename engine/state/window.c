@@ -4,6 +4,7 @@
  * what it passes off the running sum. Distinct counts the records that are the last of their id:
  * an id stands in the window exactly if its last record does, so one mark per record serves every
  * window length. From WINDOW_MAP_FROM records on a table finds an id's last record; below, a scan does. */
+#include "engine/state/hash.h"
 #include "engine/state/window_private.h"
 
 #include "engine/base/invariant.h"
@@ -653,4 +654,28 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
             bytes += extreme_bytes(&window->aggregate[i].extreme);
     }
     return bytes;
+}
+
+static bool column_holds_ids(const struct window_layout *layout, uint8_t column)
+{
+    return column >= WINDOW_EXTRA ? layout->entity_extras >> (column - WINDOW_EXTRA) & 1 : column != WINDOW_AMOUNT;
+}
+
+void window_hash(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index, int32_t floor_day, int32_t week,
+                 struct hash_item *item)
+{
+    const struct window_layout *layout = &shard_layout(shard, keyspace)->window[index];
+    slab_ref ref;
+    memcpy(&ref, (const char *)cell + cell_window_at(shard_layout(shard, keyspace), index), sizeof ref);
+    if (!ref)
+        return;
+    const struct window *window = slab_at(&shard->slab, ref);
+    for (uint16_t i = 0; i < layout->aggregate_count; i++)
+        if (layout->aggregate[i].days)
+            days_hash(shard, &window->aggregate[i].days, &layout->aggregate[i], column_holds_ids(layout, layout->aggregate[i].column), floor_day, item);
+    for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
+        slab_ref kept;
+        memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
+        habit_hash(shard, kept, week, item);
+    }
 }

@@ -140,7 +140,11 @@ void days_mark(const struct shard *shard, const struct days *days, uint8_t fn);
 /* window.c: the tables that find an id's last record, made smaller where they can be. */
 void maps_trim(const struct at *at);
 
+void days_hash(const struct shard *shard, const struct days *days, const struct aggregate_layout *aggregate, bool ids, int32_t floor_day,
+               struct hash_item *item);
+
 /* habit.c */
 size_t habit_bytes(void);
+void habit_hash(const struct shard *shard, slab_ref habit, int32_t week, struct hash_item *item);
 
 #endif

@@ -583,3 +583,91 @@ void decide_shard(const struct decide *decide, struct shard *shard, const struct
         from = to;
     }
 }
+
+/* --- the state hash --- */
+
+/* Every hit that a sum may still count, in the order they came; half_life of a typology that is gone: none. */
+static void stored_hash(const struct slab *slab, const struct score *score, int64_t half_life_ms, struct hash_item *item)
+{
+    const struct stored_hit *stored = slab_at(slab, score->stored);
+    for (uint32_t i = 0; i < score->stored_count; i++) {
+        if (decayed_milli(stored[i].points, score->newest_ms - stored[i].time_ms, half_life_ms) == 0)
+            continue; /* trimmed when room is needed, at no certain moment */
+        hash_item_number(item, stored[i].time_ms);
+        hash_item_number(item, (int64_t)stored[i].seq);
+        hash_item_number(item, (int64_t)stored[i].rule_hash);
+        hash_item_number(item, stored[i].points);
+    }
+}
+
+static void episode_hash(const struct slab *slab, const struct score *score, struct hash_item *item)
+{
+    const char *first = slab_at(slab, score->first_text);
+    const uint64_t *told = slab_at(slab, score->told);
+    hash_item_text(item, (struct slice){(const char *)score->alert_id, sizeof score->alert_id});
+    hash_item_text(item, (struct slice){first, score->first_source_size});
+    hash_item_text(item, (struct slice){first + score->first_source_size, score->first_id_size});
+    hash_item_number(item, score->revision);
+    hash_item_number(item, score->hit_total);
+    hash_item_number(item, score->first_ms);
+    hash_item_number(item, score->told_milli);
+    hash_item_number(item, score->told_roles);
+    for (uint32_t i = 0; i < score->told_count; i++)
+        hash_item_number(item, (int64_t)told[i]);
+}
+
+static void score_hash(const struct decide *decide, const struct slab *slab, const struct state *state, const struct score *score,
+                       int64_t horizon_ms, struct hash_item *item, struct state_sum *sum)
+{
+    const struct typology *typology = NULL;
+    for (uint16_t t = 0; t < decide->program->typology_count; t++)
+        if (decide->typology_hash[t] == score->typology_hash)
+            typology = &decide->program->typology[t];
+    if (typology && score_idle(slab, score, typology, horizon_ms))
+        return; /* the sweep may have been here already */
+    hash_item_text(item, SLICE("score"));
+    hash_item_number(item, (int64_t)score->typology_hash);
+    hash_item_number(item, score->kind);
+    hash_item_entity(item, state, score->entity);
+    hash_item_number(item, score->newest_ms);
+    hash_item_number(item, score->roles);
+    stored_hash(slab, score, typology ? typology->half_life_ms : 0, item);
+    hash_item_number(item, score->open);
+    if (score->open)
+        episode_hash(slab, score, item);
+    hash_item_add(item, sum);
+}
+
+static void once_hash(const struct decide *decide, const struct state *state, const struct once_entry *once, int64_t horizon_ms,
+                      struct hash_item *item, struct state_sum *sum)
+{
+    int32_t rule = rule_of(decide, once->rule_hash);
+    int64_t once_ms = rule < 0 ? INT64_MAX / 2 : decide->program->rule[rule].once_ms;
+    if (once_idle(once, once_ms, horizon_ms))
+        return;
+    hash_item_text(item, SLICE("once"));
+    hash_item_number(item, (int64_t)once->rule_hash);
+    hash_item_entity(item, state, once->entity);
+    hash_item_number(item, once->role);
+    hash_item_number(item, once->last_ms);
+    hash_item_number(item, (int64_t)once->last_seq);
+    hash_item_add(item, sum);
+}
+
+void decide_hash(const struct decide *decide, struct shard *shard, const struct state *state, int64_t horizon_ms, struct state_sum *sum)
+{
+    static const struct table none;
+    struct slab *slab = shard_slab(shard);
+    struct hash_item item = {0};
+    const struct table *scores = slab_root(slab, DECIDE_ROOT_SCORES) ? slab_at(slab, slab_root(slab, DECIDE_ROOT_SCORES)) : &none;
+    const struct table *onces = slab_root(slab, DECIDE_ROOT_ONCE) ? slab_at(slab, slab_root(slab, DECIDE_ROOT_ONCE)) : &none;
+    const struct score_entry *score = slab_at(slab, scores->entries);
+    const struct once_entry *once = slab_at(slab, onces->entries);
+    for (uint32_t i = 0; i < scores->room; i++)
+        if (score[i].tag > TAG_REMOVED)
+            score_hash(decide, slab, state, slab_at(slab, score[i].score), horizon_ms, &item, sum);
+    for (uint32_t i = 0; i < onces->room; i++)
+        if (once[i].tag > TAG_REMOVED)
+            once_hash(decide, state, &once[i], horizon_ms, &item, sum);
+    hash_item_fini(&item);
+}

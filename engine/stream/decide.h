@@ -30,6 +30,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/model/hit.h"
+#include "engine/state/hash.h"
 #include "engine/state/state.h"
 #include "rules/lang/program.h"
 
@@ -62,5 +63,10 @@ void decide_shard(const struct decide *decide, struct shard *shard, const struct
 
 /* Drops what is idle in one shard and marks the subjects of what stays (engine/state/state.h). */
 void decide_sweep(const struct decide *decide, struct shard *shard, const struct state *state, int64_t horizon_ms);
+
+/* Adds what is remembered of one shard's subjects to the state hash: scores with the hits that are not
+ * faded and their episodes, and when each `once per` last gave points while that still holds points back
+ * at horizon_ms (INT64_MIN: before any event). */
+void decide_hash(const struct decide *decide, struct shard *shard, const struct state *state, int64_t horizon_ms, struct state_sum *sum);
 
 #endif

@@ -140,12 +140,29 @@ static void count_results(struct pipeline *pipeline, const struct block *block)
     atomic_fetch_add(&figures->revisions, output->revision_count);
     atomic_fetch_add(&figures->blocks, 1);
     atomic_store(&figures->seq, pipeline->seq);
+    if (pipeline->world->feed)
+        feed_count(pipeline->world->feed, block);
     intake_phase_ns(pipeline->intake, &decode_ns, &order_ns);
     step_phase_ns(pipeline->step, step_ns);
     atomic_fetch_add(&figures->decode_ns, decode_ns);
     atomic_fetch_add(&figures->order_ns, order_ns);
     for (int i = 0; i < PHASE_COUNT; i++)
         atomic_fetch_add(&figures->step_ns[i], step_ns[i]);
+}
+
+static void alarm_told(void *context, bool high, const char *source, uint64_t rejected, uint64_t events)
+{
+    double share = (double)rejected * 100 / (double)(events ? events : 1);
+    pipeline_notice(context, high ? NOTICE_WARNING : NOTICE_INFO, high ? "rejections_high" : "rejections_normal",
+                    "%s: %llu of %llu events of the last 5 minutes were refused (%.1f %%)%s", source, (unsigned long long)rejected,
+                    (unsigned long long)events, share,
+                    high ? ", more than rejection_alarm_permille allows; muster_source_rejections_total and `muster feed-report` say why: tell the bank" : "");
+}
+
+static void tick(struct pipeline *pipeline)
+{
+    if (pipeline->world->feed)
+        feed_tick(pipeline->world->feed, pipeline_now_ms(), alarm_told, pipeline);
 }
 
 void pipeline_know(struct pipeline *pipeline, uint32_t count)
@@ -155,6 +172,8 @@ void pipeline_know(struct pipeline *pipeline, uint32_t count)
     partition_rank(pipeline->partitions, count, pipeline->rank);
     order_rank(pipeline->order, pipeline->rank, count);
     pipeline->known = count;
+    if (pipeline->world->feed)
+        feed_know(pipeline->world->feed, pipeline->partitions, count);
 }
 
 static void stage_work(struct pipeline *pipeline, struct block *block)
@@ -194,10 +213,13 @@ static bool stage_sink(struct pipeline *pipeline, bool more)
 static void *source_thread(void *argument)
 {
     struct pipeline *pipeline = argument;
+    struct source *source = pipeline->world->source;
     struct block *block = NULL;
     while (!over(pipeline) && !pipeline_stopping(pipeline)) {
         if (!block)
             block = queue_take(pipeline->idle, IDLE_WAIT_MS);
+        if (!block && source->watch)
+            source->watch(source->self);
         if (!block || !stage_read(pipeline, block))
             continue;
         queue_put(pipeline->to_work, block);
@@ -236,6 +258,7 @@ static void work_loop(struct pipeline *pipeline)
 {
     while (!over(pipeline) && !queue_drained(pipeline->to_work)) {
         struct block *block = queue_take(pipeline->to_work, IDLE_WAIT_MS);
+        tick(pipeline);
         if (block) {
             stage_work(pipeline, block);
             if (pipeline->log)
@@ -286,6 +309,7 @@ static void run_alone(struct pipeline *pipeline)
     while (!over(pipeline) && !pipeline_stopping(pipeline)) {
         struct block *block = queue_take(pipeline->idle, 0);
         invariant(block);
+        tick(pipeline);
         bool read = stage_read(pipeline, block);
         if (!read)
             queue_put(pipeline->idle, block);

@@ -15,6 +15,7 @@
 
 #include "engine/model/seam.h"
 #include "engine/state/log.h"
+#include "engine/stream/feed.h"
 #include "engine/stream/step.h"
 
 #include <stdatomic.h>
@@ -43,6 +44,7 @@ struct pipeline_world {
     struct source *source;
     struct sink *sink;
     const struct program *program;
+    struct feed *feed; /* counts per bank; NULL: nobody asks */
     void *context;
     /* True once the pipeline shall drain and end. Called often, from one thread at a time. */
     bool (*stop)(void *context);

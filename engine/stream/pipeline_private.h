@@ -97,9 +97,6 @@ bool recover(struct pipeline *pipeline, struct error *err) must_check;
 /* Work thread: takes note of the table's first `count` partitions before any event of them is ordered. */
 void pipeline_know(struct pipeline *pipeline, uint32_t count);
 
-/* recover.c: topics and numbers of the partitions known as bytes, by their index, for the checkpoint. */
-struct slice partition_table_bytes(const struct pipeline *pipeline, struct arena *arena);
-
 /* record.c, the log thread: adds a block's accepted events with seq > after to the log. */
 bool record_block(struct pipeline *pipeline, const struct block *block, uint64_t after, struct error *err) must_check;
 /* Syncs the log where the saver asked for it. */

@@ -152,6 +152,7 @@ static void plan_attempts(struct plan *plan, uint16_t keyspace, struct keyspace_
         rule[i].attempt = layout->attempt_count;
         attempt[layout->attempt_count++] = (struct attempt_layout){.hash = def->attempt_hash,
                                                                    .word_count = attempt_words(def->step_count, def->kept_count),
+                                                                   .time_word = ATTEMPT_TIME_WORD,
                                                                    .kept_from = attempt_words(def->step_count, 0),
                                                                    .entity_kept = kept_entities(def)};
         if (def->within_ms > layout->widest_ms)

@@ -2,6 +2,7 @@
 #include "engine/stream/pipeline_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/stream/checkpoint_words.h"
 #include "engine/stream/log_feed.h"
 
 #include <stdlib.h>
@@ -30,51 +31,21 @@ struct recovery {
 
 /* --- what a checkpoint says about partitions --- */
 
-enum { PARTITION_BYTES = TOPIC_NAME_MAX + sizeof(int32_t) };
-
-struct slice partition_table_bytes(const struct pipeline *pipeline, struct arena *arena)
+/* Where each of a checkpoint's partitions stands in this run's table; the caller frees it. NULL when it was made with
+ * a topic or partition that this run does not have. New ones do no harm. */
+static uint32_t *partitions_here(const struct pipeline *pipeline, const struct checkpoint_words *words)
 {
-    size_t size = pipeline->known * (size_t)PARTITION_BYTES;
-    char *bytes = arena_alloc(arena, size + 1), *at = bytes;
-    for (uint32_t i = 0; i < pipeline->known; i++) {
-        const struct partition *partition = &pipeline->partitions->partition[i];
-        memcpy(at, partition->topic, TOPIC_NAME_MAX);
-        memcpy(at + TOPIC_NAME_MAX, &partition->number, sizeof(int32_t));
-        at += PARTITION_BYTES;
-    }
-    return (struct slice){bytes, size};
-}
-
-/* A checkpoint's partitions: where each stands in this run's table, and the step's own words. */
-struct checkpoint_words {
-    uint32_t *partition; /* the caller frees it */
-    uint32_t partitions;
-    struct slice words;
-};
-
-/* False when it was made with a topic or partition that this run does not have. New ones do no harm. */
-static bool checkpoint_words(const struct pipeline *pipeline, const struct checkpoint_head *head, struct checkpoint_words *out)
-{
-    uint64_t table_size = 0;
-    const char *extra = head->extra;
-    if (head->extra_size < sizeof table_size)
-        return false;
-    memcpy(&table_size, extra, sizeof table_size);
-    if (table_size > head->extra_size - sizeof table_size || table_size % PARTITION_BYTES)
-        return false;
-    const char *at = extra + sizeof table_size;
-    out->words = (struct slice){at + table_size, head->extra_size - sizeof table_size - table_size};
-    out->partitions = (uint32_t)(table_size / PARTITION_BYTES);
-    out->partition = calloc(out->partitions + 1u, sizeof *out->partition);
-    invariant(out->partition);
-    for (uint32_t i = 0; i < out->partitions; i++, at += PARTITION_BYTES) {
+    uint32_t *here = calloc(words->partitions + 1u, sizeof *here);
+    invariant(here);
+    for (uint32_t i = 0; i < words->partitions; i++) {
         int32_t number;
-        memcpy(&number, at + TOPIC_NAME_MAX, sizeof number);
-        if (!partition_find(pipeline->partitions, pipeline->known, (struct slice){at, strnlen(at, TOPIC_NAME_MAX)}, number,
-                            &out->partition[i]))
-            return false;
+        struct slice topic = checkpoint_words_partition(words, i, &number);
+        if (!partition_find(pipeline->partitions, pipeline->known, topic, number, &here[i])) {
+            free(here);
+            return NULL;
+        }
     }
-    return true;
+    return here;
 }
 
 static void checkpoint_refused(void *context, const char *file, const char *reason)
@@ -94,10 +65,10 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
     if (!checkpoint_load(pipeline->settings->checkpoint_dir, recovery->start.block, step_layout(pipeline->step), &state,
                          &head, checkpoint_refused, pipeline, err))
         return err->class == ERROR_NONE;
-    bool usable = checkpoint_words(pipeline, &head, &words);
+    uint32_t *here = checkpoint_words_read(&head, &words) ? partitions_here(pipeline, &words) : NULL;
     bool ok = true;
-    if (usable) {
-        ok = step_restore(pipeline->step, state, words.words, words.partition, words.partitions, err);
+    if (here) {
+        ok = step_restore(pipeline->step, state, words.step, here, words.partitions, err);
         pipeline->block = head.block;
         pipeline->seq = head.seq;
         saver_loaded(pipeline, head.block);
@@ -110,7 +81,7 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
         pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_refused",
                         "it was made with topics or partitions that are not here; state is built from the log again");
     }
-    free(words.partition);
+    free(here);
     free((void *)(uintptr_t)head.extra);
     return ok;
 }

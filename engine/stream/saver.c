@@ -3,6 +3,7 @@
 #include "engine/stream/pipeline_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/stream/checkpoint_words.h"
 
 #include <stdlib.h>
 
@@ -11,27 +12,11 @@ static bool saver_wanted(const struct pipeline *pipeline)
     return pipeline->settings->checkpoint_dir != NULL;
 }
 
-/* The names of the partitions, then the step's own words: an index in them means something only
- * together with the table it belonged to. */
-static struct slice saver_extra(const struct pipeline *pipeline, struct arena *arena)
-{
-    struct slice words;
-    step_save_extra(pipeline->step, arena, &words);
-    struct slice table = partition_table_bytes(pipeline, arena);
-    char *both = arena_alloc(arena, sizeof(uint64_t) + table.size + words.size);
-    uint64_t table_size = table.size;
-    memcpy(both, &table_size, sizeof table_size);
-    memcpy(both + sizeof table_size, table.data, table.size);
-    if (words.size)
-        memcpy(both + sizeof table_size + table.size, words.data, words.size);
-    return (struct slice){both, sizeof table_size + table.size + words.size};
-}
-
 static struct checkpoint_writer *saver_freeze(struct pipeline *pipeline, struct error *err)
 {
     struct arena arena;
     arena_init(&arena);
-    struct slice extra = saver_extra(pipeline, &arena);
+    struct slice extra = checkpoint_words_write(pipeline->step, pipeline->partitions, pipeline->known, &arena);
     struct checkpoint_head head = {
         .block = pipeline->block,
         .seq = pipeline->seq,

@@ -9,6 +9,8 @@
 #include "engine/base/arena.h"
 #include "engine/model/decode.h"
 #include "engine/model/hit.h"
+#include "engine/model/partition.h"
+#include "engine/state/hash.h"
 #include "engine/state/state.h"
 #include "rules/lang/program.h"
 
@@ -48,6 +50,9 @@ struct state *step_state(struct step *step);
 const struct state_layout *step_layout(const struct step *step);
 /* Sizes, and bounds that were hit; between batches, by the thread that runs the step. */
 void step_totals(const struct step *step, struct state_totals *out);
+/* The hash of all that the step remembers after the event with sequence number last_seq, partitions by
+ * their names in `table` (engine/state/hash.h); between batches. */
+void step_hash(const struct step *step, const struct partition_table *table, uint64_t last_seq, unsigned char hash[STATE_HASH_BYTES]);
 uint64_t step_silenced(const struct step *step); /* hits that an `except` silenced, so far */
 /* For the checkpoint: the step's own words (partition times …) as bytes; restore takes them back. */
 void step_save_extra(const struct step *step, struct arena *arena, struct slice *extra);

@@ -1,6 +1,6 @@
 /* What the files of the step function share: the batch at work, the workers' own room, raw hits.
  *
- * Included by engine/stream/{step,own,strata,judge,judge_step,report,sweep}.c only. */
+ * Included by engine/stream/{step,step_hash,own,strata,judge,judge_step,report,sweep}.c only. */
 #ifndef ENGINE_STREAM_STEP_PRIVATE_H
 #define ENGINE_STREAM_STEP_PRIVATE_H
 
@@ -177,6 +177,17 @@ void sweep_enter(struct step *step, uint64_t epoch);
 
 /* step.c: adds the time since *since to a phase. */
 void step_lap(struct step *step, enum step_phase phase, uint64_t *since);
+
+/* Keys are dropped by this: the slowest partition's newest time minus lateness (RULES 3), as it was when the sequence
+ * entered this epoch; never falling. INT64_MIN before the first. What an event that came very late could still have
+ * read of a key counts as absent from here on, so that it does not show whether the sweep has been there. */
+static inline int64_t step_keys_horizon(const struct step *step)
+{
+    return step->sweep.horizon_ms;
+}
+
+/* sweep.c: the slowest partition's newest time; INT64_MIN before any event. */
+int64_t step_slowest(const struct step *step);
 
 /* judge.c: evaluates one rule for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. The
  * caller fills in index, visit, mask, whole, shard and cell. */

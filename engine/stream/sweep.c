@@ -5,8 +5,7 @@
  * swept yet is never more than about a third of what lives, however fast accounts come and go. */
 enum { SWEEP_PER_GROWTH = 4 };
 
-/* The slowest partition's newest time; INT64_MIN before any event. */
-static int64_t slowest_ms(const struct step *step)
+int64_t step_slowest(const struct step *step)
 {
     int64_t slowest = INT64_MAX;
     for (uint32_t p = 0; p < step->partition_count; p++)
@@ -69,7 +68,7 @@ static void sweep_next(struct step *step, int64_t horizon_ms)
 
 void sweep_enter(struct step *step, uint64_t epoch)
 {
-    int64_t slowest = slowest_ms(step);
+    int64_t slowest = step_slowest(step);
     step->sweep.epoch = epoch;
     if (slowest != INT64_MIN) {
         int64_t horizon_ms = slowest - step->settings.lateness_ms, dedup_ms = horizon_ms - step->settings.dedup_ms;

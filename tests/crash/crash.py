@@ -153,6 +153,7 @@ class Feeder(threading.Thread):
         super().__init__(daemon=True)
         self.bench, self.stream, self.seconds = bench, stream, seconds
         self.error = None
+        self.hurry = False  # set: the rest is fed at once
         self.fed = 0
 
     def run(self):
@@ -170,7 +171,8 @@ class Feeder(threading.Thread):
                 if done.returncode not in (0, 1):
                     raise Failure("feed: exit %d\n%s" % (done.returncode, done.stderr[-1000:]))
                 self.fed += len(lines[piece * size:(piece + 1) * size])
-                time.sleep(max(0, begin + (piece + 1) * self.seconds / pieces - time.monotonic()))
+                while not self.hurry and time.monotonic() < begin + (piece + 1) * self.seconds / pieces:
+                    time.sleep(0.05)
         except Exception as fault:  # reported by the main thread
             self.error = fault
 
