@@ -73,7 +73,7 @@ def suites():
     for program in programs("tests/unit/*", "asan"):
         yield Suite("unit/" + "/".join(program.split("/")[-2:]), "quick", program, limit=200, env=asan)
     yield Suite("build/tests", "quick", *make, "tests", limit=600)
-    fewer = {"strata_model": ["8000"], "report_model": ["6000"], "step_rule_model": ["1500"]}  # all ran 20,000 without a difference
+    fewer = {"strata_model": ["8000"], "report_model": ["6000"], "step_rule_model": ["1000"]}  # all ran 20,000 without a difference
     for program in programs("tests/simulation", "release"):
         name = os.path.basename(program)
         yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400)
