@@ -76,7 +76,7 @@ def suites():
     for program in programs("tests/unit/*", "asan"):
         yield Suite("unit/" + "/".join(program.split("/")[-2:]), "quick", program, limit=200, env=asan)
     yield Suite("build/tests", "quick", *make, "tests", limit=600)
-    fewer = {"rule_mutants": ["3000"], "strata_model": ["8000"], "report_model": ["6000"], "step_rule_model": ["2000"],
+    fewer = {"rule_mutants": ["3000"], "strata_model": ["8000"], "report_model": ["6000"], "step_rule_model": ["1000"],
              "recycle_model": ["60"]}  # all ran 20,000 or more without a difference, recycle_model 60
     for program in programs("tests/simulation", "release"):
         name = os.path.basename(program)

@@ -440,7 +440,8 @@ static const struct rates *rates;
 static struct step_settings step_settings(void)
 {
     return (struct step_settings){
-        .lateness_ms = 24 * 3600000, .dedup_ms = 3 * (int64_t)MS_PER_DAY, .shard_bytes_max = (size_t)64 << 20, .inline_below = INLINE_BELOW};
+        .lateness_ms = 24 * 3600000, .dedup_ms = 3 * (int64_t)MS_PER_DAY, .shard_bytes_max = (size_t)64 << 20, .inline_below = INLINE_BELOW,
+        .epoch_seq = 4096 /* so that sweeps and the horizons move in short streams too */};
 }
 
 static bool live_once(struct run *run, const struct life *life, struct error *err)
@@ -640,7 +641,7 @@ static void run_free(struct run *run)
 /* --- the stream --- */
 
 /* A line of the generator, to be delivered some time after its own. */
-struct arrival {
+struct coming {
     char *line;
     uint32_t size;
     int64_t time_ms, at_ms;
@@ -649,7 +650,7 @@ struct arrival {
 
 static int by_arrival(const void *a, const void *b)
 {
-    const struct arrival *x = a, *y = b;
+    const struct coming *x = a, *y = b;
     if (x->at_ms != y->at_ms)
         return x->at_ms < y->at_ms ? -1 : 1;
     return (x->number > y->number) - (x->number < y->number);
@@ -678,19 +679,19 @@ static char *line_with(const char *line, const char *from, const char *to)
 }
 
 /* Delays, repeats, reused ids and second reports, at any distance: up to two days late, up to a day between. */
-static uint32_t disturb(struct arrival *arrival, uint32_t count, uint64_t *chance)
+static uint32_t disturb(struct coming *arrival, uint32_t count, uint64_t *chance)
 {
     uint32_t all = count;
     char id[32];
     for (uint32_t i = 0; i < count; i++) {
-        struct arrival *one = &arrival[i];
+        struct coming *one = &arrival[i];
         int64_t roll = below(chance, 1000);
         if (roll < 80)
             one->at_ms += below(chance, 48 * 3600000);
         if (roll < 985)
             continue;
-        struct arrival *again = &arrival[all];
-        *again = (struct arrival){.time_ms = one->time_ms, .at_ms = one->at_ms + below(chance, 24 * 3600000), .number = all};
+        struct coming *again = &arrival[all];
+        *again = (struct coming){.time_ms = one->time_ms, .at_ms = one->at_ms + below(chance, 24 * 3600000), .number = all};
         (void)snprintf(id, sizeof id, "\"id\":\"again-%u-", all++);
         again->line = roll < 990   ? line_with(one->line, "", "")
                       : roll < 994 ? line_with(one->line, "\"USD\"", "\"EUR\"")
@@ -702,7 +703,7 @@ static uint32_t disturb(struct arrival *arrival, uint32_t count, uint64_t *chanc
     return all;
 }
 
-static uint32_t read_lines(FILE *file, struct arrival *arrival, uint32_t most)
+static uint32_t read_lines(FILE *file, struct coming *arrival, uint32_t most)
 {
     char *line = NULL;
     size_t room = 0;
@@ -711,7 +712,7 @@ static uint32_t read_lines(FILE *file, struct arrival *arrival, uint32_t most)
     for (ssize_t size; count < most && (size = getline(&line, &room, file)) > 0; count++) {
         int64_t time_ms = line_time_ms(line);
         at_ms = time_ms > at_ms && time_ms < at_ms + 40 * (int64_t)MS_PER_DAY ? time_ms : at_ms ? at_ms : time_ms;
-        arrival[count] = (struct arrival){.line = strndup(line, (size_t)size - 1), .size = (uint32_t)size - 1, .time_ms = time_ms, .at_ms = at_ms,
+        arrival[count] = (struct coming){.line = strndup(line, (size_t)size - 1), .size = (uint32_t)size - 1, .time_ms = time_ms, .at_ms = at_ms,
                                           .number = count};
         invariant(arrival[count].line);
     }
@@ -731,7 +732,7 @@ static uint32_t partition_of(const char *line, uint32_t partitions, uint64_t *ch
     return (uint32_t)(hash / 7 % partitions);
 }
 
-static struct world *world_new(const struct arrival *arrival, uint32_t count, uint32_t partitions)
+static struct world *world_new(const struct coming *arrival, uint32_t count, uint32_t partitions)
 {
     struct world *world = calloc(1, sizeof *world);
     uint64_t chance = 77;
@@ -801,7 +802,7 @@ static bool tell_first(const struct run *run, const struct checkpoint_view *view
     return run->hits > 0 && run->revisions > 0 && run->rejections > 0 && world->blocks >= 10;
 }
 
-static void partitions_run(const struct arrival *arrival, uint32_t count, uint32_t partitions, struct tally *tally)
+static void partitions_run(const struct coming *arrival, uint32_t count, uint32_t partitions, struct tally *tally)
 {
     static const uint32_t threads[] = {1, 2, 3, 8}, cuts[] = {61, WHOLE};
     struct world *world = world_new(arrival, count, partitions);
@@ -835,7 +836,7 @@ static void partitions_run(const struct arrival *arrival, uint32_t count, uint32
     world_free(world);
 }
 
-static uint32_t make_stream(uint32_t events, struct arrival **arrival)
+static uint32_t make_stream(uint32_t events, struct coming **arrival)
 {
     const struct gen_settings settings = {.events = events, .seed = 3, .sources = 4, .days = 40, .start_ms = (int64_t)civil_day(2026, 1, 5) * MS_PER_DAY,
                                           .broken_ppm = 3000, .repeat_ppm = 2000};
@@ -858,7 +859,7 @@ int main(int argc, char **argv)
     static const uint32_t partitions[] = {1, 6, 64};
     uint32_t events = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 20000, only = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 0;
     struct diagnostics *diagnostics = diagnostics_new();
-    struct arrival *arrival;
+    struct coming *arrival;
     struct tally tally = {0};
     struct error err = {0};
     struct program *pack = program_load("rules/packs/trafficking", &(struct load_options){0}, diagnostics, &err);
