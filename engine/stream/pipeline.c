@@ -159,12 +159,29 @@ void pipeline_know(struct pipeline *pipeline, uint32_t count)
 static void stage_work(struct pipeline *pipeline, struct block *block)
 {
     pipeline_know(pipeline, block->partitions);
-    intake_sequence(pipeline->intake, block, pipeline->order, pipeline->seq + 1, pipeline->position);
-    step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
+    intake_range(block, pipeline->position);
+    if (pipeline->poison)
+        poison_begin(pipeline->poison, block);
+    intake_sequence(pipeline->intake, block, pipeline->order, pipeline->seq + 1);
+    if (block->watch)
+        step_run_singly(pipeline->step, block->event, block->event_count, block->watch, &block->results, &block->output);
+    else
+        step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
     block->journal.block = ++pipeline->block;
+    if (pipeline->poison)
+        poison_end(pipeline->poison, pipeline->block, pipeline->position);
     pipeline->seq = block->journal.last_seq;
     atomic_store(&block->holders, pipeline->log ? 2 : 1);
     count_results(pipeline, block);
+}
+
+/* Work thread, between blocks. */
+static void stage_settle(struct pipeline *pipeline)
+{
+    if (!pipeline->poison || !atomic_load_explicit(&pipeline->figures->crash_suspects, memory_order_relaxed))
+        return;
+    poison_settle(pipeline->poison, atomic_load(&pipeline->committed_block));
+    atomic_store(&pipeline->figures->crash_suspects, poison_suspects(pipeline->poison));
 }
 
 static bool stage_log(struct pipeline *pipeline, struct block *block)
@@ -239,6 +256,7 @@ static void work_loop(struct pipeline *pipeline)
                 queue_put(pipeline->to_log, block);
             queue_put(pipeline->to_sink, block);
         }
+        stage_settle(pipeline);
         saver_tick(pipeline);
     }
     queue_close(pipeline->to_log);
@@ -288,6 +306,7 @@ static void run_alone(struct pipeline *pipeline)
             queue_put(pipeline->idle, block);
         if (over(pipeline) || (read && !run_block(pipeline, block)) || !stage_sink(pipeline, false))
             return;
+        stage_settle(pipeline);
         if (!saver_due(pipeline))
             continue;
         if (pipeline->commit.count && !commit_write(pipeline, release))
@@ -338,6 +357,9 @@ static void dismantle(struct pipeline *pipeline)
 {
     for (uint32_t i = 0; i < pipeline->pool_count; i++)
         block_free(pipeline->pool[i]);
+    if (pipeline->poison && pipeline->world->source->watch)
+        pipeline->world->source->watch(pipeline->world->source->self, NULL);
+    poison_close(pipeline->poison);
     free(pipeline->pool);
     free(pipeline->position);
     free(pipeline->rank);
@@ -366,6 +388,7 @@ static void live(struct pipeline *pipeline)
         run_alone(pipeline);
     else
         run_threads(pipeline);
+    stage_settle(pipeline);
     if (over(pipeline)) {
         saver_abandon(pipeline);
         return;

@@ -5,6 +5,7 @@
 #include "engine/state/checkpoint.h"
 #include "engine/stream/intake.h"
 #include "engine/stream/pipeline.h"
+#include "engine/stream/poison.h"
 #include "engine/stream/queue.h"
 
 #include <pthread.h>
@@ -50,6 +51,7 @@ struct pipeline {
     uint64_t seq;        /* last one given out */
     uint64_t block;      /* last one numbered */
     struct saver saver;
+    struct poison *poison; /* says what is at work, once live; NULL: nobody asks */
 
     struct log_writer *log; /* the log thread's, once it runs; NULL: none */
     struct commit commit;   /* the sink thread's, once it runs */

@@ -2,6 +2,7 @@
  * can be lost any more. */
 #include "engine/stream/pipeline_private.h"
 
+#include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
 
 #include <stdlib.h>
@@ -30,6 +31,7 @@ static struct slice saver_extra(const struct pipeline *pipeline, struct arena *a
 static struct checkpoint_writer *saver_freeze(struct pipeline *pipeline, struct error *err)
 {
     struct arena arena;
+    (void)fail_point(FAIL_SAVER_FREEZE);
     arena_init(&arena);
     struct slice extra = saver_extra(pipeline, &arena);
     struct checkpoint_head head = {
@@ -66,6 +68,7 @@ static bool saver_write(struct pipeline *pipeline, struct error *err)
     uint64_t since = pipeline_now_ns();
     if (!checkpoint_write(saver->writer, pipeline->settings->checkpoint_dir, err))
         return false;
+    (void)fail_point(FAIL_SAVER_WRITTEN);
     atomic_store(&pipeline->figures->checkpoint_write_ns, pipeline_now_ns() - since);
     atomic_store(&pipeline->sync_wanted, saver->block);
     return true;
@@ -105,6 +108,7 @@ static void saver_end(struct pipeline *pipeline)
     atomic_store(&saver->state, SAVER_IDLE);
     if (!saver->published)
         return;
+    (void)fail_point(FAIL_SAVER_PUBLISHED);
     saver_loaded(pipeline, saver->block);
     atomic_fetch_add(&pipeline->figures->checkpoints, 1);
     atomic_store(&pipeline->figures->checkpoint_block, saver->block);

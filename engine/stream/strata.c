@@ -4,6 +4,7 @@
 #include "engine/model/fact.h"
 #include "rules/lang/fact.h"
 
+#include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
 
 #include <stdlib.h>
@@ -356,6 +357,7 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
     struct cell *cell = cell_find(shard, visit->keyspace, visit->key);
     const struct event *event = &step->event[visit->event];
     uint64_t mask[MASK_WORDS_MAX];
+    fail_point_record(FAIL_RECORD_STEP, event->body);
     visit_mask(step, visit, mask);
     bool changes = mask_meets(mask, at->mask, step->plan->mask_words);
     bool late = (event->flags & EVENT_LATE) != 0;

@@ -272,7 +272,7 @@ static void take_block(struct world *world, const struct commit_block *block)
         if (*next >= 0 ? *next != range->first : range->first > 13)
             world->wrong++;
         *next = range->next;
-        row->range[i] = (struct journal_range){number, range->first, range->next}; /* as rows keep it: by name */
+        row->range[i] = (struct journal_range){.partition = number, .first = range->first, .next = range->next}; /* as rows keep it: by name */
     }
     world->row_last = journal->block;
     world->sink_seq = journal->last_seq;
