@@ -182,7 +182,11 @@ void saver_finish(struct pipeline *pipeline)
         return;
     if (!saver_begin(pipeline))
         return;
-    bool ok = saver_write(pipeline, &err) && (!pipeline->log || record_sync(pipeline, &err));
+    bool ok = saver_write(pipeline, &err);
+    if (ok && pipeline->log && !record_sync(pipeline, &err)) {
+        pipeline_fail(pipeline, &err); /* what was not synced may be gone, and a second sync would not say so */
+        ok = false;
+    }
     invariant(!ok || saver_safe(pipeline, saver->block));
     saver->published = ok && checkpoint_publish(saver->writer, &err);
     if (err.class)
