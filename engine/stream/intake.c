@@ -3,6 +3,7 @@
 
 #include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
+#include "engine/base/planted.h"
 #include "engine/stream/fact.h"
 #include "engine/stream/step.h"
 #include "rules/lang/text.h"
@@ -284,7 +285,7 @@ void intake_sequence(struct intake *intake, struct block *block, struct order *o
     for (uint32_t i = 0; i < block->message_count; i++)
         if (intake->reason[i] == INTAKE_MARK)
             block->mark_count++;
-        else if (intake->reason[i] == REJECT_NONE)
+        else if (intake->reason[i] == REJECT_NONE && !planted_drop(block->message[i].position.offset))
             order_push(order, block->message[i].position.partition, intake->decoded[i].time_ms, i);
     block->event_count = 0;
     while (order_next(order, &intake->sequence[block->event_count]))

