@@ -21,8 +21,7 @@
  *
  * Each life maps a file of its own, made from the one before and renamed into its place, so that an engine
  * that lost its lease and wakes again cannot write into the living one's. The file may be removed while no
- * engine runs; counting then begins anew. A file that is not sound is reported and begun anew: it can
- * only delay.
+ * engine runs; counting then begins anew, as with a file that is not sound: that can only delay.
  *
  * Threads: poison_translating and poison_is_aside are the source thread's, all others the work thread's. */
 #ifndef ENGINE_STREAM_POISON_H
