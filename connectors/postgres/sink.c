@@ -310,11 +310,13 @@ static bool pg_commit(void *self, const struct commit_block *blocks, uint32_t co
         return false;
     sink->unsure = false;
     if (!landed && !write_all(sink, blocks, count, err)) {
+        rows_forget(&sink->rows);
         if (session_alive(&sink->session))
             (void)!session_run(&sink->session, "rollback", &ignored);
         return false;
     }
     if (!landed && !end_transaction(sink, err)) {
+        rows_forget(&sink->rows);
         sink->unsure = true;
         err->class = session_alive(&sink->session) ? err->class : ERROR_RETRY;
         return false;

@@ -539,19 +539,21 @@ static void tell_story(void *context, const struct poison_story *story)
 }
 
 /* From here on a crash leaves behind at what. */
-static bool watch_begin(struct pipeline *pipeline, struct error *err)
+static void watch_begin(struct pipeline *pipeline)
 {
     struct source *source = pipeline->world->source;
+    struct error err = {0};
     if (!pipeline->settings->at_work_file)
-        return true;
-    pipeline->poison = poison_open(pipeline->settings->at_work_file, pipeline->partitions, err);
-    if (!pipeline->poison)
-        return false;
+        return;
+    pipeline->poison = poison_open(pipeline->settings->at_work_file, pipeline->partitions, &err);
+    if (!pipeline->poison) { /* worth a warning, not worth to stop scoring */
+        pipeline_notice(pipeline, NOTICE_WARNING, "at_work_failed", "%s; a record that ends the engine will not be found", err.text);
+        return;
+    }
     poison_tell(pipeline->poison, tell_story, pipeline);
     atomic_store(&pipeline->figures->crash_suspects, poison_suspects(pipeline->poison));
     if (source->watch)
         source->watch(source->self, poison_translating(pipeline->poison));
-    return true;
 }
 
 static bool go_live(struct recovery *recovery, struct error *err)
@@ -563,7 +565,8 @@ static bool go_live(struct recovery *recovery, struct error *err)
     atomic_store(&pipeline->logged_block, pipeline->block);
     atomic_store(&pipeline->figures->block_committed, pipeline->block);
     atomic_store(&pipeline->figures->seq, pipeline->seq);
-    return watch_begin(pipeline, err) && source->seek(source->self, pipeline->position, err);
+    watch_begin(pipeline);
+    return source->seek(source->self, pipeline->position, err);
 }
 
 bool recover(struct pipeline *pipeline, struct error *err)

@@ -125,7 +125,7 @@ class World:
         self.live_through([], lambda engine: None)
 
     def feed(self, count=PORTION):
-        self.stream.time_ms += 86400000  # the log begins a segment in each portion
+        self.stream.time_ms += 31 * 86400000  # each portion begins a segment of the log, and a partition of the table of hits
         lines = [self.stream.line() + "\n" for _ in range(count)]
         with open(self.bench.path("fed.ndjson"), "a") as out:
             out.writelines(lines)
