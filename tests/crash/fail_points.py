@@ -17,6 +17,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -264,6 +265,7 @@ def main():
     only = [word for word in options.only.split(",") if word]
     work = [one for one in combinations() if not only or any(one[0].startswith(word) for word in only)]
     tour = Tour(work)
+    signal.signal(signal.SIGTERM, lambda *_: tour.work.clear())  # finish what is begun, stop the servers
     threads = [threading.Thread(target=tour.run, args=(number,)) for number in range(options.worlds)]
     for thread in threads:
         thread.start()
@@ -271,7 +273,7 @@ def main():
         thread.join()
     tour.show()
     passed = sum(outcome != "FAILED" for _, _, outcome in tour.done)
-    failed = len(tour.done) - passed + len(tour.work)  # what nobody came to has not passed
+    failed = len(work) - passed  # what nobody came to has not passed
     say("%d passed, %d failed, 0 skipped" % (passed, failed))
     return 1 if failed else 0
 
