@@ -84,7 +84,7 @@ class Stream:
     """Payments of two banks: some minutes apart."""
 
     def __init__(self, seed):
-        self.chance, self.number, self.time_ms, self.old = random.Random(seed), 0, 1740787200000, []
+        self.chance, self.number, self.time_ms, self.old = random.Random(seed), 0, 1109635200000, []
 
     def event(self):
         chance = self.chance
