@@ -384,7 +384,7 @@ static void source_look(void *self)
         source->trouble = err;
 }
 
-static void source_watch(void *self)
+static void source_measure(void *self)
 {
     source_show(self);
 }
@@ -395,7 +395,7 @@ void source_bind(struct kafka_source *source)
         .self = source,
         .partitions = &source->table,
         .look = source_look,
-        .watch = source_watch,
+        .measure = source_measure,
         .seek = source_seek,
         .poll = source_poll,
         .read_range = source_read_range,

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 static void ignore_notice(void *context, const PGresult *result)
 {
@@ -77,6 +78,17 @@ PGresult *session_query(struct session *session, const char *sql, struct error *
     return session_ask(session, sql, 0, NULL, err);
 }
 
+#ifdef MUSTER_FAULT
+bool session_step(struct session *session, enum fail_point point, struct error *err)
+{
+    enum fault fault = fail_point(point);
+    if (fault == FAULT_EIO)
+        (void)shutdown(PQsocket(session->connection), SHUT_RDWR);
+    const char *sql = fault == FAULT_ENOSPC ? "do $$ begin raise exception 'no space left on device' using errcode = '53100'; end $$" : "select 1";
+    return fault == FAULT_NONE || session_run(session, sql, err);
+}
+#endif
+
 bool session_run(struct session *session, const char *sql, struct error *err)
 {
     PGresult *result = PQexec(session->connection, sql); /* may hold several statements */
@@ -108,6 +120,8 @@ bool session_copy(struct session *session, const char *sql, struct slice data, s
         size_t piece = data.size - at < (1u << 20) ? data.size - at : 1u << 20;
         if (PQputCopyData(session->connection, data.data + at, (int)piece) != 1)
             return session_fault(session, NULL, err);
+        if (fail_point(FAIL_SINK_COPY) == FAULT_EIO)
+            (void)shutdown(PQsocket(session->connection), SHUT_RDWR);
         at += piece;
     }
     if (PQputCopyEnd(session->connection, NULL) != 1)

@@ -6,6 +6,7 @@
 #define CONNECTORS_POSTGRES_SESSION_H
 
 #include "engine/base/error.h"
+#include "engine/base/fail_point.h"
 #include "engine/base/slice.h"
 
 #include <libpq-fe.h>
@@ -17,6 +18,20 @@ struct session {
 bool session_open(struct session *session, const char *dsn, const char *name, struct error *err) must_check;
 void session_close(struct session *session);
 bool session_alive(const struct session *session);
+
+/* A step of a protocol as a fail point: false when the fault (a connection that breaks, a server whose disk
+ * is full) has struck, with the error that the server's or the library's own would have. */
+#ifdef MUSTER_FAULT
+bool session_step(struct session *session, enum fail_point point, struct error *err) must_check;
+#else
+static inline bool session_step(struct session *session, enum fail_point point, struct error *err)
+{
+    (void)session;
+    (void)point;
+    (void)err;
+    return true;
+}
+#endif
 
 /* Runs statements without results. */
 bool session_run(struct session *session, const char *sql, struct error *err) must_check;

@@ -235,6 +235,9 @@ static bool run_pipeline(struct running *running, struct error *err)
 {
     const struct settings *settings = running->settings;
     const struct log_settings log = log_settings_of(settings);
+    char at_work[512];
+    if (snprintf(at_work, sizeof at_work, "%s/at-work", settings->state_dir) >= (int)sizeof at_work)
+        return error_set(err, ERROR_FATAL, "state_dir's path is too long");
     const struct pipeline_settings pipeline = {
         .threads = (uint32_t)settings->threads,
         .batch_max = (uint32_t)settings->batch_max,
@@ -248,6 +251,7 @@ static bool run_pipeline(struct running *running, struct error *err)
         .checkpoint_dir = settings->state_dir,
         .checkpoint_every_ms = settings->checkpoint_every_s * 1000,
         .log = settings->log_enabled ? &log : NULL,
+        .at_work_file = at_work,
         .step = step_settings_of(settings),
         .decode = decode_settings_of(settings, running->set.rates),
     };

@@ -1,6 +1,7 @@
 /* Checkpoint files: a head, the layout, one section per shard, all checksummed; written aside. */
 #include "engine/state/checkpoint.h"
 
+#include "engine/base/disk.h"
 #include "engine/base/invariant.h"
 #include "engine/state/private.h"
 
@@ -129,19 +130,6 @@ struct checkpoint_writer *checkpoint_begin(struct state *state, const struct sta
     return writer;
 }
 
-static bool write_all(int fd, const void *data, size_t size)
-{
-    for (size_t at = 0; at < size;) {
-        ssize_t put_bytes = write(fd, (const char *)data + at, size - at);
-        if (put_bytes < 0 && errno == EINTR)
-            continue;
-        if (put_bytes <= 0)
-            return false;
-        at += (size_t)put_bytes;
-    }
-    return true;
-}
-
 static void section_sum(const struct section_head *head, const void *packed, unsigned char sum[SUM_BYTES])
 {
     crypto_generichash_state state;
@@ -173,8 +161,8 @@ static bool write_head(const struct checkpoint_writer *writer, int fd)
     memcpy(head.program_hash, writer->head.program_hash, sizeof head.program_hash);
     memcpy(head.hash_key, writer->head.hash_key, sizeof head.hash_key);
     head_sum(&head, writer->head.extra, writer->layout.data, head.sum);
-    return write_all(fd, &head, sizeof head) && write_all(fd, writer->head.extra, writer->head.extra_size) &&
-           write_all(fd, writer->layout.data, writer->layout.size);
+    return disk_write(FAIL_CHECKPOINT_WRITE, fd, &head, sizeof head) && disk_write(FAIL_CHECKPOINT_WRITE, fd, writer->head.extra, writer->head.extra_size) &&
+           disk_write(FAIL_CHECKPOINT_WRITE, fd, writer->layout.data, writer->layout.size);
 }
 
 static bool write_section(const struct checkpoint_writer *writer, int fd, uint32_t shard, ZSTD_CCtx *zstd)
@@ -189,7 +177,7 @@ static bool write_section(const struct checkpoint_writer *writer, int fd, uint32
     head.packed_size = ZSTD_compressCCtx(zstd, packed, bound, raw, raw_size, 1);
     invariant(!ZSTD_isError(head.packed_size));
     section_sum(&head, packed, head.sum);
-    bool good = write_all(fd, &head, sizeof head) && write_all(fd, packed, head.packed_size);
+    bool good = disk_write(FAIL_CHECKPOINT_WRITE, fd, &head, sizeof head) && disk_write(FAIL_CHECKPOINT_WRITE, fd, packed, head.packed_size);
     free(packed);
     free(raw);
     return good;
@@ -209,7 +197,7 @@ bool checkpoint_write(struct checkpoint_writer *writer, const char *dir, struct 
         return error_set(err, ERROR_FATAL, "state_dir's path is too long");
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
         return error_errno(err, ERROR_RETRY, "cannot make state_dir %s", dir);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = disk_open(FAIL_CHECKPOINT_OPEN, path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (fd < 0)
         return error_errno(err, ERROR_RETRY, "cannot write a checkpoint in %s", dir);
     ZSTD_CCtx *zstd = ZSTD_createCCtx();
@@ -217,7 +205,7 @@ bool checkpoint_write(struct checkpoint_writer *writer, const char *dir, struct 
     bool good = write_head(writer, fd);
     for (uint32_t i = 0; good && i < SHARD_COUNT; i++)
         good = write_section(writer, fd, i, zstd);
-    good = good && fsync(fd) == 0;
+    good = good && disk_sync(FAIL_CHECKPOINT_SYNC, fd);
     if (!good)
         error_errno(err, ERROR_RETRY, "cannot write a checkpoint in %s", dir);
     ZSTD_freeCCtx(zstd);
@@ -261,17 +249,14 @@ bool checkpoint_publish(struct checkpoint_writer *writer, struct error *err)
     invariant(writer->written);
     if (!file_path(from, writer->dir, writer->head.block, ".tmp", err) || !file_path(to, writer->dir, writer->head.block, "", err))
         return false;
-    int folder = open(writer->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = folder >= 0 && rename(from, to) == 0 && fsync(folder) == 0;
+    bool good = disk_rename(FAIL_CHECKPOINT_RENAME, from, to) && disk_sync_folder(FAIL_CHECKPOINT_FOLDER, writer->dir);
     if (!good)
         error_errno(err, ERROR_RETRY, "cannot publish the checkpoint in %s", writer->dir);
-    if (folder >= 0)
-        (void)close(folder);
     writer->published = good;
     int count = good ? folder_blocks(writer->dir, blocks) : 0;
     for (int i = CHECKPOINT_KEEP; i < count; i++)
         if (file_path(to, writer->dir, blocks[i], "", err))
-            (void)unlink(to);
+            (void)disk_remove(FAIL_CHECKPOINT_REMOVE, to); /* tried again by the next one */
     return good;
 }
 
@@ -302,14 +287,8 @@ static bool take(struct loading *l, void *out, size_t size, const char *what, st
 {
     if (l->size - l->at < size)
         return error_set(err, ERROR_FATAL, "the file ends inside %s", what);
-    for (size_t got = 0; got < size;) {
-        ssize_t n = read(l->fd, (char *)out + got, size - got);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return error_errno(err, ERROR_FATAL, "%s cannot be read", what);
-        got += (size_t)n;
-    }
+    if (!disk_read(FAIL_CHECKPOINT_READ, l->fd, out, size))
+        return error_errno(err, ERROR_FATAL, "%s cannot be read", what);
     l->at += size;
     return true;
 }

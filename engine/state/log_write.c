@@ -1,6 +1,7 @@
 /* Writes the log: records gathered into blocks, blocks sealed and appended, the tail cut at a restart. */
 #include "engine/state/log_private.h"
 
+#include "engine/base/disk.h"
 #include "engine/base/invariant.h"
 
 #include <errno.h>
@@ -26,26 +27,9 @@ struct log_writer {
     ZSTD_CCtx *zstd;
 };
 
-static bool write_all(int fd, const void *data, size_t size)
-{
-    for (size_t at = 0; at < size;) {
-        ssize_t put = write(fd, (const char *)data + at, size - at);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return false;
-        at += (size_t)put;
-    }
-    return true;
-}
-
 bool log_folder_sync(const char *dir)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        (void)close(fd);
-    return good;
+    return disk_sync_folder(FAIL_LOG_FOLDER, dir);
 }
 
 /* --- opening --- */
@@ -71,20 +55,12 @@ static bool segment_tail(struct log_writer *log, const char *name, struct error 
         return false;
     }
     arena_fini(&arena);
-    if (offset < log->size && ftruncate(log->fd, (off_t)offset) != 0)
+    if (offset < log->size && !disk_cut(FAIL_LOG_CUT, log->fd, offset))
         return error_errno(err, ERROR_FATAL, "cannot cut the torn end of log segment %s", name);
     log->size = offset;
     if (last_offset)
         log->last_seq = last.last_seq;
     return lseek(log->fd, (off_t)log->size, SEEK_SET) >= 0 || error_errno(err, ERROR_FATAL, "cannot append to log segment %s", name);
-}
-
-static bool copy_all(int from, int to)
-{
-    ssize_t moved;
-    while ((moved = copy_file_range(from, NULL, to, NULL, (size_t)1 << 30, 0)) > 0)
-        continue;
-    return moved == 0;
 }
 
 /* Puts a copy in the place of a segment that was there before us. An engine that lost its lease while
@@ -95,9 +71,10 @@ static bool segment_take_over(const char *dir, const char *name, struct error *e
     (void)snprintf(copy_name, sizeof copy_name, "%s.tmp", name);
     if (!log_path(path, dir, name, err) || !log_path(copy, dir, copy_name, err))
         return false;
-    int from = open(path, O_RDONLY | O_CLOEXEC);
-    int to = from >= 0 ? open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
-    bool good = to >= 0 && copy_all(from, to) && fsync(to) == 0 && rename(copy, path) == 0 && log_folder_sync(dir);
+    int from = disk_open(FAIL_LOG_OPEN, path, O_RDONLY, 0);
+    int to = from >= 0 ? disk_open(FAIL_LOG_OPEN, copy, O_WRONLY | O_CREAT | O_TRUNC, 0600) : -1;
+    bool good = to >= 0 && disk_copy(FAIL_LOG_COPY, from, to) && disk_sync(FAIL_LOG_COPY_SYNC, to) &&
+                disk_rename(FAIL_LOG_COPY_RENAME, copy, path) && log_folder_sync(dir);
     if (!good)
         error_errno(err, ERROR_FATAL, "cannot take over log segment %s", name);
     if (from >= 0)
@@ -113,14 +90,14 @@ static bool segment_open(struct log_writer *log, const struct log_segment *segme
     struct stat info;
     if (!log_path(path, log->settings.dir, segment->name, err) || !log_day_key(&log->settings, segment->day, true, log->key, err))
         return false;
-    log->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    log->fd = disk_open(FAIL_LOG_OPEN, path, O_RDWR | O_CREAT, 0600);
     if (log->fd < 0 || fstat(log->fd, &info) != 0)
         return error_errno(err, ERROR_FATAL, "cannot open log segment %s", segment->name);
     log->day = segment->day;
     log->size = (uint64_t)info.st_size;
     if (log->size < LOG_MAGIC_BYTES) {
-        if (ftruncate(log->fd, 0) != 0 || lseek(log->fd, 0, SEEK_SET) != 0 || !write_all(log->fd, log_magic, LOG_MAGIC_BYTES) ||
-            !log_folder_sync(log->settings.dir))
+        if (!disk_cut(FAIL_LOG_CUT, log->fd, 0) || lseek(log->fd, 0, SEEK_SET) != 0 ||
+            !disk_write(FAIL_LOG_BEGIN, log->fd, log_magic, LOG_MAGIC_BYTES) || !log_folder_sync(log->settings.dir))
             return error_errno(err, ERROR_FATAL, "cannot begin log segment %s", segment->name);
         log->size = LOG_MAGIC_BYTES;
     }
@@ -152,7 +129,7 @@ static bool writer_open_last(struct log_writer *log, struct error *err)
             break;
         segment_close(log);
         good = log_path(path, log->settings.dir, segments[count].name, err) &&
-               (unlink(path) == 0 || error_errno(err, ERROR_FATAL, "cannot remove log segment %s", segments[count].name));
+               (disk_remove(FAIL_LOG_REMOVE, path) || error_errno(err, ERROR_FATAL, "cannot remove log segment %s", segments[count].name));
     }
     free(segments);
     return good;
@@ -216,7 +193,7 @@ static bool block_write(struct log_writer *log, struct error *err)
                                                      NULL, head.nonce, log->key);
     memcpy(log->packed, &head, sizeof head);
     size_t size = sizeof head + head.sealed_size;
-    if (!write_all(log->fd, log->packed, size))
+    if (!disk_write(FAIL_LOG_WRITE, log->fd, log->packed, size))
         return error_errno(err, ERROR_FATAL, "cannot append to the log");
     log->size += size;
     log->raw_size = 0;
@@ -228,7 +205,7 @@ bool log_writer_flush(struct log_writer *log, bool sync, struct error *err)
 {
     if (log->count && !block_write(log, err))
         return false;
-    if (sync && log->fd >= 0 && fsync(log->fd) != 0)
+    if (sync && log->fd >= 0 && !disk_sync(FAIL_LOG_SYNC, log->fd))
         return error_errno(err, ERROR_FATAL, "cannot sync the log to disk");
     return true;
 }
@@ -242,6 +219,7 @@ static bool writer_segment(struct log_writer *log, int32_t day, uint64_t seq, st
     struct log_segment segment = {.day = day, .first_seq = seq};
     if (!log_writer_flush(log, true, err))
         return false;
+    (void)fail_point(FAIL_LOG_ROTATE);
     segment_close(log);
     log_segment_name(day, seq, segment.name);
     bool good = segment_open(log, &segment, err);
@@ -298,7 +276,7 @@ static bool cut_inside(struct log_writer *log, uint64_t offset, uint64_t last_se
     uint64_t next;
     arena_init(&arena);
     bool good = log_block_read(log->fd, offset, log->size, log->key, name, &arena, &head, &raw, &next, err) == 1;
-    good = good && (ftruncate(log->fd, (off_t)offset) == 0 || error_errno(err, ERROR_FATAL, "cannot cut log segment %s", name));
+    good = good && (disk_cut(FAIL_LOG_CUT, log->fd, offset) || error_errno(err, ERROR_FATAL, "cannot cut log segment %s", name));
     good = good && (lseek(log->fd, (off_t)offset, SEEK_SET) >= 0 || error_errno(err, ERROR_FATAL, "cannot cut log segment %s", name));
     log->size = offset;
     log->last_seq = 0;
@@ -325,7 +303,7 @@ static bool cut_segment(struct log_writer *log, uint64_t last_seq, const char *n
     }
     if (offset < log->size && head.first_seq <= last_seq)
         return cut_inside(log, offset, last_seq, name, err);
-    if (ftruncate(log->fd, (off_t)offset) != 0 || lseek(log->fd, (off_t)offset, SEEK_SET) < 0)
+    if (!disk_cut(FAIL_LOG_CUT, log->fd, offset) || lseek(log->fd, (off_t)offset, SEEK_SET) < 0)
         return error_errno(err, ERROR_FATAL, "cannot cut log segment %s", name);
     log->size = offset;
     log->last_seq = kept;
@@ -348,14 +326,14 @@ bool log_writer_cut(struct log_writer *log, uint64_t last_seq, struct error *err
         char path[LOG_PATH_MAX];
         good = log_path(path, log->settings.dir, segment->name, err);
         if (good && segment->first_seq > last_seq) {
-            good = unlink(path) == 0 || error_errno(err, ERROR_FATAL, "cannot remove log segment %s", segment->name);
+            good = disk_remove(FAIL_LOG_REMOVE, path) || error_errno(err, ERROR_FATAL, "cannot remove log segment %s", segment->name);
             continue;
         }
         good = good && segment_open(log, segment, err) && cut_segment(log, last_seq, segment->name, err);
         if (!good || log->last_seq)
             break;
         segment_close(log); /* nothing of it is left: the one before is the last */
-        good = unlink(path) == 0 || error_errno(err, ERROR_FATAL, "cannot remove log segment %s", segment->name);
+        good = disk_remove(FAIL_LOG_REMOVE, path) || error_errno(err, ERROR_FATAL, "cannot remove log segment %s", segment->name);
     }
     free(segments);
     return good;

@@ -1,6 +1,7 @@
 /* The sink stage: blocks that wait become one transaction; a sink that is away is waited for. */
 #include "engine/stream/pipeline_private.h"
 
+#include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
 
 #include <stdlib.h>
@@ -28,6 +29,7 @@ void commit_add(struct pipeline *pipeline, struct block *block)
     struct commit *commit = &pipeline->commit;
     const struct output *output = &block->output;
     invariant(commit->count < commit->room);
+    (void)fail_point(FAIL_COMMIT_ADD);
     if (commit->count == 0)
         commit->oldest_ms = pipeline_now_ms();
     commit->row[commit->count] = (struct commit_block){
@@ -112,11 +114,13 @@ bool commit_write(struct pipeline *pipeline, void (*release)(struct pipeline *pi
         if (!wait_again(pipeline, &err, &wait_ms))
             return false;
     }
+    (void)fail_point(FAIL_COMMIT_DONE);
     note_back(pipeline);
     uint64_t last = commit->row[commit->count - 1].journal.block;
     atomic_store(&pipeline->committed_block, last);
     atomic_store(&pipeline->figures->block_committed, last);
     atomic_fetch_add(&pipeline->figures->commits, 1);
+    (void)fail_point(FAIL_COMMIT_RELEASE);
     for (uint32_t i = 0; i < commit->count; i++)
         release(pipeline, commit->block[i]);
     commit->count = 0;

@@ -2,6 +2,7 @@
 #include "engine/stream/step_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/base/planted.h"
 #include "rules/lang/load.h"
 
 /* Owners find their events by scanning one byte per event instead of 600: each worker notes the
@@ -11,6 +12,7 @@ static void own_note(void *context, uint32_t worker, uint32_t workers)
     struct step *step = context;
     uint32_t from, to;
     crew_piece(step->count, worker, workers, &from, &to);
+    planted_race(&step->silenced);
     for (uint32_t i = from; i < to; i++) {
         struct event *event = &step->event[i];
         event->outcome = OUTCOME_SCORED;

@@ -179,14 +179,31 @@ void pipeline_know(struct pipeline *pipeline, uint32_t count)
 static void stage_work(struct pipeline *pipeline, struct block *block)
 {
     pipeline_know(pipeline, block->partitions);
-    intake_sequence(pipeline->intake, block, pipeline->order, pipeline->seq + 1, pipeline->position);
-    step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
+    intake_range(block, pipeline->position);
+    if (pipeline->poison)
+        poison_begin(pipeline->poison, block);
+    intake_sequence(pipeline->intake, block, pipeline->order, pipeline->seq + 1);
+    if (block->watch)
+        step_run_singly(pipeline->step, block->event, block->event_count, block->watch, &block->results, &block->output);
+    else
+        step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
     pipeline_publish(pipeline, false);
     block->journal.block = ++pipeline->block;
+    if (pipeline->poison)
+        poison_end(pipeline->poison, pipeline->block, pipeline->position);
     pipeline->seq = block->journal.last_seq;
     arrival_count(block);
     atomic_store(&block->holders, pipeline->log ? 2 : 1);
     count_results(pipeline, block);
+}
+
+/* Work thread, between blocks. */
+static void stage_settle(struct pipeline *pipeline)
+{
+    if (!pipeline->poison || !atomic_load_explicit(&pipeline->figures->crash_suspects, memory_order_relaxed))
+        return;
+    poison_settle(pipeline->poison, atomic_load(&pipeline->committed_block));
+    atomic_store(&pipeline->figures->crash_suspects, poison_suspects(pipeline->poison));
 }
 
 static bool stage_log(struct pipeline *pipeline, struct block *block)
@@ -218,8 +235,8 @@ static void *source_thread(void *argument)
     while (!over(pipeline) && !pipeline_stopping(pipeline)) {
         if (!block)
             block = queue_take(pipeline->idle, IDLE_WAIT_MS);
-        if (!block && source->watch)
-            source->watch(source->self);
+        if (!block && source->measure)
+            source->measure(source->self);
         if (!block || !stage_read(pipeline, block))
             continue;
         queue_put(pipeline->to_work, block);
@@ -265,6 +282,7 @@ static void work_loop(struct pipeline *pipeline)
                 queue_put(pipeline->to_log, block);
             queue_put(pipeline->to_sink, block);
         }
+        stage_settle(pipeline);
         saver_tick(pipeline);
     }
     queue_close(pipeline->to_log);
@@ -315,6 +333,7 @@ static void run_alone(struct pipeline *pipeline)
             queue_put(pipeline->idle, block);
         if (over(pipeline) || (read && !run_block(pipeline, block)) || !stage_sink(pipeline, false))
             return;
+        stage_settle(pipeline);
         if (!saver_due(pipeline))
             continue;
         if (pipeline->commit.count && !commit_write(pipeline, release))
@@ -365,6 +384,9 @@ static void dismantle(struct pipeline *pipeline)
 {
     for (uint32_t i = 0; i < pipeline->pool_count; i++)
         block_free(pipeline->pool[i]);
+    if (pipeline->poison && pipeline->world->source->watch)
+        pipeline->world->source->watch(pipeline->world->source->self, NULL);
+    poison_close(pipeline->poison);
     free(pipeline->pool);
     free(pipeline->position);
     free(pipeline->rank);
@@ -394,6 +416,7 @@ static void live(struct pipeline *pipeline)
     else
         run_threads(pipeline);
     pipeline_publish(pipeline, true);
+    stage_settle(pipeline);
     if (over(pipeline)) {
         saver_abandon(pipeline);
         return;

@@ -33,6 +33,7 @@ struct pipeline_settings {
     const char *checkpoint_dir;   /* NULL: no checkpoints */
     int64_t checkpoint_every_ms;  /* 60,000 */
     const struct log_settings *log; /* NULL: no log */
+    const char *at_work_file;     /* tells the next life what this one died at (engine/stream/poison.h); NULL: none */
     struct step_settings step;    /* partition_max is set by the pipeline */
     struct decode_settings decode; /* hash_key is set by the pipeline */
 };
@@ -77,6 +78,7 @@ struct pipeline_figures {
     atomic_int_least64_t source_away_since_ms; /* monotonic; 0: it answers */
     atomic_uint_least64_t recovered_events;
     struct state_figures state;
+    atomic_uint_least64_t crash_suspects;   /* ranges and records that are worked one by one since a crash */
     atomic_uint_least64_t standby_lag;      /* committed blocks that a standby has read of and not applied */
 };
 

@@ -5,6 +5,7 @@
 #include "engine/state/checkpoint.h"
 #include "engine/stream/intake.h"
 #include "engine/stream/pipeline.h"
+#include "engine/stream/poison.h"
 #include "engine/stream/queue.h"
 
 #include <pthread.h>
@@ -58,6 +59,7 @@ struct pipeline {
     struct saver saver;
     struct bound_told told[BOUND_COUNT];
     int64_t published_ms; /* when the state's figures were last published */
+    struct poison *poison; /* says what is at work, once live; NULL: nobody asks */
 
     struct log_writer *log; /* the log thread's, once it runs; NULL: none */
     struct commit commit;   /* the sink thread's, once it runs */

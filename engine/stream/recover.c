@@ -99,6 +99,11 @@ static bool keep_row(void *context, const struct journal_block *block)
     struct journal_range *range = ARENA_ARRAY(&rows->arena, struct journal_range, block->range_count + 1);
     if (block->range_count)
         memcpy(range, block->range, block->range_count * sizeof *range);
+    for (uint32_t r = 0; r < block->range_count; r++)
+        if (range[r].aside_count) {
+            struct slice aside = {(const char *)range[r].aside, range[r].aside_count * sizeof *range[r].aside};
+            range[r].aside = (const int64_t *)(const void *)arena_copy(&rows->arena, aside).data;
+        }
     rows->row[rows->count] = *block;
     rows->row[rows->count++].range = range;
     return true;
@@ -185,7 +190,7 @@ static bool read_row(struct recovery *recovery, const struct journal_block *row,
     struct pipeline *pipeline = recovery->pipeline;
     struct source *source = pipeline->world->source;
     struct block *block = recovery->block;
-    for (uint32_t r = 0; r < row->range_count; r++) {
+    for (uint32_t r = 0; r < row->range_count; r++) { /* a range names what was set aside: a source leaves that alone again */
         struct message *messages = NULL;
         uint32_t count = 0;
         while (!source->read_range(source->self, &row->range[r], &block->bodies, &messages, &count, err)) {
@@ -205,6 +210,19 @@ static bool read_row(struct recovery *recovery, const struct journal_block *row,
     return true;
 }
 
+/* What the journal's row set aside is refused again. */
+static void aside_again(struct block *block, const struct journal_block *row)
+{
+    for (uint32_t r = 0; r < row->range_count; r++)
+        for (uint32_t b = 0; row->range[r].aside_count && b < block->journal.range_count; b++) {
+            if (block->range[b].partition != row->range[r].partition)
+                continue;
+            block->range[b].aside = row->range[r].aside;
+            block->range[b].aside_count = row->range[r].aside_count;
+            block->has_aside = true;
+        }
+}
+
 /* Takes one journal block again; fills the log where it ends earlier. */
 static bool recover_row(struct recovery *recovery, const struct journal_block *row, struct error *err)
 {
@@ -212,7 +230,9 @@ static bool recover_row(struct recovery *recovery, const struct journal_block *r
     struct block *block = recovery->block;
     if (!read_row(recovery, row, err))
         return false;
-    intake_sequence(pipeline->intake, block, pipeline->order, row->first_seq, pipeline->position);
+    intake_range(block, pipeline->position);
+    aside_again(block, row);
+    intake_sequence(pipeline->intake, block, pipeline->order, row->first_seq);
     if (block->journal.last_seq != row->last_seq)
         return error_set(err, ERROR_FATAL,
                          "block %llu gave sequence numbers %llu to %llu, read again it gives %llu: the source has changed",
@@ -471,6 +491,44 @@ static bool rebuild(struct recovery *recovery, struct error *err)
     return true;
 }
 
+static void tell_story(void *context, const struct poison_story *story)
+{
+    struct pipeline *pipeline = context;
+    const struct partition *partition = &pipeline->partitions->partition[story->partition];
+    long long offset = story->offset, last = story->next - 1;
+    if (story->crashes == 0)
+        pipeline_notice(pipeline, NOTICE_WARNING, "crash_suspects",
+                        "the engine ended while it worked offsets %lld to %lld of %s/%d; they are worked one by one now, slower", offset,
+                        last, partition->topic, partition->number);
+    else if (story->crashes < POISON_CRASHES)
+        pipeline_notice(pipeline, NOTICE_WARNING, "crash_record",
+                        "the engine has ended %u times while it worked offset %lld of %s/%d; after %d times it is set aside",
+                        story->crashes, offset, partition->topic, partition->number, POISON_CRASHES);
+    else
+        pipeline_notice(pipeline, NOTICE_ERROR, "poison",
+                        "the engine has ended %u times while it worked offset %lld of %s/%d: it is set aside and NOT scored; "
+                        "its bytes are among the rejections (reason POISON): report it, the engine is at fault",
+                        story->crashes, offset, partition->topic, partition->number);
+}
+
+/* From here on a crash leaves behind at what. */
+static void watch_begin(struct pipeline *pipeline)
+{
+    struct source *source = pipeline->world->source;
+    struct error err = {0};
+    if (!pipeline->settings->at_work_file)
+        return;
+    pipeline->poison = poison_open(pipeline->settings->at_work_file, pipeline->partitions, &err);
+    if (!pipeline->poison) { /* worth a warning, not worth to stop scoring */
+        pipeline_notice(pipeline, NOTICE_WARNING, "at_work_failed", "%s; a record that ends the engine will not be found", err.text);
+        return;
+    }
+    poison_tell(pipeline->poison, tell_story, pipeline);
+    atomic_store(&pipeline->figures->crash_suspects, poison_suspects(pipeline->poison));
+    if (source->watch)
+        source->watch(source->self, poison_translating(pipeline->poison));
+}
+
 static bool go_live(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
@@ -480,6 +538,7 @@ static bool go_live(struct recovery *recovery, struct error *err)
     atomic_store(&pipeline->logged_block, pipeline->block);
     atomic_store(&pipeline->figures->block_committed, pipeline->block);
     atomic_store(&pipeline->figures->seq, pipeline->seq);
+    watch_begin(pipeline);
     return source->seek(source->self, pipeline->position, err);
 }
 

@@ -2,6 +2,7 @@
  * can be lost any more. */
 #include "engine/stream/pipeline_private.h"
 
+#include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
 #include "engine/stream/checkpoint_words.h"
 
@@ -15,6 +16,7 @@ static bool saver_wanted(const struct pipeline *pipeline)
 static struct checkpoint_writer *saver_freeze(struct pipeline *pipeline, struct error *err)
 {
     struct arena arena;
+    (void)fail_point(FAIL_SAVER_FREEZE);
     arena_init(&arena);
     struct slice extra = checkpoint_words_write(pipeline->step, pipeline->partitions, pipeline->known, &arena);
     struct checkpoint_head head = {
@@ -51,6 +53,7 @@ static bool saver_write(struct pipeline *pipeline, struct error *err)
     uint64_t since = pipeline_now_ns();
     if (!checkpoint_write(saver->writer, pipeline->settings->checkpoint_dir, err))
         return false;
+    (void)fail_point(FAIL_SAVER_WRITTEN);
     atomic_store(&pipeline->figures->checkpoint_write_ns, pipeline_now_ns() - since);
     atomic_store(&pipeline->sync_wanted, saver->block);
     return true;
@@ -90,6 +93,7 @@ static void saver_end(struct pipeline *pipeline)
     atomic_store(&saver->state, SAVER_IDLE);
     if (!saver->published)
         return;
+    (void)fail_point(FAIL_SAVER_PUBLISHED);
     saver_loaded(pipeline, saver->block);
     atomic_fetch_add(&pipeline->figures->checkpoints, 1);
     atomic_store(&pipeline->figures->checkpoint_block, saver->block);
@@ -163,7 +167,11 @@ void saver_finish(struct pipeline *pipeline)
         return;
     if (!saver_begin(pipeline))
         return;
-    bool ok = saver_write(pipeline, &err) && (!pipeline->log || record_sync(pipeline, &err));
+    bool ok = saver_write(pipeline, &err);
+    if (ok && pipeline->log && !record_sync(pipeline, &err)) {
+        pipeline_fail(pipeline, &err); /* what was not synced may be gone, and a second sync would not say so */
+        ok = false;
+    }
     invariant(!ok || saver_safe(pipeline, saver->block));
     saver->published = ok && checkpoint_publish(saver->writer, &err);
     if (err.class)

@@ -2,6 +2,7 @@
 #include "engine/stream/step_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/model/seam.h"
 #include "rules/lang/load.h"
 #include "rules/lang/text.h"
 
@@ -297,60 +298,105 @@ static void step_piece(struct step *step, struct event *events, uint32_t count, 
     step_lap(step, PHASE_DECIDE, &since);
 }
 
-static const void *joined(struct arena *arena, const void *a, uint32_t a_count, const void *b, uint32_t b_count, size_t size)
+/* --- results of several pieces become one --- */
+
+static const void *gathered(struct arena *arena, uint32_t count, size_t size, char **at)
 {
-    char *both = arena_bytes(arena, ((size_t)a_count + b_count + 1) * size);
-    if (a_count)
-        memcpy(both, a, a_count * size);
-    if (b_count)
-        memcpy(both + a_count * size, b, b_count * size);
-    return both;
+    return *at = arena_bytes(arena, ((size_t)count + 1) * size);
 }
 
-/* Puts the next piece's results behind those so far. */
-static void output_append(struct arena *arena, struct output *all, const struct output *next)
+static void gather(char **at, const void *from, uint32_t count, size_t size)
 {
-    all->hit = joined(arena, all->hit, all->hit_count, next->hit, next->hit_count, sizeof *all->hit);
-    all->revision =
-        joined(arena, all->revision, all->revision_count, next->revision, next->revision_count, sizeof *all->revision);
-    all->alert_hit =
-        joined(arena, all->alert_hit, all->alert_hit_count, next->alert_hit, next->alert_hit_count, sizeof *all->alert_hit);
-    all->rejection =
-        joined(arena, all->rejection, all->rejection_count, next->rejection, next->rejection_count, sizeof *all->rejection);
-    all->hit_count += next->hit_count;
-    all->revision_count += next->revision_count;
-    all->alert_hit_count += next->alert_hit_count;
-    all->rejection_count += next->rejection_count;
-    for (int o = 0; o < OUTCOME_COUNT; o++)
-        all->outcome[o] += next->outcome[o];
-    all->late += next->late;
-    all->facts += next->facts;
-    all->facts_odd += next->facts_odd;
-    all->first_seq = all->first_seq ? all->first_seq : next->first_seq;
-    all->last_seq = next->last_seq;
+    if (count)
+        memcpy(*at, from, count * size);
+    *at += count * size;
+}
+
+static void output_totals(const struct output *piece, uint32_t pieces, struct output *all)
+{
+    *all = (struct output){0};
+    for (uint32_t p = 0; p < pieces; p++) {
+        all->hit_count += piece[p].hit_count;
+        all->revision_count += piece[p].revision_count;
+        all->alert_hit_count += piece[p].alert_hit_count;
+        all->rejection_count += piece[p].rejection_count;
+        for (int o = 0; o < OUTCOME_COUNT; o++)
+            all->outcome[o] += piece[p].outcome[o];
+        all->late += piece[p].late;
+        all->facts += piece[p].facts;
+        all->facts_odd += piece[p].facts_odd;
+        all->first_seq = all->first_seq ? all->first_seq : piece[p].first_seq;
+        all->last_seq = piece[p].last_seq;
+    }
+}
+
+static void output_join(struct arena *arena, const struct output *piece, uint32_t pieces, struct output *all)
+{
+    char *hit, *revision, *alert_hit, *rejection;
+    output_totals(piece, pieces, all);
+    all->hit = gathered(arena, all->hit_count, sizeof *all->hit, &hit);
+    all->revision = gathered(arena, all->revision_count, sizeof *all->revision, &revision);
+    all->alert_hit = gathered(arena, all->alert_hit_count, sizeof *all->alert_hit, &alert_hit);
+    all->rejection = gathered(arena, all->rejection_count, sizeof *all->rejection, &rejection);
+    for (uint32_t p = 0; p < pieces; p++) {
+        gather(&hit, piece[p].hit, piece[p].hit_count, sizeof *all->hit);
+        gather(&revision, piece[p].revision, piece[p].revision_count, sizeof *all->revision);
+        gather(&alert_hit, piece[p].alert_hit, piece[p].alert_hit_count, sizeof *all->alert_hit);
+        gather(&rejection, piece[p].rejection, piece[p].rejection_count, sizeof *all->rejection);
+    }
+}
+
+static uint32_t piece_end(const struct step *step, const struct event *events, uint32_t from, uint32_t count)
+{
+    uint64_t epoch = events[from].seq / step->settings.epoch_seq;
+    uint32_t to = from + 1;
+    while (to < count && events[to].seq / step->settings.epoch_seq == epoch)
+        to++;
+    return to;
+}
+
+/* The sequence enters an epoch: what is due at one is done before its first event. */
+static void piece_begin(struct step *step, const struct event *first)
+{
+    uint64_t epoch = first->seq / step->settings.epoch_seq;
+    if (epoch == step->sweep.epoch)
+        return;
+    uint64_t since = now_ns();
+    sweep_enter(step, epoch);
+    step_lap(step, PHASE_DECIDE, &since);
+}
+
+static void step_pieces(struct step *step, struct event *events, uint32_t count, const struct record_watch *watch,
+                        struct arena *arena, struct output *out)
+{
+    *out = (struct output){0};
+    if (count == 0)
+        return;
+    uint64_t epochs = events[count - 1].seq / step->settings.epoch_seq - events[0].seq / step->settings.epoch_seq + 1;
+    struct output *piece = epochs == 1 && !watch ? out : ARENA_ARRAY(arena, struct output, watch ? count : epochs);
+    uint32_t pieces = 0;
+    for (uint32_t from = 0; from < count;) {
+        uint32_t to = watch ? from + 1 : piece_end(step, events, from, count);
+        if (watch)
+            watch->at(watch->self, &events[from].position);
+        piece_begin(step, &events[from]);
+        step_piece(step, events + from, to - from, arena, &piece[pieces++]);
+        from = to;
+    }
+    if (piece != out)
+        output_join(arena, piece, pieces, out);
 }
 
 void step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out)
 {
-    *out = (struct output){0};
-    for (uint32_t from = 0; from < count;) {
-        uint64_t epoch = events[from].seq / step->settings.epoch_seq;
-        uint32_t to = from + 1;
-        while (to < count && events[to].seq / step->settings.epoch_seq == epoch)
-            to++;
-        if (epoch != step->sweep.epoch) {
-            uint64_t since = now_ns();
-            sweep_enter(step, epoch);
-            step_lap(step, PHASE_DECIDE, &since);
-        }
-        struct output piece;
-        step_piece(step, events + from, to - from, arena, &piece);
-        if (from == 0)
-            *out = piece;
-        else
-            output_append(arena, out, &piece);
-        from = to;
-    }
+    step_pieces(step, events, count, NULL, arena, out);
+}
+
+void step_run_singly(struct step *step, struct event *events, uint32_t count, const struct record_watch *watch, struct arena *arena,
+                     struct output *out)
+{
+    step_pieces(step, events, count, watch, arena, out);
+    watch->at(watch->self, NULL);
 }
 
 /* --- around it --- */

@@ -14,6 +14,7 @@
 #include "engine/state/state.h"
 #include "rules/lang/program.h"
 
+struct record_watch; /* engine/model/seam.h */
 struct crew; /* the workers: engine/stream/crew.h */
 
 struct step_settings {
@@ -41,6 +42,11 @@ void step_free(struct step *step);
  * masks are filled already (step_match_texts, called by whoever decodes). out->rejection holds what
  * the step itself refuses (ID_REUSED); decode's own rejections are the caller's to add. */
 void step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out);
+
+/* step_run with each event a piece of its own, `watch` told before each: what a crash leaves behind then
+ * names the event. Same results, slower. */
+void step_run_singly(struct step *step, struct event *events, uint32_t count, const struct record_watch *watch, struct arena *arena,
+                     struct output *out);
 
 /* Fills event->text_true/text_unknown; called by decode workers, one scratch per worker. */
 struct text_scratch; /* rules/lang/text.h */

@@ -4,7 +4,9 @@
 #include "engine/model/fact.h"
 #include "rules/lang/fact.h"
 
+#include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
+#include "engine/base/planted.h"
 
 #include <stdlib.h>
 
@@ -328,6 +330,8 @@ static void visit_stream(struct step *step, uint16_t index, const struct visit *
     (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
     if (step->watch)
         step->watch->recorded(step->watch->context, index, visit->key, visit->width, &record, side == SIDE_RECEIVER);
+    if (planted_double(event->seq))
+        (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
 }
 
 static void visit_memory(struct step *step, struct step_worker *worker, uint16_t index, const struct visit *visit, int side,
@@ -388,6 +392,7 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
     struct cell *cell = cell_find(shard, visit->keyspace, visit->key);
     const struct event *event = &step->event[visit->event];
     uint64_t mask[MASK_WORDS_MAX];
+    fail_point_record(FAIL_RECORD_STEP, event->body);
     visit_mask(step, visit, mask);
     bool changes = mask_meets(mask, at->mask, step->plan->mask_words);
     bool late = (event->flags & EVENT_LATE) != 0;

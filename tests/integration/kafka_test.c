@@ -197,7 +197,7 @@ static void test_read_range(struct tally *tally, struct source *source)
 {
     struct arena arena;
     arena_init(&arena);
-    const struct journal_range ranges[] = {{0, 10, 20}, {1, 0, 5}, {0, 20, 700}, {1, 5, 6}, {0, 100, 101}};
+    const struct journal_range ranges[] = {{0, 10, 20, 0, NULL}, {1, 0, 5, 0, NULL}, {0, 20, 700, 0, NULL}, {1, 5, 6, 0, NULL}, {0, 100, 101, 0, NULL}};
     bool ok = true;
     struct error err = {0};
     for (size_t r = 0; ok && r < sizeof ranges / sizeof *ranges; r++) {
@@ -212,7 +212,7 @@ static void test_read_range(struct tally *tally, struct source *source)
     check(tally, ok, "ranges are read exactly, one behind the other and back again", &err);
     struct message *messages = NULL;
     uint32_t count = 0;
-    bool refused = !source->read_range(source->self, &(struct journal_range){0, 990, 1010}, &arena, &messages, &count, &err);
+    bool refused = !source->read_range(source->self, &(struct journal_range){.first = 990, .next = 1010}, &arena, &messages, &count, &err);
     check(tally, refused && err.class == ERROR_FATAL, "a range that the broker does not hold is fatal", NULL);
     arena_fini(&arena);
 }

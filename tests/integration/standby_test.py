@@ -47,7 +47,7 @@ class Pair:
         # three checkpoints are as far as the journal reaches back: a standby must not need longer to start, however busy the machine
         words = ["standby=true", "lease_ms=%d" % self.lease_ms, "batch_max=512", "checkpoint_every_s=3"]
         for setting, folder in (("state_dir", "state"), ("log_dir", "log"), ("log_key_dir", "keys")):
-            words.append("%s=%s" % (setting, os.path.join(crash.HOME, folder if name == "a" else folder + "-b")))
+            words.append("%s=%s" % (setting, self.bench.path(folder if name == "a" else folder + "-b")))
         engine = self.bench.engine(name, [word for setting in words for word in ("--set", setting)])
         engine.name = name
         return engine
@@ -106,9 +106,9 @@ class Hashes:
 
 
 def run(bench, checks, options):
-    stream = os.path.join(crash.HOME, "stream.ndjson")
+    stream = bench.path("stream.ndjson")
     bench.run(options.muster, "gen", "--events", str(options.events), "--seed", "7", "--sources", "2", "--broken", "1%",
-              "--out", stream, "--labels", os.path.join(crash.HOME, "labels.csv"))
+              "--out", stream, "--labels", bench.path("labels.csv"))
     total = sum(1 for _ in open(stream))
     feeder = crash.Feeder(bench, stream, options.takeovers * (options.lease_ms / 1000 + 9))  # longer than the takeovers last
     pair, took, zombies, chance = Pair(bench, options.lease_ms), [], [], random.Random(1)
@@ -151,8 +151,8 @@ def run(bench, checks, options):
     checks.hold("each zombie left fenced", all(code == 4 for code in zombies) and len(zombies) == options.takeovers // 5, str(zombies))
     if live.name == "b":  # the log to replay is that of the engine that was live last
         for folder in ("log", "keys"):
-            os.rename(os.path.join(crash.HOME, folder), os.path.join(crash.HOME, folder + "-a"))
-            os.rename(os.path.join(crash.HOME, folder + "-b"), os.path.join(crash.HOME, folder))
+            os.rename(bench.path(folder), bench.path(folder + "-a"))
+            os.rename(bench.path(folder + "-b"), bench.path(folder))
     crash.compare(bench, checks, stream)
 
 
@@ -163,8 +163,7 @@ def main():
     options.add_argument("--events", type=int, default=40000)
     options.add_argument("--muster", default="build/muster")
     options = options.parse_args()
-    crash.HOME = os.path.join(TOP, "build", "standby")
-    bench, checks = crash.Bench(options.muster, "rules/packs/trafficking"), crash.Checks()
+    bench, checks = crash.Bench("standby", options.muster, "rules/packs/trafficking"), crash.Checks()
     try:
         bench.start()
         run(bench, checks, options)

@@ -198,14 +198,14 @@ void __wrap_step_run(struct step *step, struct event *events, uint32_t count, st
     json_writer_fini(&writer);
 }
 
-void __real_intake_sequence(struct intake *intake, struct block *block, struct order *order, uint64_t first_seq, int64_t *position);
-void __wrap_intake_sequence(struct intake *intake, struct block *block, struct order *order, uint64_t first_seq, int64_t *position);
+void __real_intake_sequence(struct intake *intake, struct block *block, struct order *order, uint64_t first_seq);
+void __wrap_intake_sequence(struct intake *intake, struct block *block, struct order *order, uint64_t first_seq);
 
-void __wrap_intake_sequence(struct intake *intake, struct block *block, struct order *order, uint64_t first_seq, int64_t *position)
+void __wrap_intake_sequence(struct intake *intake, struct block *block, struct order *order, uint64_t first_seq)
 {
     struct json_writer writer;
     json_writer_init(&writer);
-    __real_intake_sequence(intake, block, order, first_seq, position);
+    __real_intake_sequence(intake, block, order, first_seq);
     for (uint32_t i = 0; i < block->rejection_count; i++) {
         const struct rejection *rejection = &block->rejection[i];
         uint32_t p = rejection->position.partition;
