@@ -36,8 +36,8 @@ struct source {
     /* Sets where reading begins: next[i] per partition (-1: the log's beginning). Before any poll. A
      * partition that is found later is read from its beginning. */
     bool (*seek)(void *self, const int64_t *next, struct error *err);
-    /* Collects up to max messages or what came within wait_ms; bodies are copied into arena.
-     * Per partition in offset order. *count may be 0. A message with `mark` set moves its partition's
+    /* Collects up to max messages or what came within wait_ms; bodies are copied into arena. Stops, behind
+     * one message at least, when the arena is full (arena_full). Per partition in offset order. *count may be 0. A message with `mark` set moves its partition's
      * position and is no event. */
     bool (*poll)(void *self, uint32_t wait_ms, struct arena *arena, struct message *messages, uint32_t max,
                  uint32_t *count, struct error *err);

@@ -19,6 +19,11 @@ bool log_path(char path[LOG_PATH_MAX], const char *dir, const char *name, struct
     return (size > 0 && size < LOG_PATH_MAX) || error_set(err, ERROR_FATAL, "the path of %s is too long", name);
 }
 
+enum error_class log_disk_class(int number)
+{
+    return number == ENOSPC || number == EDQUOT ? ERROR_RETRY : ERROR_FATAL;
+}
+
 void log_day_text(int32_t day, char text[16])
 {
     int year, month, dom;
@@ -96,6 +101,14 @@ static bool file_read(const char *path, unsigned char *out, size_t size, bool *a
     return good;
 }
 
+static bool write_whole(int fd, const unsigned char *data, size_t size)
+{
+    ssize_t put = write(fd, data, size);
+    if (put >= 0 && put != (ssize_t)size)
+        errno = ENOSPC;
+    return put == (ssize_t)size;
+}
+
 /* Written beside and renamed, so that a key is whole or not there; never replaces another. */
 static bool file_make(const char *path, const unsigned char *data, size_t size, struct error *err)
 {
@@ -104,11 +117,12 @@ static bool file_make(const char *path, const unsigned char *data, size_t size, 
         return error_set(err, ERROR_FATAL, "the path of %s is too long", path);
     (void)unlink(beside);
     int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    bool good = fd >= 0 && write(fd, data, size) == (ssize_t)size && fsync(fd) == 0;
+    bool good = fd >= 0 && write_whole(fd, data, size) && fsync(fd) == 0 && rename(beside, path) == 0;
+    if (!good)
+        error_errno(err, log_disk_class(errno), "cannot write %s", path);
     if (fd >= 0)
         (void)close(fd);
-    good = good && rename(beside, path) == 0;
-    return good || error_errno(err, ERROR_FATAL, "cannot write %s", path);
+    return good;
 }
 
 bool log_master_key(const struct log_settings *settings, unsigned char key[LOG_KEY_BYTES], struct error *err)

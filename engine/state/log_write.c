@@ -88,7 +88,8 @@ static bool copy_all(int from, int to)
 }
 
 /* Puts a copy in the place of a segment that was there before us. An engine that lost its lease while
- * it was stopped may wake and append once more: then to the file that nobody reads any longer. */
+ * it was stopped may wake and append once more: then to the file that nobody reads any longer. So a start
+ * needs room for the last segment once more. */
 static bool segment_take_over(const char *dir, const char *name, struct error *err)
 {
     char path[LOG_PATH_MAX], copy[LOG_PATH_MAX], copy_name[64];
@@ -98,13 +99,31 @@ static bool segment_take_over(const char *dir, const char *name, struct error *e
     int from = open(path, O_RDONLY | O_CLOEXEC);
     int to = from >= 0 ? open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
     bool good = to >= 0 && copy_all(from, to) && fsync(to) == 0 && rename(copy, path) == 0 && log_folder_sync(dir);
-    if (!good)
-        error_errno(err, ERROR_FATAL, "cannot take over log segment %s", name);
+    if (!good) {
+        error_errno(err, log_disk_class(errno), "a start needs room in log_dir for a second copy of log segment %s", name);
+        (void)unlink(copy); /* or it would keep the room that is missing */
+    }
     if (from >= 0)
         (void)close(from);
     if (to >= 0)
         (void)close(to);
     return good;
+}
+
+static void segment_close(struct log_writer *log)
+{
+    if (log->fd >= 0)
+        (void)close(log->fd);
+    log->fd = -1;
+}
+
+static bool segment_begin(struct log_writer *log, const char *name, struct error *err)
+{
+    if (ftruncate(log->fd, 0) != 0 || lseek(log->fd, 0, SEEK_SET) != 0 || !write_all(log->fd, log_magic, LOG_MAGIC_BYTES) ||
+        !log_folder_sync(log->settings.dir))
+        return error_errno(err, log_disk_class(errno), "cannot begin log segment %s", name);
+    log->size = LOG_MAGIC_BYTES;
+    return true;
 }
 
 static bool segment_open(struct log_writer *log, const struct log_segment *segment, struct error *err)
@@ -115,23 +134,13 @@ static bool segment_open(struct log_writer *log, const struct log_segment *segme
         return false;
     log->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (log->fd < 0 || fstat(log->fd, &info) != 0)
-        return error_errno(err, ERROR_FATAL, "cannot open log segment %s", segment->name);
+        return error_errno(err, log_disk_class(errno), "cannot open log segment %s", segment->name);
     log->day = segment->day;
     log->size = (uint64_t)info.st_size;
-    if (log->size < LOG_MAGIC_BYTES) {
-        if (ftruncate(log->fd, 0) != 0 || lseek(log->fd, 0, SEEK_SET) != 0 || !write_all(log->fd, log_magic, LOG_MAGIC_BYTES) ||
-            !log_folder_sync(log->settings.dir))
-            return error_errno(err, ERROR_FATAL, "cannot begin log segment %s", segment->name);
-        log->size = LOG_MAGIC_BYTES;
-    }
-    return segment_tail(log, segment->name, err);
-}
-
-static void segment_close(struct log_writer *log)
-{
-    if (log->fd >= 0)
-        (void)close(log->fd);
-    log->fd = -1;
+    bool good = (log->size >= LOG_MAGIC_BYTES || segment_begin(log, segment->name, err)) && segment_tail(log, segment->name, err);
+    if (!good)
+        segment_close(log);
+    return good;
 }
 
 static bool folder_make(const char *dir, struct error *err)
@@ -192,6 +201,16 @@ void log_writer_close(struct log_writer *log)
 
 /* --- writing --- */
 
+/* A block that did not fit leaves nothing behind: it is written whole when there is room, or cut at a restart. */
+static bool block_take_back(struct log_writer *log, int number, struct error *err)
+{
+    enum error_class class = log_disk_class(number);
+    if (ftruncate(log->fd, (off_t)log->size) != 0 || lseek(log->fd, (off_t)log->size, SEEK_SET) < 0)
+        class = ERROR_FATAL;
+    errno = number;
+    return error_errno(err, class, "cannot append to the log");
+}
+
 static bool block_write(struct log_writer *log, struct error *err)
 {
     size_t room = sizeof(struct log_block_head) + ZSTD_compressBound(log->raw_size) * 2 + LOG_SEAL_BYTES;
@@ -217,7 +236,7 @@ static bool block_write(struct log_writer *log, struct error *err)
     memcpy(log->packed, &head, sizeof head);
     size_t size = sizeof head + head.sealed_size;
     if (!write_all(log->fd, log->packed, size))
-        return error_errno(err, ERROR_FATAL, "cannot append to the log");
+        return block_take_back(log, errno, err);
     log->size += size;
     log->raw_size = 0;
     log->count = 0;
@@ -266,7 +285,7 @@ bool log_writer_add(struct log_writer *log, const struct log_record *record, int
     invariant(record->seq > log->last_seq);
     int64_t ms = record->broker_ms != MISSING_I64 ? record->broker_ms : day_ms;
     int32_t day = (int32_t)(ms / MS_PER_DAY - (ms % MS_PER_DAY < 0));
-    if (!writer_segment(log, day, record->seq, err))
+    if (!writer_segment(log, day, record->seq, err) || (log->raw_size >= log->settings.block_bytes && !block_write(log, err)))
         return false;
     struct record_head head = {.seq = record->seq,
                                .broker_ms = record->broker_ms,
@@ -284,7 +303,7 @@ bool log_writer_add(struct log_writer *log, const struct log_record *record, int
     writer_put(log, record->topic.data, record->topic.size);
     writer_put(log, record->body.data, record->body.size);
     log->last_seq = record->seq;
-    return log->raw_size < log->settings.block_bytes || block_write(log, err);
+    return true;
 }
 
 /* --- cutting --- */

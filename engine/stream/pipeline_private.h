@@ -51,6 +51,7 @@ struct pipeline {
     uint64_t block;      /* last one numbered */
     struct saver saver;
 
+    bool live;           /* recovery is behind us: a full disk is waited for */
     struct log_writer *log; /* the log thread's, once it runs; NULL: none */
     struct commit commit;   /* the sink thread's, once it runs */
 
@@ -69,6 +70,8 @@ struct pipeline {
     struct error failure;
 };
 
+/* May whoever waits for the world go on waiting? Not once somebody failed, or told to stop too long ago. */
+bool pipeline_may_wait(struct pipeline *pipeline);
 int64_t pipeline_now_ms(void); /* monotonic: for waits, never for decisions about events */
 uint64_t pipeline_now_ns(void);
 void pipeline_notice(struct pipeline *pipeline, enum notice_level level, const char *event, const char *format, ...)
@@ -88,8 +91,11 @@ void pipeline_know(struct pipeline *pipeline, uint32_t count);
 /* recover.c: topics and numbers of the partitions known as bytes, by their index, for the checkpoint. */
 struct slice partition_table_bytes(const struct pipeline *pipeline, struct arena *arena);
 
-/* record.c, the log thread: adds a block's accepted events with seq > after to the log. */
+/* record.c, the log thread: adds a block's accepted events with seq > after to the log. When live, both wait
+ * for a disk that is full; a start or a standby ends, for it may be started again and be no worse off. */
 bool record_block(struct pipeline *pipeline, const struct block *block, uint64_t after, struct error *err) must_check;
+/* The log cannot be opened or written and is not waited for: says what to do. Returns false. */
+bool record_fail(struct error *err);
 /* Syncs the log where the saver asked for it. */
 bool record_sync(struct pipeline *pipeline, struct error *err) must_check;
 

@@ -14,18 +14,10 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "crash"))
 import crash  # noqa: E402
+from testbed import wait_for  # noqa: E402
 
 TAKEOVER_MS_MAX = 6000
 FOLLOWS_S, LIVE_S = 60, 30
-
-
-def wait_for(what, seconds, good):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if good():
-            return
-        time.sleep(0.02)
-    raise crash.Failure("not within %d s: %s" % (seconds, what))
 
 
 def told(engine, word):
@@ -121,7 +113,7 @@ def main():
     options.add_argument("--muster", default="build/muster")
     options = options.parse_args()
     crash.HOME = os.path.join(TOP, "build", "standby")
-    bench, checks = crash.Bench(options.muster, "rules/packs/trafficking"), crash.Checks()
+    bench, checks = crash.Bench(crash.HOME, options.muster, "rules/packs/trafficking", crash.TOPICS), crash.Checks()
     try:
         bench.start()
         run(bench, checks, options)
