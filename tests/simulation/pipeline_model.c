@@ -100,7 +100,7 @@ static bool disk_fails(struct world *world, uint32_t every, struct error *err)
         return false;
     errno = chance_below(&world->chance, 2) ? ENOSPC : EIO;
     atomic_fetch_add(world->disk_faults, 1);
-    return !error_errno(err, ERROR_FATAL, "the model's disk");
+    return !error_errno(err, errno == ENOSPC ? ERROR_RETRY : ERROR_FATAL, "the model's disk");
 }
 
 /* --- source --- */
