@@ -117,9 +117,10 @@ class Watch(threading.Thread):
 class Feed(threading.Thread):
     """One `muster feed` that gets lines at a steady pace, as fast as they go without one. What it was given is in `stream`."""
 
-    def __init__(self, bench, lines, rate=None, words=()):
+    def __init__(self, bench, lines, rate=None, words=(), sent=0):
         super().__init__(daemon=True)
-        self.lines, self.rate, self.sent, self.error = lines, rate, 0, None
+        self.lines, self.rate, self.error = lines, rate, None
+        self.before = self.sent = sent  # what others sent before counts too
         self.stream = os.path.join(bench.home, "sent.ndjson")
         self.over = threading.Event()
         self.errors = open(os.path.join(bench.home, "feed.err"), "a")
@@ -128,23 +129,24 @@ class Feed(threading.Thread):
         self.start()
 
     def run(self):
-        begin = time.monotonic()
+        begin, at = time.monotonic(), 0
         try:
             with open(self.stream, "ab") as kept:
-                while self.sent < len(self.lines) and not self.over.is_set():
-                    due = int((time.monotonic() - begin) * self.rate) if self.rate else self.sent + 20000
-                    piece = b"".join(self.lines[self.sent:due])
-                    self.process.stdin.write(piece)
+                while at < len(self.lines) and not self.over.is_set():
+                    due = int((time.monotonic() - begin) * self.rate) if self.rate else at + 20000
+                    piece = self.lines[at:due]
+                    self.process.stdin.write(b"".join(piece))
                     self.process.stdin.flush()
-                    kept.write(piece)
-                    self.sent = max(self.sent, min(due, len(self.lines)))
+                    kept.write(b"".join(piece))
+                    at += len(piece)
+                    self.sent = self.before + at
                     time.sleep(0.05 if self.rate else 0)
             self.process.stdin.close()
         except Exception as fault:  # reported by whoever joins
             self.error = fault
 
     def end(self, stop=True):
-        """Everything that was given is in Kafka; how many lines."""
+        """Everything that was given is in Kafka; how many lines, with those sent before."""
         if stop:
             self.over.set()
         self.join(timeout=300)
@@ -344,6 +346,14 @@ def clock(options, bench, checks):
     held(bench, checks)
 
 
+def calibrate(bench, engine, lines, count):
+    """Feeds so many lines at once: their number, and the events a second from feed to commit that this machine carries."""
+    begin = time.monotonic()
+    total = Feed(bench, lines[:count]).end(stop=False)
+    wait_for("the burst is committed", 120, lambda: drained(bench, engine, total))
+    return total, total / (time.monotonic() - begin)
+
+
 def lag(bench, feed):
     return feed.sent - bench.positions()
 
@@ -358,13 +368,15 @@ BOUNDED = {"kafka_fetch_mb": FETCH_MB, "queue_blocks_max": BLOCKS, "batch_max": 
 
 
 def away(options, bench, checks):
-    seconds, rate = options.seconds or 120, options.rate or 5000
-    lines = generate(bench, rate * (seconds + 80))
-    engine = live(bench.engine("away"))
+    seconds, most = options.seconds or 120, options.rate or 5000
+    lines = generate(bench, most * (seconds + 80))
+    engine = live(bench.engine("away", ["--set", "checkpoint_every_s=5"]))
     watch = Watch(engine)
-    feed = Feed(bench, lines, rate)
-    wait_for("the feed flows", 60, lambda: must_live(engine) and bench.positions() > 5 * rate)
-    time.sleep(5)
+    burst, able = calibrate(bench, engine, lines, most * 6)
+    rate = min(most, int(able / 4))  # what waited for two minutes shall be worked off within one
+    feed = Feed(bench, lines[burst:], rate, sent=burst)
+    wait_for("the feed flows", 60, lambda: must_live(engine) and bench.positions() > burst + 3 * rate)
+    time.sleep(3)
     before, since, fed = watch.most(watch.now() - 2), watch.now(), feed.sent
     bench.database.do("kill")
     begin = time.monotonic()
@@ -378,14 +390,13 @@ def away(options, bench, checks):
         must_live(engine)
     grown, behind, got = watch.most(since) - before, feed.sent - fed, (feed.sent - fed) / (time.monotonic() - begin)
     bench.database.start()
-    back = time.monotonic()
     caught_up = wait_for("the feed is caught up with", 120, lambda: must_live(engine) and lag(bench, feed) < 2 * rate, pause=0.2)
     time.sleep(2)
     total = feed.end()
     wait_for("everything is committed", 60, lambda: drained(bench, engine, total))
     bound = bound_of(FETCH_MB, BLOCKS, BATCH_MAX, BATCH_MB)
-    say("  away for %d s at %.0f events/s: %d events waited in Kafka; %d of %d blocks in flight, memory grew by %.0f MiB (bound %.0f); "
-        "caught up %.1f s after its return" % (seconds, got, behind, in_flight, BLOCKS, grown / MIB, bound / MIB, caught_up))
+    say("  away for %d s at %.0f events/s (this machine carries %.0f): %d events waited in Kafka; %d of %d blocks in flight, memory grew by %.0f MiB (bound %.0f); "
+        "caught up %.1f s after its return" % (seconds, got, able, behind, in_flight, BLOCKS, grown / MIB, bound / MIB, caught_up))
     checks.hold("it was not ready meanwhile: %s" % why.strip(), status == 503)
     checks.hold("no more blocks in flight than allowed", 0 < in_flight <= BLOCKS, in_flight)
     checks.hold("memory grew by no more than the settings say and 10 %", grown <= bound * 1.1, grown / MIB)
@@ -393,7 +404,6 @@ def away(options, bench, checks):
     checks.hold("it said when it was back", told(engine, "sink_back") and told(engine, "queue_free"))
     end(engine)
     held(bench, checks)
-    return back
 
 
 def flap(options, bench, checks):
@@ -534,20 +544,16 @@ def soak(options, bench, checks):
     seconds, most = options.seconds or 90, options.rate or 8000
     lines = generate(bench, most * (seconds + 10), days=20 * (seconds + 10))  # long enough for every window to roll over early on
     engine = live(bench.engine("soak", ["--set", "checkpoint_every_s=5"]))
-    burst = most * 5
-    begin = time.monotonic()
-    total = Feed(bench, lines[:burst]).end(stop=False)
-    wait_for("the burst is committed", 120, lambda: drained(bench, engine, total))
-    able = burst / (time.monotonic() - begin)
+    total, able = calibrate(bench, engine, lines, most * 5)
     rate = min(most, int(able * 0.7))
     watch = Watch(engine)
-    feed = Feed(bench, lines[burst:], rate)
+    feed = Feed(bench, lines[total:], rate, sent=total)
     behind = []
     while watch.now() < seconds:
         time.sleep(2)
         must_live(engine)
-        behind.append(lag(bench, feed) + total)
-    total += feed.end()
+        behind.append(lag(bench, feed))
+    total = feed.end()
     wait_for("everything is committed", 60, lambda: drained(bench, engine, total))
     rows = [row for row in watch.seen if seconds * 0.4 <= row[0] <= seconds]
     mean = sum(row[1] for row in rows) / len(rows)
@@ -583,6 +589,7 @@ def main():
     scenario, where, settings = SCENARIOS[options.scenario]
     settings = {"http_port": 0, "lease_ms": 1500, "checkpoint_every_s": 1, "stop_wait_ms": 2000, **settings}
     bench, checks, begin = Bench(os.path.join(TOP, "build", "endure-" + options.scenario), options.muster, PACK, where, **settings), Checks(), time.monotonic()
+    os.environ["PG_FSYNC"] = "off"  # processes die here, machines do not
     try:
         bench.start()
         scenario(options, bench, checks)
