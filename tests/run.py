@@ -99,6 +99,9 @@ def suites():
     yield Suite("model/pipeline_model/3000", "long", "build/release/tests/simulation/pipeline_model", "3000", floor=3000, limit=900)
     yield Suite("determinism/million", "long", "python3", "tests/integration/determinism.py", "--events", "1000000", limit=1200)
     yield Suite("crash", "long", "python3", "tests/crash/crash.py", limit=1500)
+    # by hand longer: tests/endure/endure.py soak --seconds 360
+    for scenario, limit in (("disk", 300), ("clock", 300), ("away", 600), ("flap", 400), ("memory", 500), ("slow", 300), ("soak", 500)):
+        yield Suite("endure/" + scenario, "long", "python3", "tests/endure/endure.py", scenario, limit=limit)
     yield Suite("fuzz", "long", "python3", "tests/fuzz/run.py", "--seconds", "10", limit=600)
     yield Suite("docker/prove", "long", "python3", "tests/docker/docker_test.py", "--prove", floor=15, limit=900)
     yield Suite("bench-check", "long", *make, "bench-check", limit=600)
