@@ -15,6 +15,11 @@ void rows_fini(struct rows *rows)
     json_writer_fini(&rows->other);
 }
 
+void rows_rolled_back(struct rows *rows)
+{
+    rows->month_count = 0;
+}
+
 bool rows_stage(struct session *session, struct error *err)
 {
     return session_run(session,
