@@ -347,7 +347,6 @@ def clock(options, bench, checks):
         time.sleep(0.3)
         with open(engine.log) as log:
             seen.append(log.read().count('"event"'))
-    engine.send_signal(0)
     must_live(engine)
     checks.hold("nothing ended, and nothing was waited for", not told(engine, "sink_away") and not told(engine, "source_away"),
                 open(engine.log).read()[-600:])
