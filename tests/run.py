@@ -111,6 +111,9 @@ def suites():
     yield Suite("crash/poison", "long", "python3", "tests/crash/poison.py", limit=600, floor=30)
     yield Suite("crash/fail_points", "long", "python3", "tests/crash/fail_points.py", limit=1200, floor=150)
     yield Suite("crash/planted", "long", "python3", "tests/crash/planted.py", limit=900, floor=8)
+    # by hand longer: tests/endure/endure.py soak --seconds 360
+    for scenario, limit in (("disk", 300), ("clock", 300), ("away", 600), ("flap", 400), ("memory", 500), ("slow", 300), ("soak", 500)):
+        yield Suite("endure/" + scenario, "long", "python3", "tests/endure/endure.py", scenario, limit=limit)
     yield Suite("fuzz", "long", "python3", "tests/fuzz/run.py", "--seconds", "10", limit=600)
     yield Suite("docker/prove", "long", "python3", "tests/docker/docker_test.py", "--prove", floor=15, limit=900)
     yield Suite("bench-check", "long", *make, "bench-check", limit=600)

@@ -96,11 +96,13 @@ static bool source_seek(void *self, const int64_t *next, struct error *err)
     return source->inner->seek(source->inner->self, next, err);
 }
 
-static bool hold(struct format_source *source, uint32_t wait_ms, uint32_t max, struct error *err)
+/* `bound` holds for raw bytes here as for the canonical ones that come of them. */
+static bool hold(struct format_source *source, uint32_t wait_ms, size_t bound, uint32_t max, struct error *err)
 {
     if (source->held_at < source->held_count)
         return true;
     arena_reset(&source->arena);
+    source->arena.bound = bound;
     source->held_at = source->held_count = 0;
     if (max > source->held_room) {
         source->held_room = max;
@@ -117,7 +119,7 @@ static bool hand_over(struct format_source *source, struct arena *arena, struct 
     for (; source->held_at < source->held_count; source->held_at++) {
         const struct message *raw = &source->held[source->held_at];
         const struct format_topic *topic = topic_of(source, raw->position.partition);
-        if (*count == max)
+        if (*count == max || arena_full(arena))
             break;
         if (!topic || raw->mark) {
             messages[*count] = *raw;
@@ -142,7 +144,7 @@ static bool source_poll(void *self, uint32_t wait_ms, struct arena *arena, struc
     struct format_source *source = self;
     invariant(max >= source->items_max);
     *count = 0;
-    bool held = hold(source, wait_ms, max, err);
+    bool held = hold(source, wait_ms, arena->bound, max, err);
     /* what came before a trouble is handed over with it: the seam allows messages beside an error */
     struct error trouble = *err;
     bool handed = hand_over(source, arena, messages, max, count, err);

@@ -15,7 +15,7 @@ void rows_fini(struct rows *rows)
     json_writer_fini(&rows->other);
 }
 
-void rows_forget(struct rows *rows)
+void rows_rolled_back(struct rows *rows)
 {
     rows->month_count = 0;
 }

@@ -23,6 +23,8 @@ struct rows {
 };
 
 void rows_fini(struct rows *rows);
+/* A transaction was not committed: the months that it made partitions for are not there. */
+void rows_rolled_back(struct rows *rows);
 bool rows_stage(struct session *session, struct error *err) must_check;
 
 /* Hits, revisions, rejections, arrivals, journal and positions of these blocks, in that order. `stored` has the

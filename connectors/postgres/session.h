@@ -1,7 +1,8 @@
 /* A session is one connection to PostgreSQL with short time-outs and classified errors.
  *
  * Belongs to one thread. Errors carry SQLSTATE and the server's first line; class ERROR_RETRY when
- * trying again may help (the connection, a restart, a lock), else ERROR_FATAL. */
+ * trying again may help (the connection, a restart, a lock), else ERROR_FATAL. The server ends statements
+ * after 30 s; one that has not answered 5 s after that is frozen, and its connection given up. */
 #ifndef CONNECTORS_POSTGRES_SESSION_H
 #define CONNECTORS_POSTGRES_SESSION_H
 
@@ -13,6 +14,7 @@
 
 struct session {
     PGconn *connection;
+    int answer_ms_max;
 };
 
 bool session_open(struct session *session, const char *dsn, const char *name, struct error *err) must_check;
@@ -33,6 +35,8 @@ static inline bool session_step(struct session *session, enum fail_point point, 
 }
 #endif
 
+/* The server ends this session's statements after so many seconds, instead of 30. */
+bool session_limit(struct session *session, int statement_s, struct error *err) must_check;
 /* Runs statements without results. */
 bool session_run(struct session *session, const char *sql, struct error *err) must_check;
 /* Rows (the caller PQclears them), or NULL. */

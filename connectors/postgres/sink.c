@@ -310,14 +310,14 @@ static bool pg_commit(void *self, const struct commit_block *blocks, uint32_t co
         return false;
     sink->unsure = false;
     if (!landed && !write_all(sink, blocks, count, err)) {
-        rows_forget(&sink->rows);
+        rows_rolled_back(&sink->rows);
         if (session_alive(&sink->session))
             (void)!session_run(&sink->session, "rollback", &ignored);
         return false;
     }
     if (!landed && !end_transaction(sink, err)) {
-        rows_forget(&sink->rows);
         sink->unsure = true;
+        rows_rolled_back(&sink->rows);
         err->class = session_alive(&sink->session) ? err->class : ERROR_RETRY;
         return false;
     }

@@ -241,6 +241,7 @@ static bool run_pipeline(struct running *running, struct error *err)
     const struct pipeline_settings pipeline = {
         .threads = (uint32_t)settings->threads,
         .batch_max = (uint32_t)settings->batch_max,
+        .batch_bytes_max = (size_t)settings->batch_mb_max << 20,
         .batch_wait_ms = (uint32_t)settings->batch_wait_ms,
         .queue_blocks_max = (uint32_t)settings->queue_blocks_max,
         .sink_wait_ms = (uint32_t)settings->commit_wait_ms,

@@ -202,6 +202,10 @@ bool metrics_ready(const struct pipeline_figures *f, const char **why)
         *why = "not live: waiting for the lease, recovering or draining\n";
     else if (READ(f->sink_away_since_ms))
         *why = "PostgreSQL does not answer: detection is delayed\n";
+    else if (READ(f->log_away_since_ms))
+        *why = "the log's disk is full: detection is delayed\n";
+    else if (READ(f->queue_full_since_ms))
+        *why = "no intake block has been free for a second: PostgreSQL or the log's disk stands\n";
     else if (READ(f->source_away_since_ms))
         *why = "Kafka does not answer\n";
     else

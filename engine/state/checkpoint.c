@@ -224,6 +224,21 @@ static int block_compare(const void *a, const void *b)
     return (x < y) - (x > y); /* newest first */
 }
 
+/* What writers that were killed left behind: every file without a generation to give it up. */
+static void folder_sweep(const char *dir)
+{
+    DIR *folder = opendir(dir);
+    if (!folder)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        unsigned long long block;
+        int used = 0;
+        if (sscanf(entry->d_name, "checkpoint-%20llu.tmp%n", &block, &used) == 1 && used && entry->d_name[used] == '\0')
+            (void)unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+    (void)closedir(folder);
+}
+
 /* Blocks of the checkpoints in a folder, newest first. */
 static int folder_blocks(const char *dir, uint64_t blocks[FILES_MAX])
 {
@@ -403,6 +418,7 @@ bool checkpoint_load(const char *dir, uint64_t block_max, const struct state_lay
 {
     uint64_t blocks[FILES_MAX];
     char path[PATH_MAX_BYTES];
+    folder_sweep(dir);
     int count = folder_blocks(dir, blocks);
     for (int i = 0; i < count; i++) {
         if (blocks[i] > block_max)

@@ -20,6 +20,11 @@ bool log_path(char path[LOG_PATH_MAX], const char *dir, const char *name, struct
     return (size > 0 && size < LOG_PATH_MAX) || error_set(err, ERROR_FATAL, "the path of %s is too long", name);
 }
 
+enum error_class log_disk_class(int number)
+{
+    return number == ENOSPC || number == EDQUOT ? ERROR_RETRY : ERROR_FATAL;
+}
+
 void log_day_text(int32_t day, char text[16])
 {
     int year, month, dom;
@@ -122,7 +127,7 @@ static bool file_make(const char *path, const unsigned char *data, size_t size, 
     bool good = fd >= 0 && disk_write(FAIL_LOG_KEY_WRITE, fd, data, size) && disk_sync(FAIL_LOG_KEY_SYNC, fd) &&
                 disk_rename(FAIL_LOG_KEY_RENAME, beside, path) && parent_sync(path);
     if (!good)
-        error_errno(err, ERROR_FATAL, "cannot write %s", path);
+        error_errno(err, log_disk_class(errno), "cannot write %s", path);
     if (fd >= 0)
         (void)close(fd);
     return good;

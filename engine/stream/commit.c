@@ -86,9 +86,8 @@ static bool wait_again(struct pipeline *pipeline, const struct error *err, uint3
     note_away(pipeline, err);
     pipeline_sleep_ms(*wait_ms);
     *wait_ms = *wait_ms * 2 < RETRY_MOST_MS ? *wait_ms * 2 : RETRY_MOST_MS;
-    int64_t stop_by_ms = atomic_load(&pipeline->stop_by_ms);
-    if (!stop_by_ms || pipeline_now_ms() < stop_by_ms)
-        return !atomic_load(&pipeline->failed);
+    if (pipeline_may_wait(pipeline))
+        return true;
     struct error gave_up;
     error_set(&gave_up, ERROR_RETRY, "stopped while the sink was away: %s; what was not written will be read again",
               err->text);

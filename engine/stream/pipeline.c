@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { IDLE_WAIT_MS = 20, SOURCE_RETRY_MS = 100 };
+enum { IDLE_WAIT_MS = 20, SOURCE_RETRY_MS = 100, QUEUE_TOLD_MS = 1000 };
 
 /* --- shared by the stages --- */
 
@@ -64,6 +64,14 @@ bool pipeline_stopping(struct pipeline *pipeline)
     return true;
 }
 
+bool pipeline_may_wait(struct pipeline *pipeline)
+{
+    if (pipeline->settings->threads == 1)
+        (void)pipeline_stopping(pipeline); /* nobody else asks */
+    int64_t stop_by_ms = atomic_load(&pipeline->stop_by_ms);
+    return !atomic_load(&pipeline->failed) && (!stop_by_ms || pipeline_now_ms() < stop_by_ms);
+}
+
 static bool over(const struct pipeline *pipeline)
 {
     return atomic_load(&pipeline->failed);
@@ -74,6 +82,7 @@ static void release(struct pipeline *pipeline, struct block *block)
 {
     if (atomic_fetch_sub(&block->holders, 1) != 1)
         return;
+    atomic_fetch_sub(&pipeline->figures->block_bytes_in_flight, block->bodies.total);
     block_clear(block);
     atomic_fetch_sub(&pipeline->figures->blocks_in_flight, 1);
     queue_put(pipeline->idle, block);
@@ -94,6 +103,16 @@ static void note_source(struct pipeline *pipeline, const struct error *err)
     }
 }
 
+static void note_cut(struct pipeline *pipeline, const struct block *block)
+{
+    if (block->message_count == block->room || !arena_full(&block->bodies))
+        return;
+    if (atomic_fetch_add(&pipeline->figures->blocks_cut, 1) == 0)
+        pipeline_notice(pipeline, NOTICE_INFO, "block_full",
+                        "%u messages made %zu KiB, the most that a block takes: large messages make small blocks "
+                        "(muster_blocks_cut_total counts them)", block->message_count, block->bodies.total >> 10);
+}
+
 /* Reads one block; false when nothing came. */
 static bool stage_read(struct pipeline *pipeline, struct block *block)
 {
@@ -112,7 +131,9 @@ static bool stage_read(struct pipeline *pipeline, struct block *block)
         return false;
     block->partitions = source->partitions->count;
     note_source(pipeline, NULL);
+    note_cut(pipeline, block);
     atomic_fetch_add(&pipeline->figures->blocks_in_flight, 1);
+    atomic_fetch_add(&pipeline->figures->block_bytes_in_flight, block->bodies.total);
     atomic_fetch_add(&pipeline->figures->messages, block->message_count);
     return true;
 }
@@ -227,16 +248,53 @@ static bool stage_sink(struct pipeline *pipeline, bool more)
 
 /* --- threads --- */
 
+/* The source thread's wait for a free block; told when it lasts. */
+struct queue_wait {
+    int64_t since_ms; /* 0: a block was free */
+    bool told;
+};
+
+static void tell_queue_full(struct pipeline *pipeline)
+{
+    bool log = pipeline->log && atomic_load(&pipeline->logged_block) < atomic_load(&pipeline->committed_block);
+    pipeline_notice(pipeline, NOTICE_WARNING, "queue_full",
+                    "all %u blocks are in flight, with %llu KiB of messages, and %s has let none go for %d ms: nothing more is taken "
+                    "from Kafka until it does", pipeline->pool_count,
+                    (unsigned long long)atomic_load(&pipeline->figures->block_bytes_in_flight) >> 10, log ? "the log" : "the sink", QUEUE_TOLD_MS);
+}
+
+static void note_queue(struct pipeline *pipeline, struct queue_wait *wait, bool free)
+{
+    int64_t now_ms = pipeline_now_ms(), waited_ms = wait->since_ms ? now_ms - wait->since_ms : 0;
+    if (!free && !wait->since_ms)
+        wait->since_ms = now_ms;
+    if (!free && !wait->told && waited_ms >= QUEUE_TOLD_MS) {
+        atomic_store(&pipeline->figures->queue_full_since_ms, wait->since_ms);
+        tell_queue_full(pipeline);
+        wait->told = true;
+    }
+    if (!free || !wait->since_ms)
+        return;
+    atomic_store(&pipeline->figures->queue_full_since_ms, 0);
+    atomic_fetch_add(&pipeline->figures->queue_full_ns, (uint64_t)waited_ms * 1000000);
+    if (wait->told)
+        pipeline_notice(pipeline, NOTICE_INFO, "queue_free", "events are taken again after %lld ms", (long long)waited_ms);
+    *wait = (struct queue_wait){0};
+}
+
 static void *source_thread(void *argument)
 {
     struct pipeline *pipeline = argument;
     struct source *source = pipeline->world->source;
     struct block *block = NULL;
+    struct queue_wait wait = {0};
     while (!over(pipeline) && !pipeline_stopping(pipeline)) {
-        if (!block)
+        if (!block) {
             block = queue_take(pipeline->idle, IDLE_WAIT_MS);
-        if (!block && source->measure)
-            source->measure(source->self);
+            if (!block && source->measure)
+                source->measure(source->self);
+            note_queue(pipeline, &wait, block != NULL);
+        }
         if (!block || !stage_read(pipeline, block))
             continue;
         queue_put(pipeline->to_work, block);
@@ -373,6 +431,7 @@ static void make_pool(struct pipeline *pipeline)
         *queue[i] = queue_new(pipeline->pool_count);
     for (uint32_t i = 0; i < pipeline->pool_count; i++) {
         pipeline->pool[i] = block_new(pipeline->settings->batch_max, pipeline->settings->threads, partitions);
+        pipeline->pool[i]->bodies.bound = pipeline->settings->batch_bytes_max;
         queue_put(pipeline->idle, pipeline->pool[i]);
     }
     pipeline->order = order_new(partitions);
@@ -407,6 +466,7 @@ static void dismantle(struct pipeline *pipeline)
 
 static void live(struct pipeline *pipeline)
 {
+    pipeline->live = true;
     atomic_store(&pipeline->figures->phase, PIPELINE_LIVE);
     pipeline_notice(pipeline, NOTICE_INFO, "live", "%u partitions, %u threads, from block %llu", pipeline->partitions->count,
                     pipeline->settings->threads, (unsigned long long)pipeline->block + 1);

@@ -4,7 +4,8 @@
  *                                                         └─► sink thread      saver thread
  *
  * Intake blocks come from a fixed pool of queue_blocks_max; a block goes back when log and sink have
- * let it go, so whatever is slow holds up the source and memory stays bounded. With one thread,
+ * let it go, and takes batch_max messages or batch_bytes_max at most, so whatever is slow holds up the
+ * source and memory stays bounded. A sink that is away and a log whose disk is full are waited for. With one thread,
  * reading, work, log, sink and saving run in turn on the caller's.
  *
  * Promises: an event is in exactly one committed block; positions, results and journal move together;
@@ -23,10 +24,11 @@
 struct pipeline_settings {
     uint32_t threads;             /* workers of the crew; 1: everything on the caller's thread */
     uint32_t batch_max;           /* messages per block: 16,384 */
+    size_t batch_bytes_max;       /* of messages per block, and one message more; 0: no bound */
     uint32_t batch_wait_ms;       /* 5 */
     uint32_t queue_blocks_max;    /* blocks in flight: 8 */
     uint32_t sink_wait_ms;        /* longest time without a commit while blocks wait: 250 */
-    uint32_t stop_wait_ms;        /* when told to stop while the sink is away: 10,000 */
+    uint32_t stop_wait_ms;        /* when told to stop while the sink is away or the log's disk full: 10,000 */
     uint32_t lease_wait_ms;       /* one attempt at the lease: 1,000 */
     bool standby;                 /* without the lease: follow the journal; the log is believed up to a checkpoint only */
     uint32_t renew_every_ms;      /* a third of what the lease lasts */
@@ -69,6 +71,9 @@ struct pipeline_figures {
     atomic_uint_least64_t late, facts, facts_odd, hits, revisions, shadow_hits;
     atomic_uint_least64_t rejected[REJECT_COUNT];
     atomic_uint_least64_t blocks, block_committed, blocks_in_flight;
+    atomic_uint_least64_t block_bytes_in_flight; /* of messages in them */
+    atomic_uint_least64_t blocks_cut;       /* blocks that batch_bytes_max ended */
+    atomic_uint_least64_t queue_full_ns;    /* time in which no block was free */
     atomic_uint_least64_t commits, commit_ns;
     atomic_uint_least64_t seq;              /* last sequence number worked */
     atomic_uint_least64_t decode_ns, order_ns, step_ns[PHASE_COUNT], log_ns;
@@ -76,6 +81,9 @@ struct pipeline_figures {
     atomic_uint_least64_t checkpoint_block, checkpoint_pause_ns, checkpoint_write_ns, checkpoints;
     atomic_int_least64_t sink_away_since_ms;   /* monotonic; 0: it answers */
     atomic_int_least64_t source_away_since_ms; /* monotonic; 0: it answers */
+    atomic_int_least64_t log_away_since_ms; /* monotonic; 0: the log's disk has room */
+    atomic_int_least64_t queue_full_since_ms; /* monotonic; 0: a block was free within the last second */
+    atomic_uint_least64_t checkpoints_failed;
     atomic_uint_least64_t recovered_events;
     struct state_figures state;
     atomic_uint_least64_t crash_suspects;   /* ranges and records that are worked one by one since a crash */

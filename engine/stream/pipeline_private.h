@@ -61,6 +61,7 @@ struct pipeline {
     int64_t published_ms; /* when the state's figures were last published */
     struct poison *poison; /* says what is at work, once live; NULL: nobody asks */
 
+    bool live;           /* recovery is behind us: a full disk is waited for */
     struct log_writer *log; /* the log thread's, once it runs; NULL: none */
     struct commit commit;   /* the sink thread's, once it runs */
 
@@ -79,6 +80,8 @@ struct pipeline {
     struct error failure;
 };
 
+/* May whoever waits for the world go on waiting? Not once somebody failed, or told to stop too long ago. */
+bool pipeline_may_wait(struct pipeline *pipeline);
 int64_t pipeline_now_ms(void); /* monotonic: for waits, never for decisions about events */
 uint64_t pipeline_now_ns(void);
 void pipeline_notice(struct pipeline *pipeline, enum notice_level level, const char *event, const char *format, ...)
@@ -99,8 +102,11 @@ bool recover(struct pipeline *pipeline, struct error *err) must_check;
 /* Work thread: takes note of the table's first `count` partitions before any event of them is ordered. */
 void pipeline_know(struct pipeline *pipeline, uint32_t count);
 
-/* record.c, the log thread: adds a block's accepted events with seq > after to the log. */
+/* record.c, the log thread: adds a block's accepted events with seq > after to the log. When live, both wait
+ * for a disk that is full; a start or a standby ends, for it may be started again and be no worse off. */
 bool record_block(struct pipeline *pipeline, const struct block *block, uint64_t after, struct error *err) must_check;
+/* The log cannot be opened or written and is not waited for: says what to do. Returns false. */
+bool record_fail(struct error *err);
 /* Syncs the log where the saver asked for it. */
 bool record_sync(struct pipeline *pipeline, struct error *err) must_check;
 

@@ -305,7 +305,7 @@ static bool follow_log(struct recovery *recovery, struct error *err)
     if (!pipeline->settings->log)
         return true;
     pipeline->log = log_writer_open(pipeline->settings->log, err);
-    return (pipeline->log && log_writer_cut(pipeline->log, pipeline->seq, err)) || error_context(err, "log");
+    return (pipeline->log && log_writer_cut(pipeline->log, pipeline->seq, err)) || record_fail(err);
 }
 
 /* Loads the newest checkpoint that the journal reaches back to. */
@@ -441,7 +441,7 @@ static bool open_log(struct recovery *recovery, struct error *err)
         return true;
     pipeline->log = log_writer_open(pipeline->settings->log, err);
     if (!pipeline->log || !log_writer_cut(pipeline->log, recovery->start.seq, err))
-        return error_context(err, "log");
+        return record_fail(err);
     recovery->log_last = log_writer_last_seq(pipeline->log);
     return true;
 }
@@ -549,6 +549,7 @@ bool recover(struct pipeline *pipeline, struct error *err)
     recovery.start.next = calloc(partitions + 1, sizeof *recovery.start.next);
     recovery.seq = calloc(pipeline->settings->batch_max, sizeof *recovery.seq);
     recovery.block = block_new(pipeline->settings->batch_max, pipeline->settings->threads, partitions);
+    recovery.block->bodies.bound = pipeline->settings->batch_bytes_max;
     invariant(recovery.start.next && recovery.seq);
     arena_init(&recovery.rows.arena);
     bool ok = win_lease(&recovery, err);

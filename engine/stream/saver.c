@@ -37,7 +37,9 @@ static struct checkpoint_writer *saver_freeze(struct pipeline *pipeline, struct 
 
 static void saver_failed(struct pipeline *pipeline, const struct error *err)
 {
-    pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_failed", "%s; the one before stays", err->text);
+    atomic_fetch_add(&pipeline->figures->checkpoints_failed, 1);
+    pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_failed", "%s; the one before stays, and another is tried after checkpoint_every_s",
+                    err->text);
 }
 
 /* Is everything that the checkpoint holds safe elsewhere? */
@@ -45,6 +47,11 @@ static bool saver_safe(const struct pipeline *pipeline, uint64_t block)
 {
     return atomic_load(&pipeline->committed_block) >= block &&
            (!pipeline->log || atomic_load(&pipeline->synced_block) >= block);
+}
+
+static bool log_away(const struct pipeline *pipeline)
+{
+    return atomic_load(&pipeline->figures->log_away_since_ms) != 0;
 }
 
 static bool saver_write(struct pipeline *pipeline, struct error *err)
@@ -65,8 +72,11 @@ static void *saver_run(void *argument)
     struct saver *saver = &pipeline->saver;
     struct error err = {0};
     bool ok = saver_write(pipeline, &err);
-    while (ok && !saver_safe(pipeline, saver->block) && !atomic_load(&pipeline->failed))
+    while (ok && !saver_safe(pipeline, saver->block) && !atomic_load(&pipeline->failed)) {
+        if (log_away(pipeline)) /* the log needs the room more: the file goes */
+            ok = error_set(&err, ERROR_RETRY, "the log that a checkpoint rests on cannot be written, for its disk is full");
         pipeline_sleep_ms(10);
+    }
     saver->published = ok && !atomic_load(&pipeline->failed) && checkpoint_publish(saver->writer, &err);
     if (err.class)
         saver_failed(pipeline, &err);
@@ -127,7 +137,7 @@ bool saver_due(const struct pipeline *pipeline)
 {
     const struct saver *saver = &pipeline->saver;
     bool news = saver->kept_count == 0 || pipeline->block > saver->kept[saver->kept_count - 1];
-    return saver_wanted(pipeline) && news && pipeline->block > 0 && atomic_load(&saver->state) == SAVER_IDLE &&
+    return saver_wanted(pipeline) && news && pipeline->block > 0 && !log_away(pipeline) && atomic_load(&saver->state) == SAVER_IDLE &&
            pipeline_now_ms() - saver->last_ms >= pipeline->settings->checkpoint_every_ms;
 }
 

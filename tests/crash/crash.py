@@ -22,42 +22,10 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from bench import Bench, Checks, Failure, compare, drain, kafka, say  # noqa: E402
-
-
-class Feeder(threading.Thread):
-    """Feeds the stream in small pieces, so that every kill meets an engine at work."""
-
-    def __init__(self, bench, stream, seconds):
-        super().__init__(daemon=True)
-        self.bench, self.stream, self.seconds = bench, stream, seconds
-        self.error = None
-        self.hurry = False  # set: the rest is fed at once
-        self.fed = 0
-
-    def run(self):
-        try:
-            lines = open(self.stream).read().splitlines(True)
-            pieces = max(1, min(len(lines), int(self.seconds)))
-            size = (len(lines) + pieces - 1) // pieces
-            begin = time.monotonic()
-            for piece in range(pieces):
-                part = self.bench.path("piece.ndjson")
-                with open(part, "w") as out:
-                    out.writelines(lines[piece * size:(piece + 1) * size])
-                # a broken line is a finding (exit 1), not a fault: bad lines are sent on purpose
-                done = self.bench.run(self.bench.muster, "feed", "--config", self.bench.settings, "--send-rejected", part, check=False)
-                if done.returncode not in (0, 1):
-                    raise Failure("feed: exit %d\n%s" % (done.returncode, done.stderr[-1000:]))
-                self.fed += len(lines[piece * size:(piece + 1) * size])
-                while not self.hurry and time.monotonic() < begin + (piece + 1) * self.seconds / pieces:
-                    time.sleep(0.05)
-        except Exception as fault:  # reported by the main thread
-            self.error = fault
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from testbed import TOP, Bench, Checks, Failure, Feeder, compare, drain, kafka, say  # noqa: E402
 
 
 def torment(bench, chance, kills, postgres_kills, broker_kills, feeder):
@@ -86,7 +54,8 @@ def torment(bench, chance, kills, postgres_kills, broker_kills, feeder):
             bench.kill_postmaster()
             time.sleep(chance.uniform(0.05, 0.8))
         if kill in broker_at:
-            bench.kill_broker()
+            bench.broker.away()
+            bench.broker.back()
         for process in (first, second):
             if process and process.poll() is None:
                 process.kill()
@@ -137,7 +106,7 @@ def main():
     options.add_argument("--rules", default="rules/packs/trafficking")
     options = options.parse_args()
     chance = random.Random(options.seed)
-    bench, checks = Bench(options.home, options.muster, options.rules, options.broker), Checks()
+    bench, checks = Bench(options.home, options.muster, options.rules, broker=options.broker), Checks()
     broker_kills = min(options.broker_kills, options.kills) if options.broker == "real" else 0
     try:
         if options.broker == "real":

@@ -23,8 +23,8 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from bench import TOP, Bench, Checks, Failure, compare, say  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from testbed import TOP, Bench, Checks, Failure, compare, say  # noqa: E402
 
 MUSTER = "build/fault/muster"
 TOPICS = [("payments.bank-1", "bank-1", 2), ("payments.bank-2", "bank-2", 2)]

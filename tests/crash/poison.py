@@ -21,8 +21,8 @@ import sys
 import time
 import urllib.request
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from bench import TOP, Bench, Checks, Failure, same_rows, say  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from testbed import TOP, Bench, Checks, Failure, same_rows, say  # noqa: E402
 
 TOPICS = [("payments.bank-1", "bank-1", 3), ("payments.bank-2", "bank-2", 3), ("payments.csv", "bank-3", 1)]
 SETTINGS = "batch_max: 4096\nlateness_h: 720\ncheckpoint_every_s: 86400\n"

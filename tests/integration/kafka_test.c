@@ -179,6 +179,27 @@ static void test_poll(struct tally *tally, struct source *source)
     reading_free(reading);
 }
 
+/* A block ends at its bound in bytes, behind the message that reached it. */
+static void test_bound(struct tally *tally, struct source *source)
+{
+    enum { BOUND = 3000, BODY_MAX = 256, FEW = 200 };
+    struct reading *reading = reading_new();
+    const int64_t beginning[PARTITIONS + 1] = {-1, -1, -1, -1};
+    struct error err = {0};
+    bool bounded = true, cut = false;
+    reading->arena.bound = BOUND;
+    check(tally, source->seek(source->self, beginning, &err), "seek to the beginning again", &err);
+    for (int polls = 0; polls < 2000 && reading->count < FEW; polls++) {
+        uint32_t before = reading->count;
+        arena_reset(&reading->arena);
+        read_until(source, reading, before + 1, 5);
+        bounded = bounded && reading->arena.total < BOUND + BODY_MAX;
+        cut = cut || arena_full(&reading->arena);
+    }
+    check(tally, reading->count >= FEW && bounded && cut, "a poll ends at its bound in bytes, and the next goes on", NULL);
+    reading_free(reading);
+}
+
 static void test_positions(struct tally *tally, struct source *source)
 {
     struct error err = {0};
@@ -269,7 +290,8 @@ int main(void)
         test_table(&tally, source);
         test_read_range(&tally, source);
         test_poll(&tally, source);
-        test_positions(&tally, source);
+        test_bound(&tally, source);
+    test_positions(&tally, source);
         test_offset_gone(&tally, source);
         source->close(source->self);
         test_outage(&tally, &cluster, answer);

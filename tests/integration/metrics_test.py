@@ -133,10 +133,10 @@ class Test:
             return answer.read().decode()
 
     def feed(self, bank, lines):
-        path = os.path.join(crash.HOME, "part.ndjson")
+        path = self.bench.path("part.ndjson")
         with open(path, "w") as out:
             out.writelines(line + "\n" for line in lines)
-        topic = crash.TOPICS[BANKS.index(bank)][0]
+        topic = self.bench.topics[BANKS.index(bank)][0]
         done = self.bench.run(self.bench.muster, "feed", "--config", self.bench.settings, "--quiet", "--send-rejected", "--topic", topic, "--source", bank,
                               path, check=False)
         if done.returncode not in (0, 1):
@@ -221,7 +221,7 @@ class Test:
         self.checks.hold("it ends when the share is below again", Page(self.page()).get("muster_source_rejections_high", source=BANKS[0]) == 0)
 
     def lag(self):
-        self.bench.postgres("kill")
+        self.bench.database.do("kill")
         self.feed(BANKS[1], [json.dumps(event(BANKS[1], 40000 + n, 900 * 60 + n)) for n in range(2000)])
         waiting = lambda: Page(self.page()).get("muster_source_lag_messages", source=BANKS[1])
         self.wait("messages wait", 20, lambda: waiting() > 1500)
@@ -231,7 +231,7 @@ class Test:
         later = page.get("muster_source_lag_seconds", source=BANKS[1])
         self.checks.hold("while PostgreSQL is away the bank lags: %d messages, %d s and rising" % (waiting(), later), later >= behind + 2, (behind, later))
         self.checks.hold("the other banks do not", all(page.get("muster_source_lag_messages", source=bank) == 0 for bank in (BANKS[0], BANKS[2])))
-        self.bench.postgres("start")
+        self.bench.database.start()
         self.wait("no message waits any more", 60, lambda: waiting() == 0)
         self.checks.hold("and then it has caught up", self.total("muster_source_messages_total") == self.fed and
                          Page(self.page()).get("muster_source_lag_seconds", source=BANKS[1]) == 0)
@@ -241,9 +241,8 @@ def main():
     options = argparse.ArgumentParser()
     options.add_argument("--muster", default="build/muster")
     options = options.parse_args()
-    crash.HOME = os.path.join(TOP, "build", "metrics-test")
-    crash.TOPICS = [("payments.%d" % number, bank, partitions) for number, (bank, partitions) in enumerate(zip(BANKS, (1, 3, 2)))]
-    bench, checks = crash.Bench(options.muster, "rules/packs/trafficking"), crash.Checks()
+    topics = [("payments.%d" % number, bank, partitions) for number, (bank, partitions) in enumerate(zip(BANKS, (1, 3, 2)))]
+    bench, checks = crash.Bench("metrics-test", options.muster, "rules/packs/trafficking", topics), crash.Checks()
     test = Test(bench, checks)
     checks.hold("the parser refuses what is wrong", parser_refuses())
     try:

@@ -19,8 +19,8 @@ import sys
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(TOP, "docker"))
-import kafka  # noqa: E402
+sys.path.insert(0, os.path.join(TOP, "tests"))
+from testbed import Failure, MockBroker, Postgres, RealBroker, command, end_process, kafka, wait_for  # noqa: E402
 
 OPTIONS = argparse.ArgumentParser()
 OPTIONS.add_argument("muster", nargs="?", default=os.path.join(TOP, "build", "muster"))
@@ -33,25 +33,6 @@ FACTS = [("facts.band", "registry")]
 PARTITIONS = 3
 PORTION = 6000
 os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1:exitcode=66:suppressions=" + os.path.join(TOP, "tests", "tsan.supp"))
-
-
-class Failure(Exception):
-    pass
-
-
-def command(*words, codes=(0,), **more):
-    done = subprocess.run(words, cwd=TOP, capture_output=True, text=True, **more)
-    if done.returncode not in codes:
-        raise Failure("%s: exit %d\n%s%s" % (" ".join(words), done.returncode, done.stdout[-1000:], done.stderr[-1000:]))
-    return done.stdout
-
-
-def wait_for(what, seconds, true):
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            raise Failure("%s: not within %d s" % (what, seconds))
-        time.sleep(0.05)
 
 
 class Stream:
@@ -114,81 +95,30 @@ class Stream:
         return [self.line() for _ in range(count)]
 
 
-class MockBroker:
-    """librdkafka's mock cluster, in a process of its own."""
-
-    def __init__(self):
-        address = os.path.join(HOME, "kafka")
-        topics = [word for topic, _ in TOPICS + FACTS for word in ("--topic", "%s:%d" % (topic, PARTITIONS))]
-        self.process = subprocess.Popen([MUSTER, "mock-kafka", "--port-file", address] + topics, stdout=subprocess.DEVNULL)
-        wait_for("Kafka", 20, lambda: os.path.exists(address))
-        self.address = open(address).read().strip()
-
-    def away(self):
-        self.process.send_signal(signal.SIGUSR1)
-
-    def back(self):
-        self.process.send_signal(signal.SIGUSR2)
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-
-
-class RealBroker:
-    """Apache Kafka; away means killed."""
-
-    def __init__(self):
-        self.cluster = kafka.Cluster(os.path.join(HOME, "kafka")).start()
-        self.address = self.cluster.address()
-        for topic, _ in TOPICS + FACTS:
-            self.cluster.topic(topic, PARTITIONS)
-
-    def away(self):
-        self.cluster.stop(kill=True)
-
-    def back(self):
-        self.cluster.start()
-
-    def stop(self):
-        self.cluster.stop(kill=True)
-
-
 class World:
     """The servers and engines of this test; ends only what it started."""
 
     def __init__(self):
         self.kafka, self.engines, self.fed, self.passed, self.failed = None, [], 0, 0, 0
+        self.database = Postgres(HOME)
         self.settings = os.path.join(HOME, "muster.yaml")
         self.stream = Stream(7)
 
-    def postgres(self, verb):
-        # its output goes to a file: the server would hold a pipe open
-        with open(os.path.join(HOME, "postgres.out"), "a+") as out:
-            begin = out.tell()
-            done = subprocess.run(["docker/postgres.sh", verb, os.path.join(HOME, "postgres")], cwd=TOP, stdout=out, stderr=out)
-            out.seek(begin)
-            text = out.read()
-        if done.returncode:
-            raise Failure("postgres %s: %s" % (verb, text[-500:]))
-        return text.strip()
-
     def query(self, sql):
-        text = command("psql", "-X", "-q", "-A", "-t", "-F", "\x1f", "-d", self.dsn, "-c", sql)
-        return [tuple(line.split("\x1f")) for line in text.splitlines() if line]
+        return [tuple(row) for row in self.database.query(sql)]
 
     def start(self):
         shutil.rmtree(HOME, ignore_errors=True)
         os.makedirs(HOME)
-        self.postgres("start")
-        self.dsn = self.postgres("dsn")
-        self.kafka = RealBroker() if OPTIONS.broker == "real" else MockBroker()
+        self.database.start()
+        topics = [(topic, PARTITIONS) for topic, _ in TOPICS + FACTS]
+        self.kafka = RealBroker(HOME, topics) if OPTIONS.broker == "real" else MockBroker(MUSTER, HOME, topics)
         with open(self.settings, "w") as out:
             out.write("kafka_brokers: \"%s\"\nkafka_topics:\n" % self.kafka.address)
             out.writelines("  %s: %s\n" % pair for pair in TOPICS)
             out.write("kafka_fact_topics:\n")
             out.writelines("  %s: %s\n" % pair for pair in FACTS)
-            out.write("postgres_dsn: \"%s\"\nrules_dir: tests/data/run\n" % self.dsn)
+            out.write("postgres_dsn: \"%s\"\nrules_dir: tests/data/run\n" % self.database.address)
             for name, folder in (("state_dir", "state"), ("log_dir", "log"), ("log_key_dir", "keys"), ("master_key_file", "master.key")):
                 out.write("%s: %s\n" % (name, os.path.join(HOME, folder)))
             out.write("threads: 2\nhttp_port: -1\ncheckpoint_every_s: 1\nlease_ms: 1500\nbatch_max: 500\n")
@@ -196,14 +126,11 @@ class World:
 
     def stop(self):
         for process in self.engines:
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-                process.wait()
+            end_process(process)
         if self.kafka:
             self.kafka.stop()
         try:
-            self.postgres("stop")
+            self.database.do("stop")
         except Failure:
             pass
 
@@ -328,11 +255,11 @@ def database_away(world):
     engine = world.engine()
     world.feed(PORTION // 2)
     world.drain(engine)
-    world.postgres("kill")
+    world.database.do("kill")
     world.feed(PORTION // 2)
     time.sleep(5)
     world.check("without its database the engine waits and says so", engine.poll() is None and world.says(engine, "sink_away"))
-    world.postgres("start")
+    world.database.start()
     world.drain(engine)
     world.check("and says when it is back", world.says(engine, "sink_back"))
     world.end(engine)
@@ -382,6 +309,14 @@ def one_thread(world):
     engine.kill()
     engine.wait()
     world.feed(PORTION // 2)
+    engine = world.engine("--set", "threads=1", "--set", "stop_wait_ms=500")
+    world.drain(engine)
+    world.database.do("kill")
+    world.feed(100)
+    wait_for("one thread misses its database", 20, lambda: world.says(engine, "sink_away"))
+    engine.terminate()
+    world.check("one thread without its database obeys SIGTERM", engine.wait(timeout=20) == 3, engine.returncode)
+    world.database.start()
     engine = world.engine("--set", "threads=1")
     world.drain(engine)
     world.end(engine)

@@ -17,18 +17,10 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "crash"))
 import crash  # noqa: E402
+from testbed import wait_for  # noqa: E402
 
 TAKEOVER_MS_MAX = 6000
 FOLLOWS_S, LIVE_S = 60, 30
-
-
-def wait_for(what, seconds, good):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if good():
-            return
-        time.sleep(0.02)
-    raise crash.Failure("not within %d s: %s" % (seconds, what))
 
 
 def told(engine, word):
@@ -83,7 +75,7 @@ class Hashes:
         self.bench, self.seen = bench, {}
 
     def look(self):
-        folders = [os.path.join(crash.HOME, folder) for folder in ("state", "state-b")]
+        folders = [self.bench.path(folder) for folder in ("state", "state-b")]
         files = [{name for name in os.listdir(folder) if re.fullmatch(r"checkpoint-\d+", name)} if os.path.isdir(folder) else set() for folder in folders]
         for name in sorted(files[0] & files[1])[-1:]:
             for engine, folder in enumerate(folders):
@@ -134,7 +126,7 @@ def run(bench, checks, options):
              int(bench.query("select coalesce(sum(next_offset), 0) from muster.position")[0][0]) >= total)
     last = "checkpoint-%020d" % pair.committed()[1]
     wait_for("both engines have a checkpoint of the last block", 30,
-             lambda: all(os.path.exists(os.path.join(crash.HOME, folder, last)) for folder in ("state", "state-b")))
+             lambda: all(os.path.exists(os.path.join(bench.path(folder), last)) for folder in ("state", "state-b")))
     hashes.look()
     pairs = hashes.pairs()
     checks.hold("active and standby have the same state hash at %d common blocks, the last one too" % len(pairs),

@@ -1,9 +1,9 @@
 /* The pipeline under faults: source, sink, log, checkpoints and step are models in memory that lose
  * what a kill -9 loses, so that hundreds of crashes take seconds. A seed is one story of up to 60 runs:
  * killed between any two calls, a sink that is away, slow, fenced or whose answer is lost, a log that
- * cannot be written or synced (ENOSPC, EIO) and of which a crash keeps any part behind the last sync (a short
- * write), checkpoints that cannot be begun, written or published, or that are damaged later, and a clock that
- * leaps ahead. The faults stop for the last run, which must drain.
+ * cannot be written or synced (ENOSPC, which passes, and EIO) and of which a crash keeps any part behind the last
+ * sync (a short write), checkpoints that cannot be begun, written or published, or that are damaged later, and a clock
+ * that leaps ahead. The faults stop for the last run, which must drain.
  *
  * The model step gives a hit wherever a running hash over all accepted events says so: one event
  * twice, missing or out of place, and every later hit differs. At the end the sink's hits must be
@@ -119,7 +119,7 @@ static bool disk_fails(struct world *world, uint32_t every, struct error *err)
         return false;
     errno = chance_below(&world->chance, 2) ? ENOSPC : EIO;
     atomic_fetch_add(world->disk_faults, 1);
-    return !error_errno(err, ERROR_FATAL, "the model's disk");
+    return !error_errno(err, errno == ENOSPC ? ERROR_RETRY : ERROR_FATAL, "the model's disk");
 }
 
 /* The lock is held. */
@@ -206,7 +206,7 @@ static bool model_poll(void *self, uint32_t wait_ms, struct arena *arena, struct
         world->table.count++;
     for (uint32_t i = 0; !trouble && i < world->table.count; i++) {
         uint32_t p = number_at(world, i);
-        for (uint32_t n = chance_below(&world->chance, 60); n > 0 && *count < max && world->read[p] < PER_PARTITION; n--) {
+        for (uint32_t n = chance_below(&world->chance, 60); n > 0 && *count < max && !arena_full(arena) && world->read[p] < PER_PARTITION; n--) {
             int64_t at = world->read[p]++;
             if (at % 97 != 13) /* offsets may have holes */
                 messages[(*count)++] = message_at(world, p, at, arena);
@@ -639,6 +639,7 @@ static bool run_once(struct world *world, uint32_t threads, struct error *err)
     const struct pipeline_settings settings = {
         .threads = threads,
         .batch_max = 1 + chance_below(&world->chance, 300),
+        .batch_bytes_max = chance_below(&world->chance, 2) * (1 + chance_below(&world->chance, 4000)),
         .batch_wait_ms = 0,
         .queue_blocks_max = 3 + chance_below(&world->chance, 6),
         .sink_wait_ms = chance_below(&world->chance, 8),
