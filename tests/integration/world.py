@@ -150,9 +150,9 @@ class World:
         except Failure:
             pass
 
-    def engine(self, *words):
+    def engine(self, *words, settings=None):
         log = open(os.path.join(self.home, "engine-%d.log" % len(self.engines)), "w")
-        self.engines.append(subprocess.Popen([self.muster, "run", "--config", self.settings] + list(words), cwd=TOP, stderr=log))
+        self.engines.append(subprocess.Popen([self.muster, "run", "--config", settings or self.settings] + list(words), cwd=TOP, stderr=log))
         self.engines[-1].log = log.name
         return self.engines[-1]
 
