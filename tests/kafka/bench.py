@@ -12,7 +12,6 @@ for room in ("docker", "tests/integration"):
     sys.path.insert(0, os.path.join(TOP, room))
 from world import Failure, World, command, wait_for  # noqa: E402,F401
 
-MUSTER = os.path.join(TOP, "build", "muster")
 HEARTBEAT = b"muster-heartbeat"
 RESUME_S = 3
 
@@ -53,8 +52,8 @@ class Row:
 
 
 class Table:
-    def __init__(self, only):
-        self.rows, self.only = [], only
+    def __init__(self, muster, only):
+        self.rows, self.muster, self.only = [], muster, only
 
     def run(self, world, fault, trouble, *more):
         """Lets the world suffer; the row stands whatever happens."""
@@ -119,8 +118,8 @@ class Feeder(threading.Thread):
 class FaultWorld(World):
     """A world on a real broker. The test itself speaks to the PLAINTEXT listener, the engine to any."""
 
-    def __init__(self, name, cluster, topics, facts=(), seed=7):
-        super().__init__(os.path.join(TOP, "build", "kafka-faults", name), MUSTER, list(topics), list(facts), seed)
+    def __init__(self, name, muster, cluster, topics, facts=(), seed=7):
+        super().__init__(os.path.join(TOP, "build", "kafka-faults", name), muster, list(topics), list(facts), seed)
         self.cluster, self.row, self.feeder = cluster, Row(""), None
         self.visible = {}   # (topic, partition, offset) -> (key, body), as an independent client read them
         self.finished = False

@@ -7,7 +7,7 @@ independent client can read in Kafka must have exactly one outcome. Where someth
 Maven, python3-confluent-kafka, nft) what needs it is skipped and says why.
 Ends with `N passed, N failed, N skipped`.
 
-Usage: faults.py [--only WORD[,WORD...]] [--part one,three,wide,new]"""
+Usage: faults.py [--only WORD[,WORD...]] [--part one,three,wide,new] [--muster build/muster]"""
 import argparse
 import os
 import random
@@ -44,7 +44,7 @@ def one(table, version=3):
     cluster_facts(broker)
     broker.topic(LATER[1][0], 1)
     security.allow(broker)
-    world = bench.FaultWorld("world", broker, BANKS + LATER, FACTS)
+    world = bench.FaultWorld("world", table.muster, broker, BANKS + LATER, FACTS)
     world.stream.banks = [bank for _, bank in BANKS]
     try:
         world.open()
@@ -77,7 +77,7 @@ def network(table, world, broker):
     over_tls = security.words(security.tls(broker, "engine"))
     ssl = broker.ports["1"]["SSL"]
     for what, ports in (("to the broker", [ssl]), ("to PostgreSQL", [world.port]), ("to both", [ssl, world.port])):
-        lengths_s = [chance.uniform(2, 8) for _ in range(4)]
+        lengths_s = [chance.uniform(from_s, from_s + 1.5) for from_s in (2, 3.5, 5, 6.5)]
         table.run(world, "network cut %s, 4 times" % what, brokers.cuts, ports, lengths_s, over_tls, bench.RESUME_S)
 
 
@@ -90,7 +90,7 @@ def three(table):
     group = cluster("three", brokers=3)
     topics(group, BANKS)
     cluster_facts(group)
-    world = bench.FaultWorld("world-three", group, BANKS, FACTS, seed=8)
+    world = bench.FaultWorld("world-three", table.muster, group, BANKS, FACTS, seed=8)
     try:
         world.open()
         table.run(world, "no fault", brokers.none)
@@ -107,7 +107,7 @@ def wide(table):
     broker = cluster("wide")
     names = [("wide.%d" % n, "bank-%d" % n) for n in range(4)]
     topics(broker, names, 32)
-    world = bench.FaultWorld("world-wide", broker, names, seed=9)
+    world = bench.FaultWorld("world-wide", table.muster, broker, names, seed=9)
     try:
         world.open()
         table.run(world, "no fault", brokers.none)
@@ -124,7 +124,7 @@ def new(table):
     cluster_facts(broker)
     broker.topic(LATER[1][0], 1)
     security.allow(broker)
-    world = bench.FaultWorld("world-new", broker, BANKS + LATER, FACTS, seed=10)
+    world = bench.FaultWorld("world-new", table.muster, broker, BANKS + LATER, FACTS, seed=10)
     world.stream.banks = [bank for _, bank in BANKS]
     try:
         world.open()
@@ -157,8 +157,9 @@ def main():
     options = argparse.ArgumentParser()
     options.add_argument("--only", default="")
     options.add_argument("--part", default=",".join(parts))
+    options.add_argument("--muster", default=os.path.join(bench.TOP, "build", "muster"))
     options = options.parse_args()
-    table = bench.Table([word for word in options.only.split(",") if word])
+    table = bench.Table(os.path.abspath(options.muster), [word for word in options.only.split(",") if word])
     missing = []
     try:
         another_python()
