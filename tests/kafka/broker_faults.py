@@ -4,7 +4,7 @@ import signal
 import subprocess
 import time
 
-from bench import Skip, wait_for
+from bench import Failure, Skip, wait_for
 
 LEADER_S = 15  # the other brokers believe a dead one for its session of 3 s, then choose; the feeder retries too
 
@@ -82,6 +82,22 @@ def unreachable(world, row):
     row.did("waited at the start, said so, read once the broker was there")
 
 
+def database_restarts(world, row):
+    """PostgreSQL dies and comes back while no event arrives: nothing but the engine's own chores can notice."""
+    engine = world.live()
+    world.drain(engine)
+    world.postgres("kill")
+    wait_for("the engine says that PostgreSQL is away", 20, lambda: world.alive(engine) and world.says(engine, "sink_away"))
+    world.postgres("start")
+    since = time.monotonic()
+    wait_for("the engine says that it is back", 20, lambda: world.alive(engine) and world.says(engine, "sink_back"))
+    row.resumed(time.monotonic() - since, 5)
+    held = world.query("select holder <> '' and expires_at > clock_timestamp() from muster.lease")
+    row.hold("it has its lease", held == [("t",)], held)
+    world.feed(200)
+    row.did("noticed both by itself, kept its lease")
+
+
 # --- three brokers ---
 
 def leaders(world):
@@ -124,11 +140,14 @@ def leader_moves(world, row):
         return all(len(info.isrs) == 3 for topic, _ in world.topics + world.facts for info in listed[topic].partitions.values())
     wait_for("all replicas are in sync", 60, in_sync)
     led = leaders(world)
-    world.cluster.tool("org.apache.kafka.tools.LeaderElectionCommand", "--bootstrap-server", world.cluster.address(),
-                       "--election-type", "preferred", "--all-topic-partitions", check=False)
+    said = world.cluster.tool("org.apache.kafka.tools.LeaderElectionCommand", "--bootstrap-server", world.cluster.address(),
+                              "--election-type", "preferred", "--all-topic-partitions", check=False)
     since = time.monotonic()
-    moved = {place for place, leader in leaders(world).items() if leader != led[place]}
-    row.hold("leaders moved", moved)
+    moved = set()
+    while not moved:
+        moved = {place for place, leader in leaders(world).items() if leader != led[place]}
+        if time.monotonic() - since > 20:
+            raise Failure("no leader moved from %s: %s" % (led, said[-500:]))
     row.resumed(world.until_moved(world.sum_of(moved), since, partitions=moved), 5)
     row.hold("the engine went on", engine.poll() is None)
     row.did("followed %d partitions" % len(moved))

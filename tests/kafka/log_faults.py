@@ -122,7 +122,8 @@ def keys_of(client, topic):
 
 def compact_refused(world, row):
     """A topic of events with cleanup.policy=compact."""
-    world.cluster.topic("payments.compact", 1, cleanup_policy="compact,delete")
+    from confluent_kafka.admin import NewTopic
+    administer(world, lambda client: client.create_topics([NewTopic("payments.compact", 1, 1, config={"cleanup.policy": "compact,delete"})]))
     more = world.settings + ".more"
     with open(more, "w") as out:
         out.write(open(world.settings).read().replace("kafka_topics:\n", "kafka_topics:\n  payments.compact: bank-x\n", 1))
@@ -231,7 +232,7 @@ def together(world, row):
 
 
 def wide(world, row):
-    """128 partitions over four topics, from positions that PostgreSQL keeps."""
+    """128 partitions over five topics, from positions that PostgreSQL keeps."""
     engine = world.live()
     world.send(world.stream.portion(4000), "--partition-by", "id")
     world.until_moved(0, time.monotonic())
