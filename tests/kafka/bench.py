@@ -298,3 +298,13 @@ class FaultWorld(World):
         self.check("what left no trace repeats an accepted message", not strangers, strangers[:5])
         ids = [(event["source"], event["id"]) for event in (json.loads(messages[place]) for place in accepted & set(messages)) if "id" in event]
         self.check("no event is accepted twice", len(ids) == len(set(ids)))
+        odd = [place for place in rejected & set(messages) if not may_be_refused(messages[place], set(ids))]
+        self.check("what was refused is no JSON or takes another event's id", not odd, odd[:5])
+
+
+def may_be_refused(body, ids):
+    try:
+        event = json.loads(body)
+    except ValueError:
+        return True
+    return (event["source"], event.get("id")) in ids

@@ -1,5 +1,6 @@
 """Faults of the brokers themselves: restarts, kills, stops, slowness, absence, and leaders that move."""
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -170,38 +171,47 @@ def rolled(world, row):
 
 # --- the network ---
 
-def nft(text, check=True):
-    done = subprocess.run(["nft", "-f", "-"], input=text, capture_output=True, text=True)
-    if check and done.returncode:
-        raise Skip("nft cannot cut here: %s" % (done.stderr.strip().splitlines() or ["no reason given"])[0])
-    return done.returncode == 0
+def nft(*words, text=None):
+    done = subprocess.run(["nft", *words], input=text, capture_output=True, text=True)
+    if done.returncode:
+        raise Skip("nft cannot cut here: %s" % (done.stderr.strip().splitlines() or ["it gives no reason"])[0])
+    return done.stdout
 
 
 class Cut:
     """Loopback packets from and to some ports vanish, by rules in a table of our own."""
+    NAME = "muster_cut_"
 
     def __init__(self, ports):
-        self.ports, self.table = ports, "muster_cut_%d" % os.getpid()
+        self.ports, self.table = ports, self.NAME + str(os.getpid())
 
     def __enter__(self):
         ports = ", ".join(str(port) for port in self.ports)
-        nft("table inet %s {\n chain cut {\n  type filter hook input priority 0; policy accept;\n"
+        nft("-f", "-", text="table inet %s {\n chain cut {\n  type filter hook input priority 0; policy accept;\n"
             "  iif lo tcp dport { %s } counter drop\n  iif lo tcp sport { %s } counter drop\n }\n}\n" % (self.table, ports, ports))
         return self
 
     def dropped(self):
-        words = subprocess.run(["nft", "list", "table", "inet", self.table], capture_output=True, text=True).stdout.split()
+        words = nft("list", "table", "inet", self.table).split()
         return sum(int(after) for word, after in zip(words, words[1:]) if word == "packets")
 
     def __exit__(self, *_):
-        nft("delete table inet %s\n" % self.table, check=False)
+        nft("delete", "table", "inet", self.table)
+
+    @classmethod
+    def clear(cls):
+        """Takes away what a test of ours left that was itself killed by kill -9."""
+        for line in nft("list", "tables").splitlines():
+            name = line.split()[-1]
+            if name.startswith(cls.NAME) and not os.path.exists("/proc/" + name[len(cls.NAME):]):
+                nft("delete", "table", "inet", name)
 
 
 def cuts(world, row, ports, lengths_s, words, most_s):
     """Cut after cut of these connections of the engine; the feeder's own stay."""
-    import shutil
     if not shutil.which("nft"):
         raise Skip("nft is not installed (package nftables)")
+    Cut.clear()
     engine = world.live(*words)
     world.feed_on()
     world.until_moved(0, time.monotonic())

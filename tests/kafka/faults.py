@@ -12,6 +12,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -163,6 +164,7 @@ def main():
     options = options.parse_args()
     table = bench.Table(os.path.abspath(options.muster), [word for word in options.only.split(",") if word])
     missing = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whatever was started or cut is undone on the way out
     try:
         another_python()
         shutil.rmtree(HOME, ignore_errors=True)
