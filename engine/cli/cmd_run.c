@@ -346,6 +346,7 @@ int cmd_run(const struct command_line *line)
     sealer_close(running.sealer);
     if (running.source)
         running.source->close(running.source->self);
+    kafka_security_close(running.security);
     if (running.signals >= 0)
         close(running.signals);
     notices_fini(&running.notices);

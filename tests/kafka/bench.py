@@ -2,6 +2,7 @@
 a feeder that never rests, and the clock from a fault's end to the first new commit."""
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -202,6 +203,22 @@ class FaultWorld(World):
                 self.alive(engine)
             time.sleep(0.02)
         return time.monotonic() - since
+
+    def watch(self, before, wait_s=30):
+        """Starts to wait for a newer position than `before`, inside PostgreSQL: on a busy machine it takes long to ask. The
+        function returned gives the moment (time.time()) at which it was there."""
+        sql = ("do $$ begin for n in 1..%d loop if (select coalesce(sum(next_offset), 0) > %d from muster.position) then return; end if; "
+               "perform pg_sleep(0.01); end loop; raise 'no new position'; end $$; select extract(epoch from clock_timestamp())" %
+               (wait_s * 100, before))
+        asking = subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.asked, "-c", sql],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+        def moment():
+            said = asking.communicate(timeout=2 * wait_s)[0]
+            if asking.returncode:
+                raise Failure("no new position within %d s; the feeder: %s" % (wait_s, self.feeder and self.feeder.fault))
+            return float(said)
+        return moment
 
     def figures(self, engine):
         """The engine's metrics: NAME{LABELS} -> value; it must run with http_port=0."""

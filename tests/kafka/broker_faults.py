@@ -218,10 +218,10 @@ def cuts(world, row, ports, lengths_s, words, most_s):
     for length_s in lengths_s:
         with Cut(ports) as cut:
             time.sleep(length_s)
-            before, dropped = world.sum_of(), cut.dropped()
-        since = time.monotonic()
+            moment, dropped = world.watch(world.sum_of()), cut.dropped()
+        healed = time.time()
         row.hold("the cut hit something", dropped > 0)
-        row.resumed(world.until_moved(before, since), most_s)
+        row.resumed(max(0, moment() - healed), most_s)
         time.sleep(0.5)
         world.alive(engine)
     row.did("%d cuts of %s s; waited and went on" % (len(lengths_s), ", ".join("%.1f" % s for s in lengths_s)))
