@@ -56,11 +56,12 @@ def sums(folder):
 
 def fetch(version=3):
     folder, mark = libs(version), libs(version) + ".whole"
-    if os.path.exists(mark):
-        return folder
-    for program, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
+    whole = os.path.exists(mark)
+    for program, package in (("java", "openjdk-17-jre-headless"),) + (() if whole else (("mvn", "maven"),)):
         if not shutil.which(program):
             raise Unavailable("%s is not installed (package %s)" % (program, package))
+    if whole:
+        return folder
     shutil.rmtree(folder, ignore_errors=True)
     words = ["mvn", "-q", "-B", "-f", POM, "-P", "kafka-%s" % version, "dependency:copy-dependencies",
              "-DincludeScope=runtime", "-DoutputDirectory=" + folder]

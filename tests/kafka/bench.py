@@ -58,7 +58,7 @@ class Table:
 
     def run(self, world, fault, trouble, *more):
         """Lets the world suffer; the row stands whatever happens."""
-        if self.only and not any(word in fault for word in self.only):
+        if self.only and fault != "no fault" and not any(word in fault for word in self.only):
             return
         row = Row(fault)
         self.rows.append(row)
