@@ -54,6 +54,8 @@ class Bench:
         self.rules = rules
         self.settings = os.path.join(HOME, "muster.yaml")
         self.kafka = None
+        self.serves = threading.Event()  # no feeding begins while the brokers are known to be away
+        self.serves.set()
         self.engines = []
 
     def run(self, *words, check=True, **more):
@@ -95,8 +97,10 @@ class Bench:
         return open(address).read().strip()
 
     def kill_broker(self):
+        self.serves.clear()
         self.cluster.stop(kill=True)
         self.cluster.start()
+        self.serves.set()
 
     def start(self):
         shutil.rmtree(HOME, ignore_errors=True)
@@ -165,6 +169,7 @@ class Feeder(threading.Thread):
                 part = os.path.join(HOME, "piece.ndjson")
                 with open(part, "w") as out:
                     out.writelines(lines[piece * size:(piece + 1) * size])
+                self.bench.serves.wait()
                 # a broken line is a finding (exit 1), not a fault: bad lines are sent on purpose
                 done = self.bench.run(self.bench.muster, "feed", "--config", self.bench.settings, "--send-rejected", part, check=False)
                 if done.returncode not in (0, 1):
@@ -207,7 +212,7 @@ def torment(bench, chance, kills, postgres_kills, broker_kills, feeder):
                 process.kill()
                 process.wait()
             elif process and process.returncode not in (0, 4, -9):
-                raise Failure("an engine ended by itself with %d after kill %d; see build/crash/engine-*.log" % (process.returncode, kill))
+                raise Failure("an engine ended by itself with %d after kill %d: %s" % (process.returncode, kill, open(process.log).read()[-900:]))
         if feeder.error:
             raise feeder.error
         if kill % 20 == 19:
