@@ -121,6 +121,7 @@ def suites():
     # against a real Apache Kafka; where none can be had each says so and counts as skipped
     yield Suite("kafka/integration", "kafka", "python3", "tests/integration/run_test.py", "--broker", "real", limit=400)
     yield Suite("kafka/crash", "kafka", "python3", "tests/crash/crash.py", "--broker", "real", "--kills", "100", limit=900)
+    yield Suite("kafka/faults", "kafka", "python3", "tests/kafka/faults.py", limit=1200)
 
 
 def show_tail(name):

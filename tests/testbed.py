@@ -196,6 +196,8 @@ class Bench:
         self.settings = self.path("muster.yaml")
         self.database = Postgres(self.home)
         self.broker = None
+        self.serves = threading.Event()  # no feeding begins while the brokers are known to be away
+        self.serves.set()
         self.engines = []
 
     def path(self, name):
@@ -249,6 +251,12 @@ class Bench:
         except Failure:
             pass
 
+    def kill_broker(self):
+        self.serves.clear()
+        self.broker.away()
+        self.broker.back()
+        self.serves.set()
+
     def kill_postmaster(self):
         self.database.do("kill")
         self.database.start()
@@ -278,6 +286,7 @@ class Feeder(threading.Thread):
                 part = os.path.join(self.bench.home, "piece.ndjson")
                 with open(part, "w") as out:
                     out.writelines(lines[piece * size:(piece + 1) * size])
+                self.bench.serves.wait()
                 # a broken line is a finding (exit 1), not a fault: bad lines are sent on purpose
                 done = self.bench.run(self.bench.muster, "feed", "--config", self.bench.settings, "--send-rejected", part, check=False)
                 if done.returncode not in (0, 1):

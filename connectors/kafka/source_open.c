@@ -55,6 +55,7 @@ static rd_kafka_t *open_client(struct kafka_source *source, struct error *err)
         {"isolation.level", "read_committed"},
         {"check.crcs", "true"},
         {"socket.timeout.ms", "2000"},
+        {"socket.connection.setup.timeout.ms", CLIENT_SETUP_MS},
         {"fetch.wait.max.ms", "20"},
         {"fetch.error.backoff.ms", "100"},
         {"queued.min.messages", "100000"},

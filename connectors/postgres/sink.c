@@ -71,21 +71,6 @@ static bool lease_take(struct pg_sink *sink, uint32_t wait_ms, struct error *err
     return true;
 }
 
-static bool pg_renew(void *self, struct error *err)
-{
-    struct pg_sink *sink = self;
-    char sql[SQL_MAX];
-    if (!session_alive(&sink->session))
-        return error_set(err, ERROR_RETRY, "PostgreSQL is away");
-    (void)snprintf(sql, sizeof sql,
-                   "update muster.lease set expires_at = clock_timestamp() + %u * interval '1 millisecond' where id = 1 and epoch = %lld",
-                   sink->settings.lease_ms, (long long)sink->epoch);
-    int touched = session_step(&sink->session, FAIL_SINK_RENEW, err) ? session_touch(&sink->session, sql, err) : -1;
-    if (touched == 0)
-        return error_set(err, ERROR_FENCED, "another engine has taken the lease");
-    return touched == 1;
-}
-
 /* --- connecting --- */
 
 /* How long rows are kept: read by the tables' defaults. */
@@ -101,10 +86,30 @@ static bool sink_connect(struct pg_sink *sink, struct error *err)
 {
     if (session_alive(&sink->session))
         return true;
+    sink->unsure = true;
     session_close(&sink->session);
-    return session_open(&sink->session, sink->settings.dsn, "muster engine", err) &&
-           session_run(&sink->session, "set synchronous_commit = on", err) && expiry_set(sink, err) &&
-           rows_stage(&sink->session, err);
+    bool ok = session_open(&sink->session, sink->settings.dsn, "muster engine", err) &&
+              session_run(&sink->session, "set synchronous_commit = on", err) && expiry_set(sink, err) &&
+              rows_stage(&sink->session, err);
+    if (!ok)
+        session_close(&sink->session); /* one that is open is prepared */
+    return ok;
+}
+
+/* Connects again by itself, so that an engine without events gets its lease and its health back too. */
+static bool pg_renew(void *self, struct error *err)
+{
+    struct pg_sink *sink = self;
+    char sql[SQL_MAX];
+    if (!sink_connect(sink, err))
+        return false;
+    (void)snprintf(sql, sizeof sql,
+                   "update muster.lease set expires_at = clock_timestamp() + %u * interval '1 millisecond' where id = 1 and epoch = %lld",
+                   sink->settings.lease_ms, (long long)sink->epoch);
+    int touched = session_step(&sink->session, FAIL_SINK_RENEW, err) ? session_touch(&sink->session, sql, err) : -1;
+    if (touched == 0)
+        return error_set(err, ERROR_FENCED, "another engine has taken the lease");
+    return touched == 1;
 }
 
 static bool rule_set_note(struct pg_sink *sink, struct error *err)
@@ -152,9 +157,10 @@ static bool pg_start(void *self, const struct partition_table *partitions, uint3
     free(sink->stored);
     sink->stored = calloc(partition_room(partitions) + 1u, sizeof *sink->stored);
     invariant(sink->stored != NULL);
-    sink->unsure = false;
-    if (!sink_connect(sink, err) || !lease_take(sink, wait_ms, err) || !rule_set_note(sink, err) ||
-        !positions_read(sink, start->next, err))
+    if (!sink_connect(sink, err))
+        return false;
+    sink->unsure = false; /* what PostgreSQL holds is read now */
+    if (!lease_take(sink, wait_ms, err) || !rule_set_note(sink, err) || !positions_read(sink, start->next, err))
         return false;
     PGresult *rows = session_query(&sink->session, "select block, last_seq from muster.journal order by block desc limit 1", err);
     if (!rows)
@@ -267,8 +273,11 @@ static bool resolve(struct pg_sink *sink, uint64_t last_block, bool *landed, str
         return false;
     }
     PGresult *rows = session_query(&sink->session, "select coalesce(max(block), 0) from muster.journal", err);
-    if (!rows)
+    if (!rows) {
+        struct error ignored;
+        (void)!session_run(&sink->session, "rollback", &ignored);
         return false;
+    }
     *landed = (uint64_t)session_int64(rows, 0, 0) >= last_block;
     PQclear(rows);
     return session_run(&sink->session, "commit", err);
@@ -302,8 +311,6 @@ static bool pg_commit(void *self, const struct commit_block *blocks, uint32_t co
     bool landed = false;
     if (count == 0)
         return true;
-    if (!session_alive(&sink->session))
-        sink->unsure = true;
     if (!sink_connect(sink, err))
         return false;
     if (sink->unsure && !resolve(sink, blocks[count - 1].journal.block, &landed, err))

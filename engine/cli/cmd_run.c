@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -32,7 +33,7 @@ struct running {
     char holder[192];               /* who we are, for operators who wonder who has the lease */
     struct kafka_security *security;
     struct source *source;
-    struct source *_Atomic kafka;   /* the one inside it that reads Kafka; asked for its figures by the http thread */
+    _Atomic(struct source *) kafka; /* the one inside it that reads Kafka; the thread of metrics looks at it */
     struct sink *sink;
     struct sealer *sealer;          /* of rejected bytes */
     struct pipeline_figures *figures;
@@ -191,7 +192,7 @@ static bool open_source(struct running *running, struct error *err)
         usleep(KAFKA_TRY_MS * 1000);
     }
     free(topic);
-    running->kafka = running->source;
+    atomic_store(&running->kafka, running->source);
     return running->source && translate_source(running, err);
 }
 
@@ -276,6 +277,7 @@ static void http_metrics(void *context, FILE *out)
     metrics_print(running->figures, out);
     metrics_print_sources(running->feed, running->kafka, (int64_t)time(NULL) * 1000, out);
     metrics_print_formats(&running->settings->kafka_formats, running->unknowns, out);
+    metrics_print_partitions(atomic_load(&running->kafka), out);
 }
 
 static bool http_ready(void *context, const char **why)
@@ -354,6 +356,7 @@ int cmd_run(const struct command_line *line)
     sealer_close(running.sealer);
     if (running.source)
         running.source->close(running.source->self);
+    kafka_security_close(running.security);
     if (running.signals >= 0)
         close(running.signals);
     notices_fini(&running.notices);

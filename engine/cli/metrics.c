@@ -6,6 +6,7 @@
 #include "engine/model/reject.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,6 +175,33 @@ void metrics_print_formats(const struct setting_map *formats, const struct forma
         fprintf(out, "muster_unknown_fields_total{topic=\"%s\"} %llu\n", formats->pair[i].key, READ(unknowns[i].total));
 }
 
+/* What is told of each partition of Kafka. */
+static const struct partition_row {
+    const char *type, *name, *help;
+    size_t at;
+} partition_rows[] = {
+#define PARTITION_METRIC(type, name, field, help) {#type, #name, help, offsetof(struct kafka_partition_figures, field)},
+#include "engine/cli/partition_metric.def"
+#undef PARTITION_METRIC
+};
+
+enum { PARTITION_ROW_COUNT = sizeof partition_rows / sizeof partition_rows[0] };
+
+void metrics_print_partitions(const struct source *kafka, FILE *out)
+{
+    struct kafka_partition_figures figures;
+    for (int i = 0; kafka && i < PARTITION_ROW_COUNT; i++) {
+        const struct partition_row *row = &partition_rows[i];
+        fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name, row->type);
+        for (uint32_t n = 0; kafka_source_figures(kafka, n, &figures); n++) {
+            uint64_t value; /* all figures have 64 bits and are never below zero */
+            memcpy(&value, (const char *)&figures + row->at, sizeof value);
+            fprintf(out, "%s{topic=\"%s\",partition=\"%d\"} %llu\n", row->name, figures.partition->topic, figures.partition->number,
+                    (unsigned long long)value);
+        }
+    }
+}
+
 void metrics_print_page(FILE *out)
 {
     fputs("# Metrics\n\nMade by `muster reference metrics` from `engine/cli/metric.def`. Served as Prometheus text at `/metrics` on loopback\n"
@@ -188,8 +216,10 @@ void metrics_print_page(FILE *out)
                 source_rows[i].label[0] ? "`" : "", source_rows[i].type, source_rows[i].help);
     fputs("| `muster_source_rejections_total` | `source`, `reason` | counter | Messages of a bank refused, by reason; reasons that were given at least once. |\n", out);
     fputs("| `muster_rejections_total` | `reason` | counter | Messages refused, by reason (connectors/json/REJECTIONS.md). |\n"
-          "| `muster_unknown_fields_total` | `topic` | counter | Fields that a topic's format does not know; only of topics in the setting `kafka_formats`. |\n"
-          "| `muster_bound_hits_total` | `bound` | counter | How often a bound was hit: below. |\n"
+          "| `muster_unknown_fields_total` | `topic` | counter | Fields that a topic's format does not know; only of topics in the setting `kafka_formats`. |\n", out);
+    for (int i = 0; i < PARTITION_ROW_COUNT; i++)
+        fprintf(out, "| `%s` | `topic`, `partition` | %s | %s |\n", partition_rows[i].name, partition_rows[i].type, partition_rows[i].help);
+    fputs("| `muster_bound_hits_total` | `bound` | counter | How often a bound was hit: below. |\n"
           "\n## Bounds\n\nEach is told in a line `bound_hit` too, the first time and then at most once a minute. A shard is full above `shard_mb_max`; "
           "what it does then stands in `engine/state/state.h`.\n\n| bound | what happened | what happens then, and what to do |\n|---|---|---|\n", out);
     for (int i = 0; i < BOUND_COUNT; i++)

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { RETRY_FIRST_MS = 50, RETRY_MOST_MS = 1000 };
+enum { RETRY_FIRST_MS = 50, RETRY_MOST_MS = 500 };
 
 void commit_init(struct pipeline *pipeline)
 {

@@ -459,14 +459,34 @@ static bool open_intake(struct pipeline *pipeline, struct error *err)
     return pipeline->intake != NULL;
 }
 
-static bool rebuild(struct recovery *recovery, struct error *err)
+/* Reads the journal behind the checkpoint. The lease is ours, so a sink that goes away just now is waited for;
+ * renewing the lease brings it back, or tells that we are fenced. */
+static bool read_journal(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
     struct sink *sink = pipeline->world->sink;
+    for (;;) {
+        *err = (struct error){0};
+        recovery->rows.count = 0;
+        arena_reset(&recovery->rows.arena);
+        if (sink->journal(sink->self, pipeline->block, keep_row, &recovery->rows, err))
+            return true;
+        if (err->class != ERROR_RETRY)
+            return false;
+        *err = (struct error){0};
+        pipeline_sleep_ms(LEASE_WAIT_MS);
+        if (!recovery_goes_on(recovery))
+            return false;
+    }
+}
+
+static bool rebuild(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
     atomic_store(&pipeline->figures->phase, PIPELINE_RECOVERING);
     if (!open_log(recovery, err) || !load_checkpoint(recovery, err) || !open_intake(pipeline, err))
         return false;
-    if (!sink->journal(sink->self, pipeline->block, keep_row, &recovery->rows, err))
+    if (!read_journal(recovery, err))
         return false;
     /* Without a checkpoint a complete log may stand for journal rows long pruned. */
     bool log_alone = pipeline->seq == 0 && recovery->log_last > 0 && recovery->rows.count &&

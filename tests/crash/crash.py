@@ -54,14 +54,13 @@ def torment(bench, chance, kills, postgres_kills, broker_kills, feeder):
             bench.kill_postmaster()
             time.sleep(chance.uniform(0.05, 0.8))
         if kill in broker_at:
-            bench.broker.away()
-            bench.broker.back()
+            bench.kill_broker()
         for process in (first, second):
             if process and process.poll() is None:
                 process.kill()
                 process.wait()
             elif process and process.returncode not in (0, 4, -9):
-                raise Failure("an engine ended by itself with %d after kill %d; see build/crash/engine-*.log" % (process.returncode, kill))
+                raise Failure("an engine ended by itself with %d after kill %d: %s" % (process.returncode, kill, open(process.log).read()[-900:]))
         if feeder.error:
             raise feeder.error
         if kill % 20 == 19:
