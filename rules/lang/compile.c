@@ -496,6 +496,28 @@ static void program_identity(struct compiler *c)
     crypto_generichash_final(&state, program->hash, sizeof program->hash);
 }
 
+static void program_file_add(struct slice *file, uint16_t *count, struct arena *arena, struct slice path)
+{
+    for (uint16_t i = 0; i < *count; i++)
+        if (slice_equal(file[i], path))
+            return;
+    file[(*count)++] = arena_copy(arena, path);
+}
+
+static void program_files(struct compiler *c)
+{
+    struct program *program = &c->out->program;
+    struct slice *file = ARENA_ARRAY(c->arena, struct slice, c->syntax->file_count + LIMIT_LISTS + LIMIT_MEMORIES);
+    for (uint16_t i = 0; i < c->syntax->file_count; i++)
+        program_file_add(file, &program->file_count, c->arena, c->syntax->file[i].name);
+    for (const struct syntax_list *list = c->syntax->list; list; list = list->next)
+        program_file_add(file, &program->file_count, c->arena, list->path.text);
+    for (const struct syntax_memory *fact = c->syntax->memory; fact; fact = fact->next)
+        if (fact_is_file(fact))
+            program_file_add(file, &program->file_count, c->arena, fact->from.text);
+    program->file = file;
+}
+
 static void program_finish(struct compiler *c)
 {
     struct program *p = &c->out->program;
@@ -574,6 +596,7 @@ struct program *compile(const struct syntax *syntax, const char *dir, const stru
     bool good = diagnostics_errors(diagnostics) == 0;
     if (good) {
         program_finish(&c);
+        program_files(&c);
         program_identity(&c);
     }
     arena_fini(&c.scratch);

@@ -165,6 +165,8 @@ struct typed emit_graph(struct emitter *em, const struct syntax_expr *expr);
 bool graph_members(struct emitter *em, const struct name *name);
 
 /* compile_fact.c */
+/* Whether a fact comes from a file beside the rules; else over a topic. */
+bool fact_is_file(const struct syntax_memory *at);
 void fact_compile(struct compiler *c, const struct syntax_memory *at, struct memory *memory);
 
 /* compile_step.c */

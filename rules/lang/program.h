@@ -357,6 +357,8 @@ struct program {
     uint16_t graph_count;
     const struct graph_use *graph;
     int64_t widest_ms;        /* the widest span any stream, memory or attempt needs */
+    uint16_t file_count;      /* everything the set was made from: rule files, lists, files of facts */
+    const struct slice *file; /* paths inside its folder, no two equal */
 };
 
 #endif

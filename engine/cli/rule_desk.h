@@ -1,0 +1,30 @@
+/* The desk at which the engine takes rule sets that people loaded into PostgreSQL: judges each request once and answers it.
+ *
+ * A set is sound when its files stay in their folder, compile, give the hash under which they were loaded, name no topic
+ * of facts that the engine does not read, and bear as many signatures as the settings ask for. One that is not changes
+ * nothing, and its request says why. The folder STATE_DIR/rules-aside holds a set while it is compiled. A desk has a
+ * connection of its own; its thread answers while the engine is live, so that one engine of a pair does. */
+#ifndef ENGINE_CLI_RULE_DESK_H
+#define ENGINE_CLI_RULE_DESK_H
+
+#include "connectors/postgres/rule_load.h"
+#include "engine/base/settings.h"
+#include "engine/cli/notice.h"
+#include "rules/lang/load.h"
+
+struct rule_desk;
+
+/* settings, notices and figures outlive the desk. */
+struct rule_desk *rule_desk_open(const struct settings *settings, struct notices *notices, const struct pipeline_figures *figures);
+/* Ends the thread, if any. */
+void rule_desk_close(struct rule_desk *desk);
+
+/* Judges one set: the program, or NULL with the reason in err: class ERROR_FATAL, the set is at fault; ERROR_RETRY, the world. */
+struct program *rule_desk_judge(const struct settings *settings, const struct rule_load *load, struct error *err) must_check;
+
+/* Answers what waits, then gives the newest accepted set, judged anew; NULL with err. For a start without rules_dir. */
+struct program *rule_desk_newest(struct rule_desk *desk, struct error *err) must_check;
+/* From now on a thread answers requests while the engine is live. */
+bool rule_desk_start(struct rule_desk *desk, struct error *err) must_check;
+
+#endif

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Rule sets on their way to the engine: signed, loaded into PostgreSQL, judged, answered, and run after a restart without
+the folder. What is unsigned, signed by one key twice, signed by a stranger, changed on the way or broken is refused with a
+reason and changes nothing. Ends with `N passed, N failed`."""
+import os
+import shutil
+import subprocess
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests"))
+from testbed import MockBroker, wait_for  # noqa: E402
+from world import World  # noqa: E402
+
+MUSTER = os.path.join(TOP, "build", "muster")
+HOME = os.path.join(TOP, "build", "rules-load-test")
+TOPICS, FACTS = [("payments.a", "bank-a"), ("payments.b", "bank-b")], [("facts.band", "registry")]
+
+
+class Desk(World):
+    def __init__(self):
+        super().__init__(HOME, MUSTER, TOPICS, FACTS)
+        self.kafka, self.rules = None, os.path.join(HOME, "rules")
+
+    def begin(self):
+        self.start()
+        self.kafka = MockBroker(MUSTER, HOME, [(topic, 2) for topic, _ in TOPICS + FACTS])
+        self.configure(self.kafka.address)
+        text = open(self.settings).read().replace("rules_dir: tests/data/run\n", "")
+        os.mkdir(os.path.join(HOME, "trusted"))
+        with open(self.settings, "w") as out:
+            out.write(text + "rules_signatures: 2\nrules_keys: %s\n" % os.path.join(HOME, "trusted"))
+        shutil.copytree(os.path.join(TOP, "tests", "data", "run"), self.rules)
+        for name in ("trusted/ana", "trusted/ben", "stranger"):
+            self.muster_says("rules", "keygen", os.path.join(HOME, name))
+
+    def stop(self):
+        super().stop()
+        if self.kafka:
+            self.kafka.stop()
+
+    def muster_says(self, *words):
+        done = subprocess.run([MUSTER, *words], cwd=TOP, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    def sign(self, name, folder=None):
+        return self.muster_says("rules", "sign", folder or self.rules, "--key", os.path.join(HOME, name + ".key"))
+
+    def load(self, folder=None, wait=20):
+        return self.muster_says("rules", "load", folder or self.rules, "--config", self.settings, "--wait", str(wait))
+
+    def hold(self, what, answer, code, text):
+        self.check(what, answer[0] == code and text in answer[1], "exit %d: %s" % answer)
+
+    def unsign(self):
+        for name in os.listdir(self.rules):
+            if name.endswith(".sig"):
+                os.remove(os.path.join(self.rules, name))
+
+    def change(self, old, new):
+        path = os.path.join(self.rules, "run.rules")
+        text = open(path).read()
+        assert old in text
+        with open(path, "w") as out:
+            out.write(text.replace(old, new))
+        self.unsign()
+
+    def live(self, *words):
+        engine = self.engine(*words)
+        wait_for("the engine to be live", 20, lambda: self.says(engine, "live") or engine.poll() is not None)
+        return engine
+
+    def rule_sets_used(self):
+        return {row[0] for row in self.query("select distinct encode(rule_set, 'hex') from muster.hit")}
+
+
+def newest_hash(world):
+    return world.query("select encode(hash, 'hex') from muster.rule_load where answer = 'accepted' order by number desc limit 1")[0][0]
+
+
+def story(world):
+    engine = world.engine()
+    code = engine.wait(timeout=20)
+    world.check("without a set the engine says how to get one", code == 3 and "muster rules load" in open(engine.log).read(), code)
+    world.hold("nobody is there to answer", world.load(wait=0), 3, "no engine has answered")
+    engine = world.engine()
+    world.check("an unsigned set is refused at the start", engine.wait(timeout=20) == 3 and world.says(engine, "rules_refused"))
+    world.sign("trusted/ana")
+    world.sign("trusted/ben")
+    world.hold("two people have signed", world.load(wait=0), 3, "no engine has answered")
+    engine = world.live()
+    world.check("the engine that starts accepts it and runs it", engine.poll() is None and world.says(engine, "rules_accepted"), open(engine.log).read()[-500:])
+    first = newest_hash(world)
+    world.feed(3000)
+    world.drain(engine)
+    world.check("hits name that set", world.rule_sets_used() == {first})
+
+    world.change("when senders >= 3 and pooled >= 1500 USD", "when senders >= 3 and pooled >= 1400 USD")
+    world.hold("a changed set without signatures", world.load(), 1, "needs the signatures of 2 different trusted keys (rules_signatures) and has 0")
+    world.sign("trusted/ana")
+    shutil.copy(os.path.join(world.rules, "ana.sig"), os.path.join(world.rules, "again.sig"))
+    world.hold("one key that signed twice counts once", world.load(), 1, "and has 1")
+    world.sign("stranger")
+    world.hold("a stranger's signature does not count", world.load(), 1, "and has 1")
+    world.hold("broken rules do not reach the engine", broken(world), 1, "have errors")
+    pack = os.path.join(HOME, "pack")
+    shutil.copytree(os.path.join(TOP, "rules", "packs", "trafficking"), pack)
+    world.sign("trusted/ana", pack)
+    world.sign("trusted/ben", pack)
+    world.hold("a set with lists arrives with them", world.load(pack), 0, "accepted: ")
+    shutil.rmtree(pack)
+    world.sign("trusted/ben")
+    world.hold("signed by both", world.load(), 0, "runs them from its next start on")
+    second = newest_hash(world)
+    world.feed(1000)
+    world.drain(engine)
+    world.check("the engine goes on with the set it began with", second != first and world.rule_sets_used() == {first})
+    world.end(engine)
+    return first, second
+
+
+def broken(world):
+    path = os.path.join(HOME, "broken")
+    shutil.copytree(world.rules, path, dirs_exist_ok=True)
+    with open(os.path.join(path, "more.rules"), "w") as out:
+        out.write("rule BAD-1 {\n")
+    return world.load(path)
+
+
+def restart(world, first, second):
+    shutil.copytree(world.rules, os.path.join(HOME, "rules-kept"))
+    world.change("pooled >= 1400 USD", "pooled >= 1300 USD")
+    world.sign("trusted/ana")
+    world.sign("trusted/ben")
+    world.load(wait=0)
+    world.query("update muster.rule_file set body = convert_to(replace(convert_from(body, 'UTF8'), '1300 USD', '9300 USD'), 'UTF8') "
+                "where hash = (select hash from muster.rule_load order by number desc limit 1) and name = 'run.rules'")
+    shutil.rmtree(world.rules)
+    engine = world.live()
+    said = world.query("select answer, reason from muster.rule_load order by number desc limit 1")[0]
+    world.check("a set that was changed in the database is refused", said[0] == "refused" and "do not give the hash" in said[1], said)
+    world.feed(3000)
+    world.drain(engine)
+    world.check("the set accepted last runs from the restart on, without its folder", world.rule_sets_used() == {first, second})
+    world.end(engine)
+    world.query("insert into muster.rule_set values ('\\x%s', 'bad', '{}')" % ("00" * 32))
+    world.query("insert into muster.rule_file values ('\\x%s', '../out.rules', 'x')" % ("00" * 32))
+    world.query("insert into muster.rule_load (hash) values ('\\x%s')" % ("00" * 32))
+    engine = world.live()
+    said = world.query("select answer, reason from muster.rule_load order by number desc limit 1")[0]
+    world.check("a file outside the folder is refused", said[0] == "refused" and "outside its folder" in said[1], said)
+    world.end(engine)
+    world.check("nothing was written beside it", not os.path.exists(os.path.join(HOME, "state", "out.rules")) and not os.path.exists(os.path.join(HOME, "state", "rules-aside")))
+
+    words = ("--set", "rules_dir=" + os.path.join(HOME, "rules-kept"))
+    engine = world.live(*words)
+    world.check("a folder with both signatures", engine.poll() is None, open(engine.log).read()[-300:])
+    world.hold("an engine with rules_dir takes none from PostgreSQL", world.load(os.path.join(HOME, "rules-kept")), 1, "leave that setting out")
+    world.end(engine)
+    os.remove(os.path.join(HOME, "rules-kept", "ben.sig"))
+    engine = world.engine(*words)
+    world.check("a folder that lacks one does not start", engine.wait(timeout=20) == 2 and "needs the signatures of 2" in open(engine.log).read())
+
+
+def main():
+    world = Desk()
+    try:
+        world.begin()
+        first, second = story(world)
+        restart(world, first, second)
+    finally:
+        world.stop()
+    print("%d passed, %d failed" % (world.passed, world.failed))
+    return 1 if world.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
