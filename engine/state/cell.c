@@ -3,11 +3,6 @@
 
 #include "engine/base/invariant.h"
 
-struct cell_entry {
-    uint32_t tag, home;
-    slab_ref cell;
-};
-
 struct cell_want {
     const struct shard *shard;
     const uint32_t *key;
@@ -184,14 +179,7 @@ void memory_mark(const struct shard *shard, const struct memory_record *record, 
 
 /* --- sweeping --- */
 
-static slab_ref window_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
-{
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_window_at(layout, window), sizeof ref);
-    return ref;
-}
-
-static void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *layout)
+void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *layout)
 {
     const struct cell *cell = slab_at(&shard->slab, ref);
     for (uint16_t i = 0; i < layout->window_count; i++)

@@ -47,7 +47,18 @@ struct state {
     struct shard shard[SHARD_COUNT];
 };
 
+/* Copies a layout into the state and derives from it; the state's content must be of that layout. */
+void state_layout_set(struct state *state, const struct state_layout *layout);
+/* layout.c: a layout as bytes (equal ones give equal bytes), and back into arena; lateness and bounds are not in them. */
+struct slice layout_write(struct arena *arena, const struct state_layout *layout);
+bool layout_read(struct slice bytes, struct arena *arena, struct state_layout *layout, struct error *err) must_check;
+
 /* --- cells --- */
+
+struct cell_entry {
+    uint32_t tag, home;
+    slab_ref cell;
+};
 
 /* One key's state: the words of the key, then clocks, references of windows, memories and attempts. */
 struct cell {
@@ -108,6 +119,13 @@ bool keys_init(struct shard *shard, struct error *err) must_check;
 bool ident_init(struct shard *shard, struct error *err) must_check;
 bool dedup_init(struct shard *shard, struct error *err) must_check;
 
+/* cell.c: frees a cell and all it holds. */
+void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *layout);
+/* window_map.c: whether a window may go on as it lies; what of the new one would not be whole, 0: nothing, else for so long; and the
+ * new one made from the old, which stays. */
+bool window_same(const struct window_layout *a, const struct window_layout *b);
+int64_t window_fresh_ms(const struct window_layout *from, const struct window_layout *to);
+bool window_remake(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, slab_ref old, const struct window_layout *from);
 /* Frees a window and all it holds. */
 void window_free(struct shard *shard, slab_ref window, const struct window_layout *layout);
 int64_t window_newest(const struct shard *shard, slab_ref window);
@@ -124,6 +142,12 @@ static inline slab_ref memory_ref(const struct cell *cell, const struct keyspace
 {
     slab_ref ref;
     memcpy(&ref, (const char *)cell + cell_memory_at(layout, memory), sizeof ref);
+    return ref;
+}
+static inline slab_ref window_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
+{
+    slab_ref ref;
+    memcpy(&ref, (const char *)cell + cell_window_at(layout, window), sizeof ref);
     return ref;
 }
 /* attempt.c */

@@ -78,6 +78,7 @@ struct keyspace_layout {
 struct state_layout {
     uint16_t keyspace_count;
     const struct keyspace_layout *keyspace;
+    uint64_t basis;          /* hash of what gives amounts and days their meaning: base currency, timezone */
     int64_t lateness_ms;
     size_t shard_bytes_max;  /* bound of one shard */
 };
@@ -91,6 +92,18 @@ void state_free(struct state *state);
 struct shard *state_shard(struct state *state, uint32_t index);
 struct slab *shard_slab(struct shard *shard);
 const unsigned char *state_hash_key(const struct state *state); /* 16 bytes */
+
+/* Brings state that was kept for one program into the layout of another (engine/state/map.c). What has the same hash
+ * stays: clocks, windows, memories, attempts, and with them identities, repeats and scores, which have no layout. A window of
+ * the same stream over which other values are asked is made again from its records; buckets by day and habits of values
+ * that are asked as before are kept. What is new begins empty; what nobody asks for goes. Between batches, no snapshot
+ * being taken; both layouts have the same basis. False when a shard has no room for it: the state is then to be freed. */
+struct state_mapping {
+    bool changed;            /* the layouts differ */
+    uint32_t kept, fresh, gone; /* windows, memories and attempts; fresh: those whose past is not whole either */
+    int64_t fresh_ms;        /* so long it takes until what is fresh is as if it had always been there; 0: nothing is */
+};
+bool state_map(struct state *state, const struct state_layout *layout, struct state_mapping *mapping, struct error *err) must_check;
 
 /* What may be hit, counted per shard since the start: engine/state/bound.def. */
 enum bound {

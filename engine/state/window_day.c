@@ -251,6 +251,26 @@ void days_free(struct shard *shard, const struct days *days)
     slab_free(&shard->slab, days->ids.entries, (size_t)days->ids.room * sizeof(struct id_entry));
 }
 
+bool days_copy(struct shard *shard, const struct days *from, struct days *to)
+{
+    struct slab *slab = &shard->slab;
+    size_t buckets = from->room * sizeof(struct bucket), ids = (size_t)from->ids.room * sizeof(struct id_entry);
+    *to = *from;
+    to->bucket = buckets ? slab_alloc(slab, buckets) : 0;
+    to->ids.entries = ids ? slab_alloc(slab, ids) : 0;
+    if ((buckets && !to->bucket) || (ids && !to->ids.entries)) {
+        slab_free(slab, to->bucket, buckets);
+        slab_free(slab, to->ids.entries, ids);
+        *to = (struct days){0};
+        return false;
+    }
+    if (buckets)
+        memcpy(slab_edit(slab, to->bucket, buckets), slab_at(slab, from->bucket), buckets);
+    if (ids)
+        memcpy(slab_edit(slab, to->ids.entries, ids), slab_at(slab, from->ids.entries), ids);
+    return true;
+}
+
 size_t bucket_bytes(void)
 {
     return sizeof(struct bucket);

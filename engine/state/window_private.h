@@ -1,6 +1,6 @@
 /* What the files behind windows share: how a window lies in the slab.
  *
- * Included by engine/state/window{,_extreme,_day,_sweep}.c and habit.c only. */
+ * Included by engine/state/window{,_extreme,_day,_sweep,_map}.c and habit.c only. */
 #ifndef ENGINE_STATE_WINDOW_PRIVATE_H
 #define ENGINE_STATE_WINDOW_PRIVATE_H
 
@@ -130,6 +130,8 @@ bool days_add(const struct at *at, struct days *days, const struct aggregate_lay
 struct window_result days_value(const struct at *at, const struct days *days, const struct aggregate_layout *aggregate,
                                 const struct window_span *span);
 void days_free(struct shard *shard, const struct days *days);
+/* A copy of its own; false when the shard is full. */
+bool days_copy(struct shard *shard, const struct days *from, struct days *to);
 size_t bucket_bytes(void);
 size_t days_id_bytes(void);
 size_t days_bytes(const struct days *days);

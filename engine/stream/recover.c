@@ -5,6 +5,7 @@
 #include "engine/stream/checkpoint_words.h"
 #include "engine/stream/log_feed.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { LEASE_WAIT_MS = 100, FOLLOW_WAIT_MS = 50 };
@@ -53,6 +54,19 @@ static void checkpoint_refused(void *context, const char *file, const char *reas
     pipeline_notice(context, NOTICE_WARNING, "checkpoint_refused", "%s: %s", file, reason);
 }
 
+/* What became of the state when the rules changed since the checkpoint. */
+static void rules_changed(struct pipeline *pipeline, const struct state_mapping *mapping)
+{
+    enum { MS_PER_HOUR = 3600 * 1000 };
+    char fresh[128] = "";
+    if (mapping->fresh_ms)
+        (void)snprintf(fresh, sizeof fresh, "; what is new sees nothing before now and is complete once %lld hours of events have passed",
+                       (long long)((mapping->fresh_ms + MS_PER_HOUR - 1) / MS_PER_HOUR));
+    pipeline_notice(pipeline, NOTICE_INFO, "rules_changed",
+                    "%u rules; of windows, memories and attempts %u are kept, %u are new or look further back than before, %u are gone%s",
+                    pipeline->world->program->rule_count, mapping->kept, mapping->fresh, mapping->gone, fresh);
+}
+
 /* Loads the newest sound checkpoint that PostgreSQL is not behind. Without one, state stays fresh. */
 static bool load_checkpoint(struct recovery *recovery, struct error *err)
 {
@@ -72,10 +86,10 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
         pipeline->block = head.block;
         pipeline->seq = head.seq;
         saver_loaded(pipeline, head.block);
-        pipeline_notice(pipeline, NOTICE_INFO, "checkpoint_loaded", "checkpoint-%020llu, sequence number %llu%s",
-                        (unsigned long long)head.block, (unsigned long long)head.seq,
-                        memcmp(head.program_hash, pipeline->world->program->hash, sizeof head.program_hash)
-                            ? "; the rules have changed since" : "");
+        pipeline_notice(pipeline, NOTICE_INFO, "checkpoint_loaded", "checkpoint-%020llu, sequence number %llu", (unsigned long long)head.block,
+                        (unsigned long long)head.seq);
+        if (memcmp(head.program_hash, pipeline->world->program->hash, sizeof head.program_hash) != 0)
+            rules_changed(pipeline, &head.mapping);
     } else {
         state_free(state);
         pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_refused",

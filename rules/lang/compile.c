@@ -58,6 +58,7 @@ static bool compile_ruleset(struct compiler *c, struct error *err)
     if (syntax->timezone.text.size) {
         struct error why = {0};
         program->zone = zone_load(syntax->timezone.text, &why);
+        program->zone_name = arena_copy(c->arena, syntax->timezone.text);
         if (!program->zone) {
             struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_BAD_ZONE, syntax->timezone.span, "there is no such time zone");
             diagnostic_help(c->diagnostics, d, "a name of the tz database, for example \"Africa/Nairobi\"");

@@ -328,6 +328,7 @@ struct program {
     struct slice name;        /* of the rule set */
     uint8_t hash[32];         /* BLAKE2b of sources, lists and the PCRE2 mode: its identity */
     const struct zone *zone;
+    struct slice zone_name;
     currency_code base;
     uint8_t stratum_count;
     uint16_t keyspace_count;

@@ -1,0 +1,106 @@
+/* A window made again for another program: from the records it has, and from what it kept by day and by week. */
+#include "engine/model/zone.h"
+#include "engine/state/window_private.h"
+
+static bool aggregate_same(const struct aggregate_layout *a, const struct aggregate_layout *b)
+{
+    return a->hash == b->hash && a->fn == b->fn && a->column == b->column && a->days == b->days;
+}
+
+bool window_same(const struct window_layout *a, const struct window_layout *b)
+{
+    bool same = a->aggregate_count == b->aggregate_count && a->habit_count == b->habit_count && a->extra_count == b->extra_count;
+    for (uint16_t i = 0; same && i < a->aggregate_count; i++)
+        same = aggregate_same(&a->aggregate[i], &b->aggregate[i]) && a->aggregate[i].habit == b->aggregate[i].habit;
+    return same;
+}
+
+/* The place of an aggregate in another layout, with a habit where one is wanted; -1: it has none. */
+static int aggregate_find(const struct window_layout *in, const struct aggregate_layout *wanted, bool with_habit)
+{
+    for (uint16_t i = 0; i < in->aggregate_count; i++)
+        if (aggregate_same(&in->aggregate[i], wanted) && (!with_habit || in->aggregate[i].habit))
+            return i;
+    return -1;
+}
+
+int64_t window_fresh_ms(const struct window_layout *from, const struct window_layout *to)
+{
+    int64_t fresh_ms = to->keep_ms > from->keep_ms ? to->keep_ms : 0;
+    for (uint16_t i = 0; i < to->aggregate_count; i++) {
+        const struct aggregate_layout *aggregate = &to->aggregate[i];
+        int64_t wait_ms = 0;
+        if (aggregate->days && aggregate_find(from, aggregate, false) < 0)
+            wait_ms = aggregate->days_kept * (int64_t)MS_PER_DAY;
+        if (aggregate->habit && aggregate_find(from, aggregate, true) < 0)
+            wait_ms = HABIT_WEEKS * 7 * (int64_t)MS_PER_DAY;
+        fresh_ms = wait_ms > fresh_ms ? wait_ms : fresh_ms;
+    }
+    return fresh_ms;
+}
+
+/* Every record in its order; what runs by day has no day here and is replaced behind it. */
+static bool records_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct window *old, size_t size,
+                        uint8_t extra_count)
+{
+    for (uint32_t i = 0; i < old->count; i++) {
+        const struct kept *kept = (const void *)((const char *)slab_at(&shard->slab, old->ring) + (size_t)(old->head + i) * size);
+        struct record record = {.time_ms = kept->time_ms,
+                                .seq = kept->seq & SEQ_BITS,
+                                .amount = kept->amount,
+                                .sender = kept->sender,
+                                .receiver = kept->receiver};
+        memcpy(record.extra, kept->extra, extra_count * sizeof(int64_t));
+        if (!window_add(shard, cell, keyspace, index, &record, (kept->seq & SEQ_RECEIVER) != 0))
+            return false;
+    }
+    return true;
+}
+
+static bool habit_copy(struct shard *shard, struct window *window, const struct window_layout *layout, uint8_t habit, const struct window *old,
+                       const struct window_layout *from, uint8_t old_habit)
+{
+    slab_ref before, fresh;
+    memcpy(&before, (const char *)old + window_habit_at(from, old_habit), sizeof before);
+    if (!before)
+        return true;
+    fresh = slab_alloc(&shard->slab, habit_bytes());
+    if (!fresh)
+        return false;
+    memcpy(slab_edit(&shard->slab, fresh, habit_bytes()), slab_at(&shard->slab, before), habit_bytes());
+    memcpy((char *)window + window_habit_at(layout, habit), &fresh, sizeof fresh);
+    return true;
+}
+
+/* What records do not tell: buckets by day, samples by week. */
+static bool past_copy(struct shard *shard, struct window *window, const struct window_layout *layout, const struct window *old,
+                      const struct window_layout *from)
+{
+    bool good = true;
+    for (uint16_t i = 0; good && i < layout->aggregate_count; i++) {
+        const struct aggregate_layout *aggregate = &layout->aggregate[i];
+        int place = aggregate_find(from, aggregate, false);
+        if (aggregate->days) {
+            days_free(shard, &window->aggregate[i].days);
+            window->aggregate[i].days = (struct days){0};
+            good = place < 0 || days_copy(shard, &old->aggregate[place].days, &window->aggregate[i].days);
+        }
+        place = aggregate->habit ? aggregate_find(from, aggregate, true) : -1;
+        if (good && place >= 0)
+            good = habit_copy(shard, window, layout, aggregate->habit, old, from, from->aggregate[place].habit);
+    }
+    return good;
+}
+
+bool window_remake(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, slab_ref old_ref, const struct window_layout *from)
+{
+    const struct window_layout *layout = &shard_layout(shard, keyspace)->window[index];
+    const struct window *old = slab_at(&shard->slab, old_ref);
+    slab_ref ref = window_ensure(shard, cell, keyspace, index);
+    if (!ref || !records_add(shard, cell, keyspace, index, old, kept_size(from), from->extra_count))
+        return false;
+    struct window *window = slab_edit(&shard->slab, ref, window_size(layout));
+    if (old->newest_ms > window->newest_ms)
+        window->newest_ms = old->newest_ms;
+    return past_copy(shard, window, layout, old, from);
+}
