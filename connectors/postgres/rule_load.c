@@ -192,18 +192,34 @@ static bool read_marks(struct rule_loads *loads, const char *hash, struct arena 
     return true;
 }
 
+static PGresult *read_which(struct rule_loads *loads, enum rule_which which, const char *hash, struct error *err)
+{
+    switch (which) {
+    case RULE_WAITING_OLDEST:
+        return session_query(&loads->session,
+                             "select number, hash from muster.rule_load where answer = 'waiting' and length(hash) = 32 order by number limit 1", err);
+    case RULE_ACCEPTED_NEWEST:
+        return session_query(&loads->session,
+                             "select number, hash from muster.rule_load where answer = 'accepted' and length(hash) = 32 order by number desc limit 1", err);
+    case RULE_BY_HASH:
+        break;
+    }
+    return session_ask(&loads->session, "select 0, hash from muster.rule_set r where hash = $1::bytea and exists (select from muster.rule_file f where f.hash = r.hash)",
+                       1, &hash, err);
+}
+
 bool pg_rule_loads_read(struct rule_loads *loads, enum rule_which which, struct arena *arena, struct rule_load *load, bool *found,
                         struct error *err)
 {
+    unsigned char wanted[32];
+    memcpy(wanted, load->hash, sizeof wanted);
     *load = (struct rule_load){0};
     *found = false;
     if (!loads_connect(loads, err))
         return false;
-    PGresult *rows = session_query(&loads->session,
-                                   which == RULE_WAITING_OLDEST
-                                       ? "select number, hash from muster.rule_load where answer = 'waiting' and length(hash) = 32 order by number limit 1"
-                                       : "select number, hash from muster.rule_load where answer = 'accepted' and length(hash) = 32 order by number desc limit 1",
-                                   err);
+    char *wanted_text = bytea_text((struct slice){(const char *)wanted, sizeof wanted});
+    PGresult *rows = read_which(loads, which, wanted_text, err);
+    free(wanted_text);
     if (!rows)
         return false;
     *found = PQntuples(rows) == 1;

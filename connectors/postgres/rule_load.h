@@ -43,8 +43,9 @@ enum rule_answer { RULE_ANSWER_WAITING, RULE_ANSWER_ACCEPTED, RULE_ANSWER_REFUSE
 bool pg_rule_loads_answer(struct rule_loads *loads, int64_t number, enum rule_answer *answer, char text[RULE_ANSWER_MAX],
                           struct error *err) must_check;
 
-/* The oldest request that waits, or the newest that was accepted, in arena; *found false when there is none. */
-enum rule_which { RULE_WAITING_OLDEST, RULE_ACCEPTED_NEWEST };
+/* The oldest request that waits, the newest that was accepted, or the set with load->hash (no request: number 0), in arena; *found false
+ * when there is none. */
+enum rule_which { RULE_WAITING_OLDEST, RULE_ACCEPTED_NEWEST, RULE_BY_HASH };
 bool pg_rule_loads_read(struct rule_loads *loads, enum rule_which which, struct arena *arena, struct rule_load *load, bool *found,
                         struct error *err) must_check;
 /* Answers a request that waits; nothing when it has an answer already. */

@@ -182,6 +182,26 @@ static bool open_sink(struct running *running, struct error *err)
     return true;
 }
 
+/* --- other rules while running --- */
+
+static const struct program *run_program_of(void *context, const unsigned char hash[32], struct error *err)
+{
+    const struct running *running = context;
+    return rule_desk_program(running->desk, hash, err);
+}
+
+static const struct program *run_program_next(void *context)
+{
+    const struct running *running = context;
+    return rule_desk_next(running->desk);
+}
+
+static void run_swapped(void *context, const struct program *program, const char *text, uint64_t block, uint64_t pause_ms)
+{
+    const struct running *running = context;
+    rule_desk_swapped(running->desk, program, text, block, pause_ms);
+}
+
 static bool run_pipeline(struct running *running, struct error *err)
 {
     const struct settings *settings = running->settings;
@@ -198,6 +218,7 @@ static bool run_pipeline(struct running *running, struct error *err)
         .sink_wait_ms = (uint32_t)settings->commit_wait_ms,
         .stop_wait_ms = (uint32_t)settings->stop_wait_ms,
         .lease_wait_ms = 1000,
+        .keep_followed = !*settings->rules_dir,
         .standby = settings->standby,
         .renew_every_ms = (uint32_t)settings->lease_ms / 3,
         .checkpoint_dir = settings->state_dir,
@@ -211,6 +232,9 @@ static bool run_pipeline(struct running *running, struct error *err)
         .source = running->source,
         .sink = running->sink,
         .program = running->set.program,
+        .program_of = run_program_of,
+        .program_next = run_program_next,
+        .swapped = run_swapped,
         .feed = running->feed,
         .context = running,
         .stop = run_stop,
@@ -295,6 +319,7 @@ static int run(struct running *running)
     if (code != EXIT_FINE)
         return code;
     notice_say(&running->notices, NOTICE_INFO, "starting", muster_version);
+    rule_desk_begin(running->desk, running->set.program);
     bool ok = rule_desk_start(running->desk, &err) && open_http(running, &err) && open_source(running, &err) && open_sink(running, &err) && run_pipeline(running, &err);
     if (ok || err.class == ERROR_NONE)
         notice_say(&running->notices, NOTICE_INFO, "stopped", "everything that was taken is committed");
@@ -316,7 +341,7 @@ int cmd_run(const struct command_line *line)
         running.feed = feed_new((uint32_t)settings.partition_max, (uint32_t)settings.rejection_alarm_permille);
     if (code == EXIT_FINE)
         code = run(&running);
-    rule_desk_close(running.desk);
+    rule_desk_end(running.desk);
     http_close(running.http);
     if (running.sink) {
         running.sink->close(running.sink->self); /* gives the lease back */
@@ -332,6 +357,7 @@ int cmd_run(const struct command_line *line)
     free(running.figures);
     feed_free(running.feed);
     free(running.unknowns);
+    rule_desk_close(running.desk);
     rule_set_fini(&running.set);
     settings_fini(&settings);
     return code;

@@ -20,10 +20,16 @@ struct rule_desk {
     const struct settings *settings;
     struct notices *notices;
     const struct pipeline_figures *figures;
-    struct rule_loads *loads;
+    struct rule_loads *loads;              /* the thread's, once it runs */
     pthread_t thread;
     atomic_bool ending;
     bool has_thread;
+    _Atomic(const struct program *) running; /* NULL: the engine has not begun */
+    _Atomic(const struct program *) next;  /* to go over to; NULL: none */
+    pthread_mutex_t lock;                  /* of what follows */
+    struct program **held;                 /* every set that was ever run or offered: the pipeline may point to it */
+    uint32_t held_count;
+    char said[RULE_ANSWER_MAX];            /* of the last swap */
 };
 
 /* --- a set as files, while it is compiled --- */
@@ -129,11 +135,12 @@ static bool judge_signatures(const struct settings *settings, const struct rule_
     return rule_set_signed(settings, signature, count, load->hash, err);
 }
 
-struct program *rule_desk_judge(const struct settings *settings, const struct rule_load *load, struct error *err)
+/* The program of a set whose files give its hash. */
+static struct program *load_whole(const struct settings *settings, const char *aside, const struct rule_load *load, struct error *err)
 {
     char dir[PATH_BYTES];
     struct program *program = NULL;
-    if (snprintf(dir, sizeof dir, "%s/rules-aside", settings->state_dir) >= (int)sizeof dir) {
+    if (snprintf(dir, sizeof dir, "%s/%s", settings->state_dir, aside) >= (int)sizeof dir) {
         error_set(err, ERROR_FATAL, "state_dir's path is too long");
         return NULL;
     }
@@ -143,19 +150,133 @@ struct program *rule_desk_judge(const struct settings *settings, const struct ru
     if (good && memcmp(program->hash, load->hash, sizeof load->hash) != 0)
         good = error_set(err, ERROR_FATAL, "its files do not give the hash under which it was loaded: they were changed on the way, or another "
                                            "version of muster loaded them");
-    if (good && judge_signatures(settings, load, err) && rule_set_facts(settings, program, err))
+    if (good)
         return program;
     program_free(program);
     return NULL;
 }
 
+struct program *rule_desk_judge(const struct settings *settings, const struct rule_load *load, struct error *err)
+{
+    struct program *program = load_whole(settings, "rules-aside", load, err);
+    if (program && judge_signatures(settings, load, err) && rule_set_facts(settings, program, err))
+        return program;
+    program_free(program);
+    return NULL;
+}
+
+/* --- beside the pipeline --- */
+
+static const struct program *desk_hold(struct rule_desk *desk, struct program *program)
+{
+    pthread_mutex_lock(&desk->lock);
+    desk->held = realloc(desk->held, (desk->held_count + 1) * sizeof(struct program *));
+    invariant(desk->held != NULL);
+    desk->held[desk->held_count++] = program;
+    pthread_mutex_unlock(&desk->lock);
+    return program;
+}
+
+static const struct program *desk_find(struct rule_desk *desk, const unsigned char hash[32])
+{
+    const struct program *found = NULL;
+    pthread_mutex_lock(&desk->lock);
+    for (uint32_t i = 0; i < desk->held_count && !found; i++)
+        if (memcmp(desk->held[i]->hash, hash, sizeof desk->held[i]->hash) == 0)
+            found = desk->held[i];
+    pthread_mutex_unlock(&desk->lock);
+    return found;
+}
+
+const struct program *rule_desk_program(struct rule_desk *desk, const unsigned char hash[32], struct error *err)
+{
+    const struct program *program = desk_find(desk, hash);
+    if (program)
+        return program;
+    struct arena arena;
+    struct rule_load load = {0};
+    struct error why = {0};
+    bool found = false;
+    struct rule_loads *loads = pg_rule_loads_open(desk->settings->postgres_dsn); /* the other connection is the thread's */
+    arena_init(&arena);
+    memcpy(load.hash, hash, sizeof load.hash);
+    if (pg_rule_loads_read(loads, RULE_BY_HASH, &arena, &load, &found, err) && found) {
+        struct program *loaded = load_whole(desk->settings, "rules-again", &load, &why);
+        if (loaded)
+            program = desk_hold(desk, loaded);
+        else if (why.class == ERROR_RETRY)
+            *err = why;
+    }
+    arena_fini(&arena);
+    pg_rule_loads_close(loads);
+    return program;
+}
+
+void rule_desk_begin(struct rule_desk *desk, const struct program *program)
+{
+    atomic_store(&desk->running, program);
+}
+
+const struct program *rule_desk_next(struct rule_desk *desk)
+{
+    return atomic_load_explicit(&desk->next, memory_order_acquire);
+}
+
+void rule_desk_swapped(struct rule_desk *desk, const struct program *program, const char *text, uint64_t block, uint64_t pause_ms)
+{
+    pthread_mutex_lock(&desk->lock);
+    (void)snprintf(desk->said, sizeof desk->said, "from block %llu on: %s; the pause was %llu ms", (unsigned long long)block, text,
+                   (unsigned long long)pause_ms);
+    pthread_mutex_unlock(&desk->lock);
+    atomic_store(&desk->running, program);
+}
+
 /* --- answering --- */
+
+/* Offers a set to the pipeline and waits until it runs; false when the engine ends before. */
+static bool desk_offer(struct rule_desk *desk, const struct program *program)
+{
+    atomic_store_explicit(&desk->next, program, memory_order_release);
+    while (atomic_load(&desk->running) != program && !atomic_load(&desk->ending) && atomic_load(&desk->figures->phase) == PIPELINE_LIVE)
+        (void)usleep(STEP_MS * 1000);
+    return atomic_load(&desk->running) == program;
+}
+
+/* A sound set goes to work; false: the engine ends first, and the next one answers. `said` is the answer. */
+static bool take_on(struct rule_desk *desk, struct program *program, bool *taken, char said[RULE_ANSWER_MAX])
+{
+    const struct program *running = atomic_load(&desk->running);
+    *taken = true;
+    if (!running) {
+        (void)snprintf(said, RULE_ANSWER_MAX, "%u rules; the engine begins with them unless others come", program->rule_count);
+        program_free(program);
+        return true;
+    }
+    if (memcmp(running->hash, program->hash, sizeof program->hash) == 0) {
+        (void)snprintf(said, RULE_ANSWER_MAX, "%u rules; they are at work already", program->rule_count);
+        program_free(program);
+        return true;
+    }
+    *taken = running->base == program->base && slice_equal(running->zone_name, program->zone_name);
+    if (!*taken) {
+        (void)snprintf(said, RULE_ANSWER_MAX, "it has another base currency or timezone than the rules at work: what is remembered would mean nothing");
+        program_free(program);
+        return true;
+    }
+    if (!desk_offer(desk, desk_hold(desk, program)))
+        return false;
+    pthread_mutex_lock(&desk->lock);
+    (void)snprintf(said, RULE_ANSWER_MAX, "%s", desk->said);
+    pthread_mutex_unlock(&desk->lock);
+    return true;
+}
 
 static bool answer_one(struct rule_desk *desk, const struct rule_load *load, struct error *err)
 {
     struct error why = {0};
     struct program *program = NULL;
-    char text[RULE_ANSWER_MAX + 64], hash[17];
+    char text[RULE_ANSWER_MAX + 64], said[RULE_ANSWER_MAX], hash[17];
+    bool taken = false;
     for (size_t i = 0; i < 8; i++)
         (void)snprintf(hash + 2 * i, 3, "%02x", load->hash[i]);
     if (*desk->settings->rules_dir)
@@ -166,16 +287,13 @@ static bool answer_one(struct rule_desk *desk, const struct rule_load *load, str
         *err = why;
         return false;
     }
-    char said[RULE_ANSWER_MAX];
-    if (program)
-        (void)snprintf(said, sizeof said, "%u rules; the engine runs them from its next start on", program->rule_count);
-    else
-        (void)snprintf(said, sizeof said, "%s", why.text);
-    bool good = pg_rule_loads_settle(desk->loads, load->number, program != NULL, said, err);
+    (void)snprintf(said, sizeof said, "%s", why.text);
+    if (program && !take_on(desk, program, &taken, said))
+        return true;
+    bool good = pg_rule_loads_settle(desk->loads, load->number, taken, said, err);
     (void)snprintf(text, sizeof text, "rule set %s…: %s", hash, said);
     if (good)
-        notice_say(desk->notices, program ? NOTICE_INFO : NOTICE_WARNING, program ? "rules_accepted" : "rules_refused", text);
-    program_free(program);
+        notice_say(desk->notices, taken ? NOTICE_INFO : NOTICE_WARNING, taken ? "rules_accepted" : "rules_refused", text);
     return good;
 }
 
@@ -212,17 +330,36 @@ struct program *rule_desk_newest(struct rule_desk *desk, struct error *err)
     return program;
 }
 
+/* An engine that took over goes on with the rules of the last block; others may have been accepted that it had not seen. */
+static bool catch_up(struct rule_desk *desk, struct error *err)
+{
+    struct arena arena;
+    struct rule_load load = {0};
+    bool found = false;
+    arena_init(&arena);
+    bool good = pg_rule_loads_read(desk->loads, RULE_ACCEPTED_NEWEST, &arena, &load, &found, err);
+    if (good && found && memcmp(atomic_load(&desk->running)->hash, load.hash, sizeof load.hash) != 0) {
+        struct program *program = rule_desk_judge(desk->settings, &load, err);
+        good = program != NULL;
+        if (good)
+            (void)desk_offer(desk, desk_hold(desk, program));
+    }
+    arena_fini(&arena);
+    return good;
+}
+
 static void *desk_run(void *argument)
 {
     struct rule_desk *desk = argument;
-    bool told = false;
+    bool told = false, caught_up = *desk->settings->rules_dir != '\0';
     for (int waited_ms = 0; !atomic_load(&desk->ending); waited_ms += STEP_MS) {
         (void)usleep(STEP_MS * 1000);
         if (waited_ms < LOOK_MS || atomic_load(&desk->figures->phase) != PIPELINE_LIVE)
             continue;
         struct error err = {0};
         waited_ms = 0;
-        bool good = answer_all(desk, &err);
+        bool good = answer_all(desk, &err) && (caught_up || catch_up(desk, &err));
+        caught_up |= good;
         if (!good && !told)
             notice_say(desk->notices, NOTICE_WARNING, "rules_wait", err.text);
         told = !good;
@@ -245,16 +382,29 @@ struct rule_desk *rule_desk_open(const struct settings *settings, struct notices
     desk->notices = notices;
     desk->figures = figures;
     desk->loads = pg_rule_loads_open(settings->postgres_dsn);
+    pthread_mutex_init(&desk->lock, NULL);
     return desk;
 }
 
-void rule_desk_close(struct rule_desk *desk)
+void rule_desk_end(struct rule_desk *desk)
 {
     if (!desk)
         return;
     atomic_store(&desk->ending, true);
     if (desk->has_thread)
         pthread_join(desk->thread, NULL);
+    desk->has_thread = false;
+}
+
+void rule_desk_close(struct rule_desk *desk)
+{
+    if (!desk)
+        return;
+    rule_desk_end(desk);
     pg_rule_loads_close(desk->loads);
+    for (uint32_t i = 0; i < desk->held_count; i++)
+        program_free(desk->held[i]);
+    free(desk->held);
+    pthread_mutex_destroy(&desk->lock);
     free(desk);
 }

@@ -36,6 +36,7 @@ struct journal_block {
     uint64_t first_seq, last_seq;
     uint32_t range_count;
     const struct journal_range *range; /* only partitions that moved, rising index */
+    unsigned char rule_set[32]; /* hash of the rules that worked it; zeros: not known */
 };
 
 /* Told of each record before it is worked, so that a process that dies leaves behind at which. */

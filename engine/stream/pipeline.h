@@ -30,6 +30,7 @@ struct pipeline_settings {
     uint32_t sink_wait_ms;        /* longest time without a commit while blocks wait: 250 */
     uint32_t stop_wait_ms;        /* when told to stop while the sink is away or the log's disk full: 10,000 */
     uint32_t lease_wait_ms;       /* one attempt at the lease: 1,000 */
+    bool keep_followed;           /* after a takeover: go on with the rules of the last block followed, not with world.program */
     bool standby;                 /* without the lease: follow the journal; the log is believed up to a checkpoint only */
     uint32_t renew_every_ms;      /* a third of what the lease lasts */
     const char *checkpoint_dir;   /* NULL: no checkpoints */
@@ -46,7 +47,13 @@ enum notice_level { NOTICE_INFO, NOTICE_WARNING, NOTICE_ERROR };
 struct pipeline_world {
     struct source *source;
     struct sink *sink;
-    const struct program *program;
+    const struct program *program; /* to begin with; lives on, as all others, until pipeline_run returns */
+    /* Each may be NULL. A block's rules, by hash; NULL when nobody has them any more (err: the world failed). Between blocks. */
+    const struct program *(*program_of)(void *context, const unsigned char hash[32], struct error *err);
+    /* The rules to go over to as soon as may be; NULL: stay. Often, between blocks. */
+    const struct program *(*program_next)(void *context);
+    /* Told of every swap: what became of the state, the first block under the new rules, how long nothing was worked. */
+    void (*swapped)(void *context, const struct program *program, const char *text, uint64_t block, uint64_t pause_ms);
     struct feed *feed; /* counts per bank; NULL: nobody asks */
     void *context;
     /* True once the pipeline shall drain and end. Called often, from one thread at a time. */

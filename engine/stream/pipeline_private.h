@@ -1,4 +1,4 @@
-/* What the files of the pipeline share. Included by engine/stream/{pipeline,recover,record,commit,saver,bounds}.c only. */
+/* What the files of the pipeline share. Included by engine/stream/{pipeline,recover,record,commit,saver,bounds,swap}.c only. */
 #ifndef ENGINE_STREAM_PIPELINE_PRIVATE_H
 #define ENGINE_STREAM_PIPELINE_PRIVATE_H
 
@@ -47,6 +47,9 @@ struct pipeline {
     const struct partition_table *partitions;
 
     /* the work thread's */
+    const struct program *program;    /* the rules at work */
+    unsigned char unknown_rules[32];  /* rules of blocks that nobody has; told once */
+    bool swap_waits;                  /* for the saver: it begins nothing */
     struct crew *crew;
     struct step *step;
     struct intake *intake;
@@ -95,6 +98,16 @@ void pipeline_sleep_ms(uint32_t ms);
 /* bounds.c, the work thread between batches: the state's figures to the metrics, notices of bounds that were hit; twice
  * a second, unless `last`. */
 void pipeline_publish(struct pipeline *pipeline, bool last);
+
+/* swap.c, between blocks. swap_rules: no snapshot under way; `tell` by a notice. swap_to: the rules of that hash, waiting for the saver; stays,
+ * and says so, when nobody has them. swap_look: live, when the world offers others. */
+enum { SWAP_TEXT_MAX = 320 };
+void swap_describe(const struct program *program, const struct state_mapping *mapping, char text[SWAP_TEXT_MAX]);
+bool swap_rules(struct pipeline *pipeline, const struct program *program, bool tell, struct error *err) must_check;
+bool swap_to(struct pipeline *pipeline, const unsigned char hash[32], struct error *err) must_check;
+void swap_look(struct pipeline *pipeline);
+/* Decodes for the rules at work from now on. */
+bool pipeline_open_intake(struct pipeline *pipeline, struct error *err) must_check;
 
 /* recover.c: from the lease to the first live block. False with err.class ERROR_NONE: told to stop. */
 bool recover(struct pipeline *pipeline, struct error *err) must_check;

@@ -5,7 +5,6 @@
 #include "engine/stream/checkpoint_words.h"
 #include "engine/stream/log_feed.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { LEASE_WAIT_MS = 100, FOLLOW_WAIT_MS = 50 };
@@ -54,19 +53,6 @@ static void checkpoint_refused(void *context, const char *file, const char *reas
     pipeline_notice(context, NOTICE_WARNING, "checkpoint_refused", "%s: %s", file, reason);
 }
 
-/* What became of the state when the rules changed since the checkpoint. */
-static void rules_changed(struct pipeline *pipeline, const struct state_mapping *mapping)
-{
-    enum { MS_PER_HOUR = 3600 * 1000 };
-    char fresh[128] = "";
-    if (mapping->fresh_ms)
-        (void)snprintf(fresh, sizeof fresh, "; what is new sees nothing before now and is complete once %lld hours of events have passed",
-                       (long long)((mapping->fresh_ms + MS_PER_HOUR - 1) / MS_PER_HOUR));
-    pipeline_notice(pipeline, NOTICE_INFO, "rules_changed",
-                    "%u rules; of windows, memories and attempts %u are kept, %u are new or look further back than before, %u are gone%s",
-                    pipeline->world->program->rule_count, mapping->kept, mapping->fresh, mapping->gone, fresh);
-}
-
 /* Loads the newest sound checkpoint that PostgreSQL is not behind. Without one, state stays fresh. */
 static bool load_checkpoint(struct recovery *recovery, struct error *err)
 {
@@ -76,6 +62,9 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
     struct checkpoint_words words = {0};
     if (!pipeline->settings->checkpoint_dir || recovery->start.block == 0)
         return true;
+    /* under the rules it was made with, where somebody has them: what was committed since was worked with those */
+    if (checkpoint_peek(pipeline->settings->checkpoint_dir, recovery->start.block, head.program_hash) && !swap_to(pipeline, head.program_hash, err))
+        return false;
     if (!checkpoint_load(pipeline->settings->checkpoint_dir, recovery->start.block, step_layout(pipeline->step), &state,
                          &head, checkpoint_refused, pipeline, err))
         return err->class == ERROR_NONE;
@@ -88,8 +77,11 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
         saver_loaded(pipeline, head.block);
         pipeline_notice(pipeline, NOTICE_INFO, "checkpoint_loaded", "checkpoint-%020llu, sequence number %llu", (unsigned long long)head.block,
                         (unsigned long long)head.seq);
-        if (memcmp(head.program_hash, pipeline->world->program->hash, sizeof head.program_hash) != 0)
-            rules_changed(pipeline, &head.mapping);
+        if (head.mapping.changed) {
+            char text[SWAP_TEXT_MAX];
+            swap_describe(pipeline->program, &head.mapping, text);
+            pipeline_notice(pipeline, NOTICE_INFO, "rules_changed", "since the checkpoint: %s", text);
+        }
     } else {
         state_free(state);
         pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_refused",
@@ -151,13 +143,13 @@ static bool recovery_goes_on(struct recovery *recovery)
 
 /* --- from the log --- */
 
-/* Runs the records that the log has up to log_last; what they gave out is in the sink already. */
-static bool apply_log(struct recovery *recovery, struct log_feed *feed, uint64_t *first, struct error *err)
+/* Runs the records that the log has up to `last`; what they gave out is in the sink already. */
+static bool apply_log(struct recovery *recovery, struct log_feed *feed, uint64_t last, uint64_t *first, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
     struct block *block = recovery->block;
     for (;;) {
-        if (!log_feed_read(feed, block, recovery->seq, pipeline->settings->batch_max, recovery->log_last, err))
+        if (!log_feed_read(feed, block, recovery->seq, pipeline->settings->batch_max, last, err))
             return false;
         if (block->message_count == 0)
             return true;
@@ -174,18 +166,20 @@ static bool apply_log(struct recovery *recovery, struct log_feed *feed, uint64_t
     }
 }
 
-/* Applies what the log has behind the checkpoint. */
-static bool recover_from_log(struct recovery *recovery, struct error *err)
+/* Applies what the log has behind the state, up to `last`. */
+static bool recover_from_log(struct recovery *recovery, uint64_t last, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
     uint64_t first = 0;
-    if (!pipeline->log || recovery->log_last <= pipeline->seq)
+    if (last > recovery->log_last)
+        last = recovery->log_last;
+    if (!pipeline->log || last <= pipeline->seq)
         return true;
     bool fresh = pipeline->seq == 0;
     struct log_feed *feed = log_feed_open(pipeline->settings->log, pipeline->seq + 1, pipeline->partitions, err);
     if (!feed)
         return error_context(err, "log");
-    bool ok = apply_log(recovery, feed, &first, err);
+    bool ok = apply_log(recovery, feed, last, &first, err);
     log_feed_close(feed);
     if (!ok)
         return false;
@@ -193,7 +187,7 @@ static bool recover_from_log(struct recovery *recovery, struct error *err)
         return error_set(err, ERROR_FATAL,
                          "no usable checkpoint, and the log begins at sequence number %llu: state cannot be rebuilt",
                          (unsigned long long)first);
-    pipeline->seq = recovery->log_last;
+    pipeline->seq = last;
     return true;
 }
 
@@ -263,10 +257,10 @@ static bool recover_row(struct recovery *recovery, const struct journal_block *r
     return ok && recovery_goes_on(recovery);
 }
 
-static bool recover_from_source(struct recovery *recovery, struct error *err)
+static bool recover_from_source(struct recovery *recovery, uint32_t from, uint32_t to, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
-    for (uint32_t i = 0; i < recovery->rows.count; i++) {
+    for (uint32_t i = from; i < to; i++) {
         const struct journal_block *row = &recovery->rows.row[i];
         bool in_log = pipeline->log && row->last_seq <= recovery->log_last;
         bool empty = row->last_seq < row->first_seq;
@@ -276,6 +270,20 @@ static bool recover_from_source(struct recovery *recovery, struct error *err)
             pipeline->seq = row->last_seq;
     }
     return true;
+}
+
+/* Blocks that the same rules worked, one stretch after the other. */
+static bool recover_blocks(struct recovery *recovery, struct error *err)
+{
+    const struct journal_rows *rows = &recovery->rows;
+    for (uint32_t from = 0, to; from < rows->count; from = to) {
+        for (to = from + 1; to < rows->count && memcmp(rows->row[to].rule_set, rows->row[from].rule_set, sizeof rows->row->rule_set) == 0;)
+            to++;
+        if (!swap_to(recovery->pipeline, rows->row[from].rule_set, err) || !recover_from_log(recovery, rows->row[to - 1].last_seq, err) ||
+            !recover_from_source(recovery, from, to, err))
+            return false;
+    }
+    return recover_from_log(recovery, recovery->log_last, err);
 }
 
 /* --- all of it --- */
@@ -291,8 +299,6 @@ static void look_again(struct recovery *recovery)
 }
 
 /* --- the hot standby --- */
-
-static bool open_intake(struct pipeline *pipeline, struct error *err);
 
 /* Reads the journal's rows behind the last block applied. A partition may have been found meanwhile. */
 static bool follow_read(struct recovery *recovery, struct error *err)
@@ -331,7 +337,7 @@ static bool follow_begin(struct recovery *recovery, struct error *err)
     if (recovery->rows.count == 0)
         return true; /* nobody has committed anything: nothing to follow yet */
     recovery->start.block = recovery->rows.row[recovery->rows.count - 1].block;
-    if (!recovery->loaded && (!load_checkpoint(recovery, err) || !open_intake(pipeline, err)))
+    if (!recovery->loaded && (!load_checkpoint(recovery, err) || !pipeline_open_intake(pipeline, err)))
         return false;
     recovery->loaded = true;
     if (!follow_read(recovery, err))
@@ -356,7 +362,7 @@ static bool follow_apply(struct recovery *recovery, struct error *err)
     for (uint32_t i = 0; i < rows.count; i++) {
         const struct journal_block *row = &rows.row[i];
         atomic_store(&pipeline->figures->standby_lag, rows.count - i);
-        if (row->last_seq >= row->first_seq && !recover_row(recovery, row, err))
+        if (!swap_to(pipeline, row->rule_set, err) || (row->last_seq >= row->first_seq && !recover_row(recovery, row, err)))
             return err->class && error_context(err, "following block %llu", (unsigned long long)row->block);
         pipeline->block = row->block;
         pipeline->seq = recovery->log_last = row->last_seq;
@@ -409,7 +415,7 @@ static bool follow_end(struct recovery *recovery, struct error *err)
                          (unsigned long long)pipeline->block, (unsigned long long)start.block);
     pipeline_notice(pipeline, NOTICE_INFO, "taken_over", "%llu blocks were left to apply, up to block %llu",
                     (unsigned long long)(pipeline->block - from), (unsigned long long)pipeline->block);
-    return true;
+    return pipeline->settings->keep_followed || swap_to(pipeline, pipeline->world->program->hash, err);
 }
 
 /* A standby that ends before it was live: its checkpoint holds committed blocks only. */
@@ -460,19 +466,6 @@ static bool open_log(struct recovery *recovery, struct error *err)
     return true;
 }
 
-static bool open_intake(struct pipeline *pipeline, struct error *err)
-{
-    struct intake_settings settings = {
-        .program = pipeline->world->program,
-        .decode = pipeline->settings->decode,
-        .crew = pipeline->crew,
-        .inline_below = pipeline->settings->step.inline_below,
-    };
-    memcpy(settings.decode.hash_key, state_hash_key(step_state(pipeline->step)), sizeof settings.decode.hash_key);
-    pipeline->intake = intake_new(&settings, err);
-    return pipeline->intake != NULL;
-}
-
 /* Reads the journal behind the checkpoint. The lease is ours, so a sink that goes away just now is waited for;
  * renewing the lease brings it back, or tells that we are fenced. */
 static bool read_journal(struct recovery *recovery, struct error *err)
@@ -498,7 +491,7 @@ static bool rebuild(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
     atomic_store(&pipeline->figures->phase, PIPELINE_RECOVERING);
-    if (!open_log(recovery, err) || !load_checkpoint(recovery, err) || !open_intake(pipeline, err))
+    if (!open_log(recovery, err) || !load_checkpoint(recovery, err) || !pipeline_open_intake(pipeline, err))
         return false;
     if (!read_journal(recovery, err))
         return false;
@@ -513,7 +506,7 @@ static bool rebuild(struct recovery *recovery, struct error *err)
         return error_set(err, ERROR_FATAL, "the sink is at block %llu, but neither a checkpoint nor its journal says how it got there",
                          (unsigned long long)recovery->start.block);
     uint64_t applied = pipeline->seq;
-    if (!recover_from_log(recovery, err) || !recover_from_source(recovery, err))
+    if (!recover_blocks(recovery, err))
         return false;
     if (pipeline->seq < recovery->start.seq)
         pipeline->seq = recovery->start.seq;
@@ -522,7 +515,7 @@ static bool rebuild(struct recovery *recovery, struct error *err)
         pipeline_notice(pipeline, NOTICE_INFO, "recovered", "%llu events again, up to block %llu",
                         (unsigned long long)atomic_load(&pipeline->figures->recovered_events),
                         (unsigned long long)pipeline->block);
-    return true;
+    return swap_rules(pipeline, pipeline->world->program, true, err);
 }
 
 static void tell_story(void *context, const struct poison_story *story)

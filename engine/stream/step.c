@@ -520,3 +520,24 @@ bool step_restore(struct step *step, struct state *state, struct slice extra, co
     }
     return true;
 }
+
+bool step_swap(struct step *step, const struct program *program, struct state_mapping *mapping, struct error *err)
+{
+    struct plan *plan = plan_new(program, &(struct plan_settings){.lateness_ms = step->settings.lateness_ms,
+                                                                  .shard_bytes_max = step->settings.shard_bytes_max});
+    bool good = plan->layout.basis == step->plan->layout.basis ||
+                error_set(err, ERROR_FATAL, "the new rules have another base currency or timezone: what is remembered means nothing to them");
+    if (!good || !state_map(step->state, &plan->layout, mapping, err)) {
+        plan_free(plan);
+        return false;
+    }
+    plan_free(step->plan);
+    decide_free(step->decide);
+    step->program = program;
+    step->plan = plan;
+    step->decide = decide_new(program);
+    step->room = 0; /* slots and masks have other sizes now */
+    for (uint32_t s = 0; s < SHARD_COUNT; s++)
+        ident_relist(state_shard(step->state, s), program_list_lookup, program); /* bit i means another list now */
+    return true;
+}

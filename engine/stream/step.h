@@ -66,6 +66,9 @@ void step_save_extra(const struct step *step, struct arena *arena, struct slice 
  * partition i when the extra was saved, for `partitions` of them. */
 bool step_restore(struct step *step, struct state *state, struct slice extra, const uint32_t *partition, uint32_t partitions,
                   struct error *err) must_check;
+/* Goes over to another program, between batches and with no snapshot of the state under way: what is remembered is mapped (state_map), and
+ * the next event is the first that the new rules see. False: the step is to be freed. */
+bool step_swap(struct step *step, const struct program *program, struct state_mapping *mapping, struct error *err) must_check;
 /* What the step does, told while it does it: for engine/stream/sample.h. With one worker; NULL ends it.
  * A key is touched by an event that makes it, keeps it or changes it. */
 struct step_watch {

@@ -90,6 +90,13 @@ bool step_restore(struct step *step, struct state *state, struct slice extra, co
     return true;
 }
 
+/* This model knows one program. */
+bool step_swap(struct step *step, const struct program *program, struct state_mapping *mapping, struct error *err)
+{
+    (void)step, (void)program, (void)mapping;
+    return error_set(err, ERROR_FATAL, "nobody offered other rules");
+}
+
 void step_totals(const struct step *step, struct state_totals *out)
 {
     (void)step;

@@ -25,6 +25,9 @@ create table muster.rule_load (
     answered_at timestamptz
 );
 
+-- Which rules worked a block: recovery and a standby go over to others where the engine did.
+alter table muster.journal add column rule_set bytea;
+
 do $$
 begin
     if not exists (select from pg_roles where rolname = 'muster_author') then
