@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(TOP, "tests"))
 from testbed import Failure, MockBroker, wait_for  # noqa: E402
 from world import World  # noqa: E402
 
-MUSTER = os.path.join(TOP, "build", "muster")
+MUSTER = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else os.path.join(TOP, "build", "muster")
 HOME = os.path.join(TOP, "build", "rules-load-test")
 TOPICS, FACTS = [("payments.a", "bank-a"), ("payments.b", "bank-b")], [("facts.band", "registry")]
 
@@ -92,8 +92,8 @@ class Desk(World):
             if name.endswith(".sig"):
                 os.remove(os.path.join(self.rules, name))
 
-    def change(self, old, new):
-        path = os.path.join(self.rules, "run.rules")
+    def change(self, old, new, file="run.rules"):
+        path = os.path.join(self.rules, file)
         text = open(path).read()
         assert old in text
         with open(path, "w") as out:
@@ -268,6 +268,40 @@ def mapped(world):
     world.check("the new rule hits as soon as it may: %d of %d" % (len(fresh), len(new)), 0 < len(fresh) and {row[0] for row in fresh} <= {row[0] for row in new})
 
 
+def pair(world):
+    """A standby follows across swaps and takes over in the middle: both remember the same at the same block, by the state hash."""
+    words = [["--set", "standby=true", "--set", "checkpoint_every_s=1"] for _ in range(2)]
+    for setting, folder in (("state_dir", "state-b"), ("log_dir", "log-b"), ("log_key_dir", "keys-b")):
+        words[1] += ["--set", "%s=%s" % (setting, os.path.join(HOME, folder))]
+    shutil.copytree(os.path.join(HOME, "state"), os.path.join(HOME, "state-b"))
+    live = world.live(*words[0])
+    standby = world.engine(*words[1])
+    wait_for("the standby to follow", 20, lambda: world.says(standby, "standby") or standby.poll() is not None)
+    for number in range(3):
+        world.change("distinct receiver of out over %dh" % (20 - number), "distinct receiver of out over %dh" % (19 - number), "more.rules")
+        world.sign("trusted/ana")
+        world.sign("trusted/ben")
+        world.feed(600)
+        world.hold("swap %d with a standby" % number, world.load(), 0, "accepted: from block")
+        world.copy()
+        world.feed(600)
+    world.drain(live)
+    name = "checkpoint-%020d" % int(world.query("select max(block) from muster.journal")[0][0])
+    wait_for("both to have a checkpoint of the last block", 30, lambda: all(os.path.exists(os.path.join(HOME, folder, name)) for folder in ("state", "state-b")))
+    rules = world.folders[newest_hash(world)]
+    shown = [json.loads(world.muster_says("checkpoint", "show", os.path.join(HOME, folder, name), "--config", world.settings, "--rules", rules, "--json")[1])
+             for folder in ("state", "state-b")]
+    world.check("the standby remembers the same after three swaps", shown[0]["state_hash"] == shown[1]["state_hash"] and shown[0]["same_rules"] and shown[1]["same_rules"], shown)
+    world.compare_sets("with a standby", fresh=("OUT-09",))
+    live.kill()
+    live.wait()
+    world.feed(1500)
+    wait_for("the standby to be live", 20, lambda: world.says(standby, "live") or standby.poll() is not None)
+    world.drain(standby)
+    world.check("it goes on with the newest set", world.query("select encode(rule_set, 'hex') from muster.hit order by seq desc limit 1")[0][0] == newest_hash(world))
+    world.end(standby)
+
+
 def main():
     world = Desk()
     try:
@@ -275,6 +309,7 @@ def main():
         first, second = story(world)
         restart(world, first, second)
         mapped(world)
+        pair(world)
     finally:
         world.stop()
     print("%d passed, %d failed" % (world.passed, world.failed))
