@@ -18,7 +18,7 @@ from testbed import Failure, MockBroker, wait_for  # noqa: E402
 from world import World  # noqa: E402
 
 MUSTER = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else os.path.join(TOP, "build", "muster")
-HOME = os.path.join(TOP, "build", "rules-load-test")
+HOME = os.path.join(TOP, "build", "rules-load-test" + ("-x" if len(sys.argv) > 1 else ""))
 TOPICS, FACTS = [("payments.a", "bank-a"), ("payments.b", "bank-b")], [("facts.band", "registry")]
 
 

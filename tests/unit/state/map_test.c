@@ -99,6 +99,25 @@ static void make_keyspace(struct made *m, int k, uint64_t *chance, const struct 
         m->attempt[k][i] = (struct attempt_layout){.hash = 80 + (uint64_t)order[i], .word_count = (uint16_t)(4 + order[i]), .time_word = 1, .kept_from = 3, .entity_kept = 1};
 }
 
+/* The keyspace as `like` has it, at its own place. */
+static void copy_keyspace(struct made *m, int k, const struct made *like)
+{
+    struct keyspace_layout *keyspace = &m->keyspace[m->at_keyspace[k]];
+    *keyspace = like->keyspace[like->at_keyspace[k]];
+    keyspace->clock_hash = memcpy(m->clock[k], like->clock[k], sizeof m->clock[k]);
+    keyspace->memory = memcpy(m->memory[k], like->memory[k], sizeof m->memory[k]);
+    keyspace->attempt = memcpy(m->attempt[k], like->attempt[k], sizeof m->attempt[k]);
+    keyspace->window = memcpy(m->window[k], like->window[k], sizeof m->window[k]);
+    memcpy(m->aggregate[k], like->aggregate[k], sizeof m->aggregate[k]);
+    for (int w = 0; w < keyspace->window_count; w++)
+        m->window[k][w].aggregate = m->aggregate[k][w];
+    memcpy(m->at_clock[k], like->at_clock[k], sizeof m->at_clock[k]);
+    memcpy(m->at_window[k], like->at_window[k], sizeof m->at_window[k]);
+    memcpy(m->at_aggregate[k], like->at_aggregate[k], sizeof m->at_aggregate[k]);
+    memcpy(m->at_memory[k], like->at_memory[k], sizeof m->at_memory[k]);
+    memcpy(m->at_attempt[k], like->at_attempt[k], sizeof m->at_attempt[k]);
+}
+
 static void make(struct made *m, uint64_t *chance, const struct made *like)
 {
     int order[AGGREGATES];
@@ -106,7 +125,9 @@ static void make(struct made *m, uint64_t *chance, const struct made *like)
     m->layout = (struct state_layout){.keyspace = m->keyspace, .lateness_ms = DAY, .shard_bytes_max = 4 << 20};
     m->layout.keyspace_count = some(chance, KEYSPACES, 7, m->at_keyspace, order);
     for (int k = 0; k < KEYSPACES; k++)
-        if (m->at_keyspace[k] >= 0)
+        if (m->at_keyspace[k] >= 0 && like && like->at_keyspace[k] >= 0 && draw(chance, 3) == 0)
+            copy_keyspace(m, k, like);
+        else if (m->at_keyspace[k] >= 0)
             make_keyspace(m, k, chance, like);
 }
 
