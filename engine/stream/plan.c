@@ -130,10 +130,11 @@ static void plan_layout(struct plan *plan, uint16_t keyspace, struct keyspace_la
     }
 }
 
+/* The last step ends the attempt: what its lets come to has a slot, but is never stored. */
 static uint32_t kept_entities(const struct rule *rule)
 {
     uint32_t bits = 0;
-    for (uint8_t s = 0; s < rule->step_count; s++)
+    for (uint8_t s = 0; s + 1 < rule->step_count; s++)
         for (uint8_t k = 0; k < rule->step[s].kept_count; k++) {
             const struct kept_let *kept = &rule->step[s].kept[k];
             bits |= (uint32_t)fact_type_is_entity((enum value_type)rule->body.node[kept->node].type) << kept->slot;
