@@ -63,6 +63,12 @@ const unsigned char *state_hash_key(const struct state *state)
     return state->key;
 }
 
+void state_stats(struct state *state, struct state_stats *out)
+{
+    (void)state;
+    *out = (struct state_stats){0};
+}
+
 struct state *step_state(struct step *step)
 {
     return step->state;
