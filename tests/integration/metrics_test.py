@@ -183,7 +183,8 @@ class Test:
         begin = time.monotonic()
         for bank in BANKS:
             self.feed(bank, lines[bank])
-        self.wait("all is scored", 60, lambda: self.total("muster_source_messages_total") == self.fed)
+            # one after the other: of two banks' accounts of one event the second joins
+            self.wait("all is scored", 60, lambda: self.total("muster_source_messages_total") == self.fed)
         took = time.monotonic() - begin
         time.sleep(1.5)  # the lag is measured each second
         text = self.page()
