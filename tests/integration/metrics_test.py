@@ -221,6 +221,16 @@ class Test:
         self.wait("the alarm ends", 30, lambda: self.notices("rejections_normal"))
         self.checks.hold("it ends when the share is below again", Page(self.page()).get("muster_source_rejections_high", source=BANKS[0]) == 0)
 
+    def heartbeats(self):
+        """A feeder without payments gives a sign of life on each partition; it is no message and no event."""
+        counted = lambda bank: Page(self.page()).get("muster_source_heartbeats_total", source=bank)
+        before, topic = Page(self.page()).get("muster_source_messages_total", source=BANKS[1]), self.bench.topics[1][0]
+        self.bench.run(self.bench.muster, "feed", "--config", self.bench.settings, "--quiet", "--topic", topic, "--source", BANKS[1], "--heartbeat")
+        self.wait("heartbeats are counted", 20, lambda: counted(BANKS[1]) == 3)
+        self.checks.hold("a heartbeat on each of three partitions counts for that bank alone, and is no message",
+                         not counted(BANKS[0]) and not counted(BANKS[2]) and
+                         Page(self.page()).get("muster_source_messages_total", source=BANKS[1]) == before)
+
     def lag(self):
         self.bench.database.do("kill")
         self.feed(BANKS[1], [json.dumps(event(BANKS[1], 40000 + n, 900 * 60 + n)) for n in range(2000)])
@@ -250,6 +260,7 @@ def main():
         bench.start()
         test.start()
         test.alarm(test.figures())
+        test.heartbeats()
         test.lag()
         test.engine.terminate()
         checks.hold("SIGTERM ends the engine", test.engine.wait(timeout=30) == 0)
