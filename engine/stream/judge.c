@@ -85,7 +85,7 @@ static void look_inputs(struct step *step, struct look *look, uint32_t inputs)
 
 bool look_touched(const struct step *step, const struct look *look, const struct rule_part *part, const struct plan_touch *touch)
 {
-    return (look->whole && part->touched_by_all) || (look->mask && mask_meets(look->mask, touch->mask, step->plan->mask_words));
+    return (look->whole && part->touched_by_all) || (look->mask && mask_meets(look->mask, touch->mask, step->plan->rule[look->index].words));
 }
 
 bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)

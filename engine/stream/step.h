@@ -25,6 +25,7 @@ struct step_settings {
     uint32_t epoch_seq;       /* sequence numbers between two sweeps; 0: 65,536. Results of events that come no later
                                  than lateness do not depend on it */
     uint32_t sweep_work;      /* records to look through at each, at least; 0: two per sequence number */
+    bool filter_all;          /* evaluate every filter at every event, as if there were no index: results are the same */
 };
 
 struct step;
