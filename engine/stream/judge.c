@@ -2,6 +2,7 @@
 #include "engine/stream/step_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/stream/meter.h"
 
 #include <stdlib.h>
 
@@ -356,7 +357,7 @@ static void judge_alone(struct step *step, struct step_worker *worker, struct lo
         judge_hit(step, worker, look);
 }
 
-void judge_rule(struct step *step, struct step_worker *worker, struct look *look)
+static void judge_look(struct step *step, struct step_worker *worker, struct look *look)
 {
     const struct event *event = &step->event[look->visit->event];
     look->rule = &step->program->rule[look->index];
@@ -371,4 +372,16 @@ void judge_rule(struct step *step, struct step_worker *worker, struct look *look
         judge_steps(step, worker, look);
     else
         judge_alone(step, worker, look);
+}
+
+void judge_rule(struct step *step, struct step_worker *worker, struct look *look)
+{
+    if (!step->meter) {
+        judge_look(step, worker, look);
+        return;
+    }
+    uint32_t hits = worker->hit_count;
+    uint64_t silenced = worker->silenced, begun = meter_ticks();
+    judge_look(step, worker, look);
+    meter_judged(step->meter, look->index, begun, worker->hit_count > hits || worker->silenced > silenced, worker->hit_count > hits);
 }

@@ -75,6 +75,10 @@ void step_watch(struct step *step, const struct step_watch *watch);
 uint64_t step_decide_bytes(const struct step *step);
 uint64_t step_scratch_bytes(const struct step *step);
 
+/* Times rules, filters and records while it runs (engine/stream/meter.h); with one worker; NULL ends it. */
+struct meter;
+void step_measure(struct step *step, struct meter *meter);
+
 /* Nanoseconds spent per phase since the last call (monotonic clock), for bench and metrics. */
 enum step_phase { PHASE_OWN, PHASE_ROUTE, PHASE_VISIT, PHASE_DECIDE, PHASE_COUNT };
 void step_phase_ns(struct step *step, uint64_t ns[PHASE_COUNT]);

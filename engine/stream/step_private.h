@@ -127,6 +127,7 @@ struct step {
     uint64_t phase_ns[PHASE_COUNT];
     uint64_t silenced;
     const struct step_watch *watch; /* nearly always NULL */
+    struct meter *meter;            /* likewise */
     uint64_t decide_bytes;
 
     /* the batch at work */

@@ -5,6 +5,7 @@
 #include "rules/lang/fact.h"
 
 #include "engine/base/invariant.h"
+#include "engine/stream/meter.h"
 
 #include <stdlib.h>
 
@@ -39,16 +40,25 @@ static void route_all(struct step *step, struct step_worker *worker, const struc
     }
 }
 
-static const struct expr *filter_of(const struct program *program, const struct plan_keyspace *at, uint32_t bit)
+static bool filter_true(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t bit)
 {
-    return bit < at->stream_count ? &program->stream[at->stream[bit]].filter : &program->memory[at->memory[bit - at->stream_count]].filter;
+    const struct program *program = step->program;
+    bool memory = bit >= at->stream_count;
+    uint16_t index = memory ? at->memory[bit - at->stream_count] : at->stream[bit];
+    const struct expr *filter = memory ? &program->memory[index].filter : &program->stream[index].filter;
+    if (!step->meter)
+        return eval_true(&worker->evaluation, filter);
+    uint64_t begun = meter_ticks();
+    bool truth = eval_true(&worker->evaluation, filter);
+    meter_add(step->meter, memory ? &step->meter->memory[index].filter : &step->meter->stream[index].filter, begun);
+    return truth;
 }
 
 /* Which streams and memories of this stratum the event belongs to, seen from one side of it. */
 static void route_mask(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t i, int side)
 {
     const struct event *event = &step->event[i];
-    uint64_t *mask = step_mask(step, at, i, side);
+    uint64_t *mask = step_mask(step, at, i, side), begun = step->meter ? meter_ticks() : 0;
     judge_prepare(step, worker, i, side);
     if (step->settings.filter_all) {
         route_all(step, worker, at, event, side, mask);
@@ -56,9 +66,11 @@ static void route_mask(struct step *step, struct step_worker *worker, const stru
     }
     const uint64_t *exact = filter_index_exact(at->filters);
     filter_index_find(at->filters, event, side, mask);
+    if (step->meter)
+        meter_add(step->meter, &step->meter->index, begun);
     for (uint32_t w = 0; w < at->words; w++)
         for (uint64_t left = mask[w] & ~exact[w]; left; left &= left - 1)
-            if (!eval_true(&worker->evaluation, filter_of(step->program, at, w * 64 + (uint32_t)__builtin_ctzll(left))))
+            if (!filter_true(step, worker, at, w * 64 + (uint32_t)__builtin_ctzll(left)))
                 mask[w] &= ~(left & -left);
 }
 
@@ -397,10 +409,14 @@ static void visit_change(struct step *step, struct step_worker *worker, const st
         for (uint64_t left = mask[w]; left; left &= left - 1) {
             uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
             int side = visit_side(step, at, visit, bit);
+            uint64_t begun = step->meter ? meter_ticks() : 0;
             if (bit < at->stream_count)
                 visit_stream(step, at->stream[bit], visit, side, shard, cell);
             else
                 visit_memory(step, worker, at->memory[bit - at->stream_count], visit, side, shard, cell);
+            if (step->meter)
+                meter_add(step->meter, bit < at->stream_count ? &step->meter->stream[at->stream[bit]].record
+                                                              : &step->meter->memory[at->memory[bit - at->stream_count]].record, begun);
         }
     }
 }
