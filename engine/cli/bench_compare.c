@@ -161,6 +161,7 @@ uint32_t bench_compare_print(const struct bench_comparison *at, bool as_json)
     if (worst.size)
         printf("\nslower most: %.*s\n", (int)worst.size, worst.data);
     else if (!grown && !whole.changed)
-        printf("\nno change: the whole takes %.3f times as long, between %.3f and %.3f\n", whole.ratio, whole.low, whole.high);
+        printf("\nno change: the whole takes %.3f times as long, between %.3f and %.3f; a change of less than %.0f %% would not show (more --rounds, more --events)\n",
+               whole.ratio, whole.low, whole.high, 100 * fmin(9.99, fmax(TOLERANCE, sqrt(whole.high / whole.low) - 1 + TOLERANCE)));
     return grown;
 }

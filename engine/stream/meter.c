@@ -81,18 +81,19 @@ void meter_free(struct meter *meter)
 
 static bool take(struct meter *meter, struct meter_cost *cost, uint64_t ticks)
 {
+    cost->count++;
     if (ticks > meter->longest) {
         meter->interrupted++;
         return false;
     }
-    cost->count++;
+    cost->timed++;
     cost->ticks += ticks;
     return true;
 }
 
-bool meter_add(struct meter *meter, struct meter_cost *cost, uint64_t begun)
+void meter_add(struct meter *meter, struct meter_cost *cost, uint64_t begun)
 {
-    return take(meter, cost, meter_ticks() - begun);
+    (void)take(meter, cost, meter_ticks() - begun);
 }
 
 /* Eighths of an octave above 8 ticks. */
@@ -124,12 +125,14 @@ void meter_judged(struct meter *meter, uint16_t index, uint64_t begun, bool matc
 
 double meter_ns(const struct meter *meter, const struct meter_cost *cost, double pair_ticks)
 {
-    return fmax(0, (double)cost->ticks - (double)cost->count * pair_ticks) / meter->ticks_per_ns;
+    if (!cost->timed)
+        return 0;
+    return (double)cost->count * fmax(0, (double)cost->ticks / (double)cost->timed - pair_ticks) / meter->ticks_per_ns;
 }
 
 double meter_p99_ns(const struct meter *meter, const struct meter_rule *rule, double pair_ticks)
 {
-    uint64_t above = (rule->match.count + rule->miss.count) / 100, passed = 0;
+    uint64_t above = (rule->match.timed + rule->miss.timed) / 100, passed = 0;
     for (uint32_t at = METER_BUCKETS; at-- > 0;) {
         passed += rule->spread[at];
         if (passed > above)

@@ -3,7 +3,7 @@
  *
  * Times are in ticks of the processor's own counter, which costs a few nanoseconds to read; what reading
  * costs is measured (meter_pair_ticks) for whoever reports to take off. An interval longer than
- * METER_LONGEST_NS is somebody else's turn on the processor: it is counted as interrupted, and in no sum.
+ * METER_LONGEST_NS is somebody else's turn on the processor: it is counted as interrupted, and taken to have lasted as long as the others on average.
  * For `muster rules bench`; a step without a meter asks one pointer. One thread. */
 #ifndef ENGINE_STREAM_METER_H
 #define ENGINE_STREAM_METER_H
@@ -13,7 +13,7 @@
 enum { METER_LONGEST_NS = 200000, METER_BUCKETS = 256 };
 
 struct meter_cost {
-    uint64_t count, ticks;
+    uint64_t count, timed, ticks; /* timed of count are in the ticks */
 };
 struct meter_rule {
     struct meter_cost match, miss; /* the whole of `when`, or of the step in hand; a hit with its lets and evidence */
@@ -45,8 +45,8 @@ void meter_free(struct meter *meter);
 
 uint64_t meter_ticks(void);
 double meter_pair_ticks(void);     /* what two readings around nothing show */
-/* Adds the time since `begun`; false when it was interrupted. */
-bool meter_add(struct meter *meter, struct meter_cost *cost, uint64_t begun);
+/* Adds the time since `begun`. */
+void meter_add(struct meter *meter, struct meter_cost *cost, uint64_t begun);
 void meter_judged(struct meter *meter, uint16_t rule, uint64_t begun, bool match, bool hit);
 /* Nanoseconds of a cost's sum with the reading taken off; of one rule's checks, the 99th of a hundred. */
 double meter_ns(const struct meter *meter, const struct meter_cost *cost, double pair_ticks);
