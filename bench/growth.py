@@ -123,9 +123,9 @@ def picture(rows):
         points = [(x(row["rules"] / rows[0]["rules"]), y(row[key] / rows[0][key])) for row in rows]
         parts.append('<polyline fill="none" stroke="%s" stroke-width="2" points="%s"/>' % (colour, " ".join("%.1f,%.1f" % point for point in points)))
         parts += ['<circle cx="%.1f" cy="%.1f" r="4" fill="%s"/>' % (*point, colour) for point in points]
-        parts.append('<text x="%.1f" y="%.1f" text-anchor="end" fill="%s">%s: %.1f×</text>' % (points[-1][0] + 55, points[-1][1] - 8, colour, label, rows[-1][key] / rows[0][key]))
-    parts.append('<line x1="70" y1="%.1f" x2="570" y2="%.1f" stroke="#999" stroke-dasharray="4 4"/><text x="300" y="%.1f" fill="#777">as many times as there are rules</text>'
-                 % (y(1), y(most), y(most ** 0.5) - 34))
+        parts.append('<text x="%.1f" y="%.1f" text-anchor="end" fill="%s">%s: %.1f×</text>' % (points[-1][0] + 55, points[-1][1] + (-8 if key == "step_ns" else 20), colour, label, rows[-1][key] / rows[0][key]))
+    parts.append('<line x1="70" y1="%.1f" x2="570" y2="%.1f" stroke="#999" stroke-dasharray="4 4"/><text x="110" y="120" fill="#777">as many times as there are rules</text>'
+                 % (y(1), y(most)))
     parts.append('<text x="320" y="377" text-anchor="middle">rules</text><text x="70" y="22">cost of one event, as a multiple of the pack\'s</text></svg>')
     return "\n".join(parts) + "\n"
 
@@ -153,7 +153,7 @@ def main():
         checks = sum(rule["checks"] for rule in one["rules"]) / one["events"]
         rows.append({"rules": rules, "event_ns": one["event_ps"] / 1000, "step_ns": one["timed_step_ps"] / 1000, "index_ns": one["index_ps"] / 1000,
                      "checks": checks, "state_bytes": one["state_bytes"],
-                     "instructions": instructions(folder, 4000, extra) if shutil.which("valgrind") else None})
+                     "instructions": instructions(folder, 4000, extra) if shutil.which("valgrind") and not options.plain else None})
         print("%5d rules: %.0f ns per event, step %.0f ns with timing, index %.0f ns, %.2f checks, %s instructions" %
               (rules, rows[-1]["event_ns"], rows[-1]["step_ns"], rows[-1]["index_ns"], checks, rows[-1]["instructions"]), flush=True)
     if options.plain:

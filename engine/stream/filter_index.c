@@ -257,7 +257,8 @@ static bool conjunct_take(struct making *making, uint32_t item, uint16_t root)
         }
         uint32_t count = edges_settle(reading.edge, reading.edge_count);
         int64_t *edge = ARENA_ARRAY(&making->scratch, int64_t, count + 1);
-        memcpy(edge, reading.edge, count * sizeof *edge);
+        if (count)
+            memcpy(edge, reading.edge, count * sizeof *edge);
         if (making->conjunct_count == making->conjunct_room) {
             making->conjunct_room = making->conjunct_room ? making->conjunct_room * 2 : 64;
             making->conjunct = realloc(making->conjunct, making->conjunct_room * sizeof *making->conjunct);
