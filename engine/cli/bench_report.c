@@ -187,7 +187,7 @@ static void print_head(const struct bench_report *report)
         printf("%llu events as `muster gen --seed %llu` makes them (ASSUMED: --on FILE takes your own)", (unsigned long long)measured->events,
                (unsigned long long)report->seed);
     printf(", one thread, the best of %u rounds\n%.0f ns of the core per event: decode, order and step; %.0f ns with timing, %.1f %% slower than without\n",
-           report->rounds, report->plain_ns, measured->cpu_ns, 100 * (measured->cpu_ns / report->plain_ns - 1));
+           report->series->rounds, report->plain_ns, measured->cpu_ns, 100 * (measured->cpu_ns / report->plain_ns - 1));
     printf("the timing itself costs %.1f ns each time and has been taken off; %llu of %llu timings were interrupted and left out\n\n", measured->clock_ns,
            (unsigned long long)measured->interrupted, (unsigned long long)measured->timings);
 }
@@ -251,6 +251,30 @@ static void json_rule(struct json_writer *json, const struct bench_report *repor
     json_close_object(json);
 }
 
+/* All rounds, as bench_series_read takes them. */
+static void json_rounds(struct json_writer *json, const char *name, const double *ns, uint32_t rounds)
+{
+    char number[16];
+    json_open_object(json, name);
+    for (uint32_t i = 0; i < rounds; i++) {
+        (void)snprintf(number, sizeof number, "%u", i);
+        json_number(json, number, llround(ns[i] * 1000));
+    }
+    json_close_object(json);
+}
+
+static void json_series(struct json_writer *json, const struct bench_series *series)
+{
+    char id[LIMIT_WORD + 1];
+    json_rounds(json, "whole_rounds_ps", series->whole, series->rounds);
+    json_open_object(json, "rule_rounds_ps");
+    for (uint16_t r = 0; r < series->count; r++) {
+        (void)snprintf(id, sizeof id, "%.*s", (int)series->rule[r].size, series->rule[r].data);
+        json_rounds(json, id, series->ns[r], series->rounds);
+    }
+    json_close_object(json);
+}
+
 void bench_json(const struct bench_report *report)
 {
     const struct measured *measured = report->measured;
@@ -262,7 +286,7 @@ void bench_json(const struct bench_report *report)
     json_bool(&json, "assumed", report->on == NULL);
     json_number(&json, "events", (int64_t)measured->events);
     json_number(&json, "hits", (int64_t)measured->hits);
-    json_number(&json, "rounds", report->rounds);
+    json_number(&json, "rounds", report->series->rounds);
     json_number(&json, "event_ps", llround(report->plain_ns * 1000));
     json_number(&json, "timed_event_ps", llround(measured->cpu_ns * 1000));
     json_number(&json, "timed_step_ps", llround(measured->step_ns * 1000));
@@ -274,6 +298,7 @@ void bench_json(const struct bench_report *report)
     for (uint16_t r = 0; r < report->program->rule_count; r++)
         json_rule(&json, report, r);
     json_close_array(&json);
+    json_series(&json, report->series);
     if (dearest(report, &slow, &large)) {
         json_text(&json, "mend_first", report->program->rule[slow].id);
         advise(report, slow, advice, sizeof advice);

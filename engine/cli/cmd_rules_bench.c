@@ -9,6 +9,7 @@
 #include "engine/base/invariant.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { EVENTS = 100000, EVENTS_MOST = 3000000, ROUNDS = 3, ROUNDS_COMPARED = 7, READ = 4096 };
 
@@ -100,19 +101,22 @@ static bool pass(struct benching *at, const struct rule_set *set, bool metered, 
 static bool measure(struct benching *at, struct error *err)
 {
     struct measured best = {0}, one;
+    struct bench_series series;
     double plain_ns = 0;
     at->passes = 2 * (uint64_t)at->rounds;
+    bench_series_init(&series, at->set.program, &at->results);
     for (int64_t i = 0; i < at->rounds; i++) {
         if (!pass(at, &at->set, false, &one, err))
             return false;
         plain_ns = i == 0 || one.cpu_ns < plain_ns ? one.cpu_ns : plain_ns;
         if (!pass(at, &at->set, true, &one, err))
             return false;
+        bench_series_add(&series, &one);
         best = i == 0 || one.cpu_ns < best.cpu_ns ? one : best;
     }
     progress_end(&at->progress);
     const struct bench_report report = {.program = at->set.program, .measured = &best, .plain_ns = plain_ns, .on = command_option(at->line, "on"),
-                                        .seed = (uint64_t)at->seed, .rounds = (uint32_t)at->rounds};
+                                        .seed = (uint64_t)at->seed, .series = &series};
     if (command_option(at->line, "json"))
         bench_json(&report);
     else
@@ -120,50 +124,49 @@ static bool measure(struct benching *at, struct error *err)
     return true;
 }
 
-static double **rule_rounds(struct benching *at, const struct program *program)
+static bool compare_pass(struct benching *at, const struct rule_set *set, struct bench_series *series, struct measured *one, struct error *err)
 {
-    double **out = ARENA_ARRAY(&at->results, double *, program->rule_count + 1);
-    for (uint16_t r = 0; r < program->rule_count; r++)
-        out[r] = ARENA_ARRAY(&at->results, double, BENCH_ROUNDS_MAX);
-    return out;
-}
-
-static bool compare_pass(struct benching *at, const struct rule_set *set, int64_t round, double *whole, double **rule, struct error *err)
-{
-    struct measured one;
-    if (!pass(at, set, true, &one, err))
+    if (!pass(at, set, true, one, err))
         return false;
-    whole[round] = one.cpu_ns;
-    for (uint16_t r = 0; r < set->program->rule_count; r++)
-        rule[r][round] = measured_sum(&one.rule[r]);
+    bench_series_add(series, one);
     return true;
 }
 
-/* Old and new in turn, each first in every second round. */
-static bool compare(struct benching *at, uint32_t *slower, struct error *err)
+/* Old and new in turn, each first in every second round; or new alone against what was saved. */
+static bool compare(struct benching *at, const char *saved, uint32_t *slower, struct error *err)
 {
-    double before[BENCH_ROUNDS_MAX], after[BENCH_ROUNDS_MAX];
-    double **before_rule = rule_rounds(at, at->old.program), **after_rule = rule_rounds(at, at->set.program);
-    at->passes = 2 * (uint64_t)at->rounds;
+    struct bench_series before, after;
+    struct measured one = {0};
+    int64_t events = 0;
+    at->passes = (saved ? 1 : 2) * (uint64_t)at->rounds;
+    bench_series_init(&after, at->set.program, &at->results);
+    if (!saved)
+        bench_series_init(&before, at->old.program, &at->results);
+    else if (!bench_series_read(saved, &at->results, &before, &events, err))
+        return false;
     for (int64_t i = 0; i < at->rounds; i++) {
-        bool old_first = i % 2 == 0;
-        if (old_first && !compare_pass(at, &at->old, i, before, before_rule, err))
+        if (!saved && i % 2 == 0 && !compare_pass(at, &at->old, &before, &one, err))
             return false;
-        if (!compare_pass(at, &at->set, i, after, after_rule, err))
+        if (!compare_pass(at, &at->set, &after, &one, err))
             return false;
-        if (!old_first && !compare_pass(at, &at->old, i, before, before_rule, err))
+        if (!saved && i % 2 == 1 && !compare_pass(at, &at->old, &before, &one, err))
             return false;
     }
     progress_end(&at->progress);
-    const struct bench_comparison comparison = {.before = at->old.program, .after = at->set.program, .rounds = (uint32_t)at->rounds,
-                                                .before_ns = before, .after_ns = after,
-                                                .before_rule = (const double *const *)before_rule,
-                                                .after_rule = (const double *const *)after_rule};
-    *slower = bench_compare_print(&comparison, command_option(at->line, "json") != NULL);
+    if (saved && (int64_t)one.events != events)
+        return error_set(err, ERROR_FATAL, "%s was measured over %lld events and this over %llu: give the same --on, --events and --seed", saved,
+                         (long long)events, (unsigned long long)one.events);
+    *slower = bench_compare_print(&before, &after, !saved, command_option(at->line, "json") != NULL);
     return true;
 }
 
 /* --- the command --- */
+
+static bool is_file(const char *path)
+{
+    struct stat stat_of;
+    return stat(path, &stat_of) == 0 && S_ISREG(stat_of.st_mode);
+}
 
 static int bench(struct benching *at, const char *old)
 {
@@ -174,7 +177,7 @@ static int bench(struct benching *at, const char *old)
     invariant(at->message);
     bool ok = on ? read_stream(at, on, &err) : generate(at, &err);
     progress_begin(&at->progress, "measured", command_option(at->line, "json") != NULL);
-    ok = ok && (old ? compare(at, &slower, &err) : measure(at, &err));
+    ok = ok && (old ? compare(at, is_file(old) ? old : NULL, &slower, &err) : measure(at, &err));
     progress_end(&at->progress);
     if (!ok)
         return command_fail(at->line, EXIT_WORLD, "%s", err.text);
@@ -196,7 +199,7 @@ int cmd_rules_bench(const struct command_line *line)
         code = command_fail(line, EXIT_USAGE, "name the folder of one rule set");
     if (code == EXIT_FINE)
         code = rule_set_load(line, line->word[0], rates ? rates : at.settings.rates_file, &at.set);
-    if (code == EXIT_FINE && old)
+    if (code == EXIT_FINE && old && !is_file(old))
         code = rule_set_load(line, old, rates ? rates : at.settings.rates_file, &at.old);
     if (code == EXIT_FINE)
         code = bench(&at, old);

@@ -150,6 +150,19 @@ def test_compare(quick, slow, path):
     check(advice["mend_first"] == "T-1" and "text `words`" in advice["advice"] and "words that must occur" in advice["advice"], "and says what to do", advice)
 
 
+def test_saved(quick, slow, path):
+    saved = os.path.join(HOME, "saved.json")
+    with open(saved, "w", encoding="utf-8") as out:
+        out.write(run("rules", "bench", quick, "--on", path, "--rounds", "4", "--json").stdout)
+    worse = run("rules", "bench", slow, "--compare", saved, "--on", path, "--rounds", "4")
+    check(worse.returncode == 1 and re.search(r"^T-1 .* slower$", worse.stdout, re.M) and "against what was saved" in worse.stdout,
+          "a slow pattern is found against saved figures", worse.stdout + worse.stderr)
+    other = run("rules", "bench", quick, "--compare", saved, "--events", "2000", "--rounds", "3")
+    check(other.returncode == 3 and "was measured over 6000 events" in other.stderr, "another stream is refused", other.stderr)
+    wrong = run("rules", "bench", quick, "--compare", path, "--on", path, "--rounds", "3")
+    check(wrong.returncode == 3 and "neither a folder of rules nor" in wrong.stderr, "a file that is no saved measurement is refused", wrong.stderr)
+
+
 def test_changed_set(quick, path):
     fewer = rule_set("fewer", QUICK, RULES.split("rule T-3")[0])
     done = run("rules", "bench", fewer, "--compare", quick, "--on", path, "--rounds", "3")
@@ -177,6 +190,7 @@ def main():
     test_table(quick, path)
     test_json(quick, path, events)
     test_compare(quick, slow, path)
+    test_saved(quick, slow, path)
     test_changed_set(quick, path)
     test_codes(quick)
     print("%d passed, %d failed, 0 skipped" % (passed, failed))
