@@ -119,6 +119,9 @@ static void advise(const struct bench_report *report, uint16_t r, char *out, siz
                        at->filters);
     } else if (at->record_ns > at->judge_ns) {
         (void)snprintf(why, sizeof why, "most of it is keeping records (%.0f ns an event): narrow its sources, or share one with another rule", at->record_ns);
+    } else if ((double)at->matches * at->match_ns > (double)(at->checks - at->matches) * at->miss_ns) {
+        (void)snprintf(why, sizeof why, "%.0f %% of its %llu checks match, and each match takes %.0f ns for the hit's values and evidence: ask for more in `when`",
+                       100 - missing, (unsigned long long)at->checks, at->match_ns);
     } else {
         char how[ADVICE_MAX / 4];
         advise_judge(program, rule, at, how, sizeof how);
