@@ -2,6 +2,7 @@
 #include "engine/stream/step_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/stream/meter.h"
 
 #include <stdlib.h>
 
@@ -85,7 +86,7 @@ static void look_inputs(struct step *step, struct look *look, uint32_t inputs)
 
 bool look_touched(const struct step *step, const struct look *look, const struct rule_part *part, const struct plan_touch *touch)
 {
-    return (look->whole && part->touched_by_all) || (look->mask && mask_meets(look->mask, touch->mask, step->plan->mask_words));
+    return (look->whole && part->touched_by_all) || (look->mask && mask_meets(look->mask, touch->mask, step->plan->rule[look->index].words));
 }
 
 bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)
@@ -356,7 +357,7 @@ static void judge_alone(struct step *step, struct step_worker *worker, struct lo
         judge_hit(step, worker, look);
 }
 
-void judge_rule(struct step *step, struct step_worker *worker, struct look *look)
+static void judge_look(struct step *step, struct step_worker *worker, struct look *look)
 {
     const struct event *event = &step->event[look->visit->event];
     look->rule = &step->program->rule[look->index];
@@ -371,4 +372,16 @@ void judge_rule(struct step *step, struct step_worker *worker, struct look *look
         judge_steps(step, worker, look);
     else
         judge_alone(step, worker, look);
+}
+
+void judge_rule(struct step *step, struct step_worker *worker, struct look *look)
+{
+    if (!step->meter) {
+        judge_look(step, worker, look);
+        return;
+    }
+    uint32_t hits = worker->hit_count;
+    uint64_t silenced = worker->silenced, begun = meter_ticks();
+    judge_look(step, worker, look);
+    meter_judged(step->meter, look->index, begun, worker->hit_count > hits || worker->silenced > silenced, worker->hit_count > hits);
 }

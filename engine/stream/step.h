@@ -26,6 +26,7 @@ struct step_settings {
     uint32_t epoch_seq;       /* sequence numbers between two sweeps; 0: 65,536. Results of events that come no later
                                  than lateness do not depend on it */
     uint32_t sweep_work;      /* records to look through at each, at least; 0: two per sequence number */
+    bool filter_all;          /* evaluate every filter at every event, as if there were no index: results are the same */
 };
 
 struct step;
@@ -79,6 +80,10 @@ void step_watch(struct step *step, const struct step_watch *watch);
 /* While watched: bytes of state that decide took (scores, `once per`); and of the batch's own room, now. */
 uint64_t step_decide_bytes(const struct step *step);
 uint64_t step_scratch_bytes(const struct step *step);
+
+/* Times rules, filters and records while it runs (engine/stream/meter.h); with one worker; NULL ends it. */
+struct meter;
+void step_measure(struct step *step, struct meter *meter);
 
 /* Nanoseconds spent per phase since the last call (monotonic clock), for bench and metrics. */
 enum step_phase { PHASE_OWN, PHASE_ROUTE, PHASE_VISIT, PHASE_DECIDE, PHASE_COUNT };

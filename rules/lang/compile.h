@@ -18,7 +18,7 @@ struct compiled {
     struct arena arena;
 };
 
-enum { KEYSPACE_MAX = 256, WINDOWS_MAX = 4096, READ_MAX = 256, FAMILY_COUNT = 12 };
+enum { KEYSPACE_MAX = 256, WINDOWS_MAX = 8192, READ_MAX = 256, FAMILY_COUNT = 12 };
 
 struct compiler {
     struct compiled *out;
