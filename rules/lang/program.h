@@ -301,6 +301,7 @@ struct program {
     struct list *const *list;
     uint16_t text_count;      /* at most 64 */
     struct text *const *text;
+    const uint64_t *text_hash; /* equal texts have equal ones */
     int64_t widest_ms;        /* the widest span any stream or memory needs */
 };
 

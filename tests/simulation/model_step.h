@@ -50,6 +50,11 @@ void state_free(struct state *state)
     free(state);
 }
 
+void state_stats(struct state *state, struct state_stats *out)
+{
+    *out = (struct state_stats){.identities = state->last_seq};
+}
+
 void step_free(struct step *step)
 {
     if (step)
