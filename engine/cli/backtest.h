@@ -27,6 +27,9 @@ struct backtest {
 /* The alerts of a side that the other has not, in the order of time: at most sample_max of them. */
 uint32_t backtest_sample(const struct backtest *backtest, int side, const struct compare_alert **out);
 
+/* Counter-indicators are to meet the innocent: precision would say the opposite of what it means. */
+bool speaks_against(const struct program *program, uint32_t scope);
+
 void backtest_print(const struct backtest *backtest, FILE *out);
 void backtest_json(const struct backtest *backtest, struct json_writer *writer);
 bool backtest_pictures(const struct backtest *backtest, const char *folder, struct error *err) must_check;

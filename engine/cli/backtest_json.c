@@ -95,6 +95,7 @@ static void side_json(const struct backtest *backtest, int side, struct json_wri
         json_number(writer, "version", program->rule[r].version);
         json_text(writer, "status", slice_of(status[program->rule[r].status]));
         json_text(writer, "typology", program->typology[program->rule[r].typology].name);
+        json_bool(writer, "speaks_against", speaks_against(program, r));
         scope_json(backtest, side, r, writer);
         json_close_object(writer);
     }

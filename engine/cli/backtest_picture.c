@@ -80,7 +80,7 @@ static bool picture_shares(const struct backtest *backtest, const char *name, ui
     uint32_t count = 0;
     invariant(row != NULL);
     for (uint32_t scope = from; scope < to; scope++) {
-        if (tally->count[scope].hits == 0 && scope < program->rule_count)
+        if (scope < program->rule_count && (tally->count[scope].hits == 0 || speaks_against(program, scope)))
             continue;
         struct measure measure = tally_measure(tally, backtest->labels, scope);
         row[count++] = (struct chart_share){

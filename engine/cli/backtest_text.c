@@ -34,8 +34,7 @@ static void table_head(const char *what, bool measured, FILE *out)
     fputc('\n', out);
 }
 
-/* Counter-indicators are to meet the innocent: precision would say the opposite of what it means. */
-static bool is_counter(const struct program *program, uint32_t scope)
+bool speaks_against(const struct program *program, uint32_t scope)
 {
     if (scope >= program->rule_count)
         return false;
@@ -51,7 +50,7 @@ static void table_row(const struct backtest *backtest, int side, uint32_t scope,
     const struct tally_count *count = &tally->count[scope];
     fprintf(out, "%-22.*s %9llu %8llu %9.2f %9llu", (int)name.size, name.data, (unsigned long long)count->hits, (unsigned long long)count->alerts,
             (double)count->alerts / tally_days(&backtest->tally[COMPARE_NEW]), (unsigned long long)count->subjects);
-    if (backtest->labels && scope < tally_scope_all(tally) && !is_counter(tally->program, scope)) {
+    if (backtest->labels && scope < tally_scope_all(tally) && !speaks_against(tally->program, scope)) {
         char precision[48], recall[48], schemes[48];
         struct measure measure = tally_measure(tally, backtest->labels, scope);
         share_text(&measure.precision, precision);
@@ -79,7 +78,7 @@ static void print_rules(const struct backtest *backtest, FILE *out)
     for (uint16_t r = 0; r < program->rule_count; r++)
         table_row(backtest, COMPARE_NEW, r, program->rule[r].id,
                   program->rule[r].status == RULE_SHADOW       ? "in shadow"
-                  : is_counter(program, r)                     ? "speaks against"
+                  : speaks_against(program, r)                     ? "speaks against"
                   : backtest->tally[COMPARE_NEW].count[r].hits ? ""
                                                                : "never fired",
                   out);

@@ -3,7 +3,7 @@
 
 #include "engine/model/zone.h"
 
-enum { WIDTH = 520, LEFT = 46, RIGHT = 14, TOP = 74, PLOT = 230, ROW = 62, LETTER = 8 };
+enum { WIDTH = 520, LEFT = 54, RIGHT = 14, TOP = 74, PLOT = 230, PANEL = 150, GAP = 72, ROW = 56, LETTER = 8 };
 
 static const int inner = WIDTH - LEFT - RIGHT;
 
@@ -36,7 +36,7 @@ static void chart_begin(const char *title, const char *subtitle, int height, FIL
           "@media (prefers-color-scheme: dark) { svg { --ink: #e6edf3; --soft: #a3adb8; --line: #333b44; --paper: #0d1117;\n"
           "  --c0: #63b0f4; --c1: #f0994a; --c2: #4cc79c; --c3: #cf8ee8; --c4: #dcb64a; --c5: #98a3ae } }\n"
           "text { fill: var(--ink) } .soft { fill: var(--soft); font-size: 14px } .head { font-weight: 600; font-size: 18px }\n"
-          ".grid { stroke: var(--line) } .axis { stroke: var(--soft) } .end { text-anchor: end } .mid { text-anchor: middle }\n", out);
+          ".halo { paint-order: stroke; stroke: var(--paper); stroke-width: 4px } .grid { stroke: var(--line) } .axis { stroke: var(--soft) } .end { text-anchor: end } .mid { text-anchor: middle }\n", out);
     for (int i = 0; i < CHART_SERIES_MAX; i++)
         fprintf(out, ".f%d { fill: var(--c%d) } .s%d { stroke: var(--c%d); fill: none; stroke-width: 2 }\n", i, i, i, i);
     fprintf(out, "</style>\n<rect width=\"%d\" height=\"%d\" style=\"fill: var(--paper)\"/>\n<text class=\"head\" x=\"%d\" y=\"26\">", WIDTH, height, RIGHT);
@@ -53,7 +53,7 @@ static void label(double x, double y, const char *class, const char *text, FILE 
     fputs("</text>\n", out);
 }
 
-/* The least of 1, 2, 5 times a power of ten that is not below value. */
+/* The least of 1, 2, 4, 6, 8 times a power of ten that is not below value: its half is a plain number too. */
 static double round_up(double value)
 {
     double power = 1;
@@ -61,8 +61,8 @@ static double round_up(double value)
         power *= 10;
     while (power > value && power > 1e-6)
         power /= 10;
-    double steps[] = {1, 2, 5, 10};
-    for (int i = 0; i < 4; i++)
+    double steps[] = {1, 2, 4, 6, 8, 10};
+    for (int i = 0; i < 6; i++)
         if (power * steps[i] >= value)
             return power * steps[i];
     return power * 10;
@@ -245,69 +245,150 @@ void chart_shares(const struct chart_shares *chart, FILE *out)
 
 /* --- the curve --- */
 
-static void curve_line(const struct chart_curve *chart, uint32_t line, double most, FILE *out)
+/* What a panel has written already, so that nothing is written over it. */
+struct written {
+    double from[64], to[64], y[64];
+    int count;
+};
+
+static bool is_free(const struct written *written, double from, double to, double y)
 {
+    for (int i = 0; i < written->count; i++)
+        if (from < written->to[i] && to > written->from[i] && y < written->y[i] + 15 && y > written->y[i] - 15)
+            return false;
+    return written->count < 64;
+}
+
+/* Points that lie upon each other, as one mark. */
+struct mark {
+    const struct chart_point *first, *last, *today; /* today: NULL when it is not among them */
+    uint32_t count;
+};
+
+static int mark_label(const struct mark *mark, bool joined, char out[128])
+{
+    const struct slice first = mark->first->label, last = mark->last->label;
+    int at = mark->today ? snprintf(out, 128, "today %.*s", (int)mark->today->label.size, mark->today->label.data) : 0;
+    if (mark->count == 1)
+        return mark->today ? at : snprintf(out, 128, "%.*s", (int)first.size, first.data);
+    const char *open = mark->today ? " (" : "", *close = mark->today ? ")" : "";
+    if (joined)
+        return at + snprintf(out + at, 128 - (size_t)at, "%s%.*s to %.*s%s", open, (int)first.size, first.data, (int)last.size, last.data, close);
+    return at + snprintf(out + at, 128 - (size_t)at, "%s%u combinations%s", open, mark->count, close);
+}
+
+/* Above, below or beside the mark, where there is room; else only its tooltip names it. */
+static void curve_label(const struct mark *mark, bool joined, double x, double y, struct written *written, FILE *out)
+{
+    char text[128];
+    double wide = (LETTER - 0.4) * mark_label(mark, joined, text);
+    const double places[4][2] = {{x - wide / 2, y - 14}, {x + 13, y + 5}, {x - wide - 13, y + 5}, {x - wide / 2, y + 26}};
+    for (int i = 0; i < 4; i++) {
+        double from = places[i][0];
+        if ((i == 0 || i == 3) && from < LEFT)
+            from = LEFT;
+        if ((i == 0 || i == 3) && from + wide > WIDTH)
+            from = WIDTH - wide;
+        if (from < LEFT || from + wide > WIDTH || !is_free(written, from, from + wide, places[i][1]))
+            continue;
+        written->from[written->count] = from;
+        written->to[written->count] = from + wide;
+        written->y[written->count++] = places[i][1];
+        fprintf(out, "<text class=\"soft halo\" x=\"%.1f\" y=\"%.1f\">", from, places[i][1]);
+        words(text, out);
+        fputs("</text>\n", out);
+        return;
+    }
+}
+
+static void curve_mark(const struct mark *mark, double x, double y, double low, double high, FILE *out)
+{
+    fputs("<g><title>", out);
+    escaped(mark->first->tip, out);
+    if (mark->count > 1) {
+        fprintf(out, "&#10;and %u more, to&#10;", mark->count - 1);
+        escaped(mark->last->tip, out);
+    }
+    fprintf(out, "</title><line class=\"s0\" x1=\"%.2f\" x2=\"%.2f\" y1=\"%.2f\" y2=\"%.2f\" style=\"opacity: .3; stroke-width: 4\"/>", x, x, low, high);
+    if (mark->today)
+        fprintf(out, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"9\" style=\"fill: none; stroke: var(--ink); stroke-width: 2\"/>", x, y);
+    fprintf(out, "<circle class=\"f0\" cx=\"%.2f\" cy=\"%.2f\" r=\"5\"/></g>\n", x, y);
+}
+
+static bool lies_upon(const struct chart_point *a, const struct chart_point *b)
+{
+    return a->line == b->line && a->y.known && b->y.known && a->y.of == b->y.of && a->x <= b->x && a->x >= b->x;
+}
+
+/* The mark that point i is the first of; count 0 where an earlier point has it. */
+static struct mark mark_of(const struct chart_curve *chart, uint32_t i)
+{
+    const struct chart_point *point = chart->point;
+    struct mark mark = {.first = &point[i]};
+    for (uint32_t j = 0; j < chart->point_count; j++) {
+        if (!lies_upon(&point[i], &point[j]))
+            continue;
+        if (j < i)
+            return (struct mark){0};
+        mark.last = &point[j];
+        mark.count++;
+        if (point[j].today)
+            mark.today = &point[j];
+    }
+    return mark;
+}
+
+/* One line of points: a panel of its own, for lines of one stream lie upon each other. */
+static void curve_panel(const struct chart_curve *chart, uint32_t line, double top, double most, FILE *out)
+{
+    struct written written = {.from = {0}, .to = {WIDTH}, .y = {top + PANEL + 18}, .count = 1}; /* the scale below */
     bool first = true;
-    fprintf(out, "<path class=\"s%u\" style=\"opacity: .7\" d=\"", line % CHART_SERIES_MAX);
-    for (uint32_t i = 0; i < chart->point_count; i++) {
+    fprintf(out, "<text x=\"%d\" y=\"%.1f\" style=\"font-weight: 600\">", RIGHT, top - 16);
+    escaped(chart->line_name[line], out);
+    fputs("</text>\n", out);
+    for (int i = 0; i <= 2; i++) {
+        double y = top + PANEL - PANEL * i / 2.0;
+        fprintf(out, "<line class=\"%s\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", i ? "grid" : "axis", LEFT, WIDTH - RIGHT, y, y);
+        label(LEFT - 6, y + 5, "soft end", i == 0 ? "0%" : i == 1 ? "50%" : "100%", out);
+    }
+    fputs("<path class=\"s0\" style=\"opacity: .6\" d=\"", out);
+    for (uint32_t i = 0; chart->joined && i < chart->point_count; i++) {
         const struct chart_point *point = &chart->point[i];
         if (point->line != line || !point->y.known)
             continue;
-        fprintf(out, "%c%.2f %.2f", first ? 'M' : 'L', LEFT + inner * point->x / most, TOP + PLOT - PLOT * point->y.is);
+        fprintf(out, "%c%.2f %.2f", first ? 'M' : 'L', LEFT + inner * point->x / most, top + PANEL - PANEL * point->y.is);
         first = false;
     }
     fputs("\"/>\n", out);
-}
-
-static void curve_point(const struct chart_point *point, double most, bool named, FILE *out)
-{
-    uint32_t series = point->line % CHART_SERIES_MAX;
-    double x = LEFT + inner * point->x / most, y = TOP + PLOT - PLOT * point->y.is;
-    fputs("<g><title>", out);
-    escaped(point->tip, out);
-    fprintf(out, "</title><line class=\"s%u\" x1=\"%.2f\" x2=\"%.2f\" y1=\"%.2f\" y2=\"%.2f\" style=\"opacity: .25; stroke-width: 3\"/>", series, x, x,
-            TOP + PLOT - PLOT * point->y.low, TOP + PLOT - PLOT * point->y.high);
-    if (point->today)
-        fprintf(out, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"10\" style=\"fill: none; stroke: var(--ink); stroke-width: 2\"/>", x, y);
-    fprintf(out, "<circle class=\"f%u\" cx=\"%.2f\" cy=\"%.2f\" r=\"%d\"/></g>\n", series, x, y, 5);
-    if (!named)
-        return;
-    bool right = x > WIDTH * 0.72;
-    fprintf(out, "<text class=\"soft%s\" x=\"%.2f\" y=\"%.2f\">", right ? " end" : "", x + (right ? -13 : 13), y + (point->today ? 22 : 18));
-    if (point->today)
-        fputs("today: ", out);
-    escaped(point->label, out);
-    fputs("</text>\n", out);
+    for (int today = 1; today >= 0; today--) /* today's is written first, so that it has its place */
+        for (uint32_t i = 0; i < chart->point_count; i++) {
+            const struct chart_point *point = &chart->point[i];
+            double x = LEFT + inner * point->x / most, y = top + PANEL - PANEL * point->y.is;
+            if (point->line != line || !point->y.known)
+                continue;
+            struct mark mark = mark_of(chart, i);
+            if (mark.count == 0 || (mark.today != NULL) != (today != 0))
+                continue;
+            curve_mark(&mark, x, y, top + PANEL - PANEL * point->y.low, top + PANEL - PANEL * point->y.high, out);
+            curve_label(&mark, chart->joined, x, y, &written, out);
+        }
 }
 
 void chart_curve(const struct chart_curve *chart, FILE *out)
 {
-    double most = 0;
+    double most = 0, bottom = TOP + (PANEL + GAP) * (double)chart->line_count;
     char text[32];
     for (uint32_t i = 0; i < chart->point_count; i++)
         most = chart->point[i].x > most ? chart->point[i].x : most;
-    most = most > 0 ? round_up(most) : 1;
-    chart_begin(chart->title, chart->subtitle, TOP + PLOT + 60 + 22 * (int)(chart->line_count + 1), out);
-    for (int i = 0; i <= 2; i++) {
-        double y = TOP + PLOT - PLOT * i / 2.0;
-        fprintf(out, "<line class=\"%s\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", i ? "grid" : "axis", LEFT, WIDTH - RIGHT, y, y);
-        label(LEFT - 6, y + 5, "soft end", i == 0 ? "0%" : i == 1 ? "50%" : "100%", out);
+    most = most > 0 ? round_up(most * 1.04) : 1;
+    chart_begin(chart->title, chart->subtitle, (int)bottom + 20, out);
+    for (uint32_t line = 0; line < chart->line_count; line++) {
+        double top = TOP + 24 + (PANEL + GAP) * (double)line;
+        curve_panel(chart, line, top, most, out);
+        label(LEFT, top + PANEL + 18, "soft", "0", out);
+        (void)snprintf(text, sizeof text, "%.4g", most);
+        label(WIDTH - RIGHT, top + PANEL + 18, "soft end", text, out);
+        label(LEFT + inner / 2.0, top + PANEL + 18, "soft mid", chart->x_name, out);
     }
-    for (uint32_t line = 0; line < chart->line_count; line++)
-        curve_line(chart, line, most, out);
-    /* a name for the ends of each line and for today's; the others have theirs as a tooltip */
-    for (uint32_t i = 0; i < chart->point_count; i++) {
-        const struct chart_point *point = &chart->point[i];
-        bool first = i == 0 || chart->point[i - 1].line != point->line;
-        bool last = i + 1 == chart->point_count || chart->point[i + 1].line != point->line;
-        if (point->y.known)
-            curve_point(point, most, point->today || (chart->line_count == 1 && (first || last)), out);
-    }
-    label(LEFT, TOP - 8, "soft", chart->y_name, out);
-    label(LEFT, TOP + PLOT + 18, "soft", "0", out);
-    (void)snprintf(text, sizeof text, "%.4g", most);
-    label(WIDTH - RIGHT, TOP + PLOT + 18, "soft end", text, out);
-    label(LEFT + inner / 2.0, TOP + PLOT + 36, "soft mid", chart->x_name, out);
-    (void)legend(chart->line_name, chart->line_count, TOP + PLOT + 46, "dot", out);
     fputs("</svg>\n", out);
 }

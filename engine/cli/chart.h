@@ -37,16 +37,17 @@ struct chart_shares {
 };
 void chart_shares(const struct chart_shares *chart, FILE *out);
 
-/* What is paid against what is found. */
+/* What is paid against what is found: a panel per line of points, all on the same scale. */
 struct chart_point {
     double x;
     struct share y;
-    struct slice label, tip;
-    uint32_t line;                 /* points of one line are joined in the order given */
+    struct slice label, tip;       /* label: written where there is room */
+    uint32_t line;
     bool today;
 };
 struct chart_curve {
-    const char *title, *subtitle, *x_name, *y_name;
+    const char *title, *subtitle, *x_name; /* x: what is paid; y: shares, the subtitle says of what */
+    bool joined;                   /* points are joined in the order given */
     uint32_t line_count, point_count;
     const struct slice *line_name;
     const struct chart_point *point;

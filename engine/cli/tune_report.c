@@ -58,11 +58,12 @@ static const struct tune_point *more_caught(const struct tune *tune, const struc
     return best;
 }
 
-static bool all_alike(const struct tune *tune)
+/* Whether alerts, and who is caught, are the same at every point; and the rule's hits too. */
+static bool all_alike(const struct tune *tune, bool with_hits)
 {
     for (uint32_t i = 1; i < tune->point_count; i++) {
         const struct tune_point *a = &tune->point[0], *b = &tune->point[i];
-        if (a->typology.alerts != b->typology.alerts || a->by_alert.caught != b->by_alert.caught || a->rule.hits != b->rule.hits)
+        if (a->typology.alerts != b->typology.alerts || a->by_alert.caught != b->by_alert.caught || (with_hits && a->rule.hits != b->rule.hits))
             return false;
     }
     return true;
@@ -87,8 +88,10 @@ uint32_t tune_propose(const struct tune *tune, struct arena *arena, struct slice
     share_text(&today->by_alert.recall, recall);
     share_text(&today->by_alert.scheme_recall, schemes);
     out[count++] = arena_format(arena, "Today's values give %.2f alerts a day, recall %s of suspects and %s of schemes.", per_day(tune, today), recall, schemes);
-    if (all_alike(tune))
+    if (all_alike(tune, true))
         out[count++] = SLICE("No value tried changes a hit or an alert on this stream: it says nothing about these params.");
+    else if (all_alike(tune, false))
+        out[count++] = SLICE("The rule's hits change, but no alert does: other indicators carry them all.");
     else if (fewer)
         out[count++] = say_better(tune, fewer, "Fewer alerts and none of these lost", arena);
     else
@@ -244,6 +247,29 @@ void tune_json(const struct tune *tune, FILE *out)
 
 /* --- the picture --- */
 
+static struct slice grid_name(const struct tune *tune, struct arena *arena)
+{
+    struct slice all = {0};
+    for (uint32_t p = 0; p < tune->param_count; p++)
+        all = arena_format(arena, "%.*s%s%.*s", (int)all.size, all.data ? all.data : "", all.size ? ", " : "", (int)tune->param[p].name.size,
+                           tune->param[p].name.data);
+    return all;
+}
+
+/* The values alone: "3" or "3, 40%". */
+static struct slice value_text_of(const struct tune *tune, const struct tune_point *point, struct arena *arena)
+{
+    struct slice all = {0};
+    for (uint32_t p = 0; p < tune->param_count; p++) {
+        char value[PARAM_TEXT_MAX];
+        if (!tune->grid && p != point->line)
+            continue;
+        param_text(&tune->param[p], point->value[p], value);
+        all = arena_format(arena, "%.*s%s%s", (int)all.size, all.data ? all.data : "", all.size ? ", " : "", value);
+    }
+    return all;
+}
+
 bool tune_picture(const struct tune *tune, const char *folder, struct error *err)
 {
     struct arena arena;
@@ -253,19 +279,19 @@ bool tune_picture(const struct tune *tune, const char *folder, struct error *err
     struct slice *line = ARENA_ARRAY(&arena, struct slice, tune->param_count + 1);
     uint32_t lines = tune->grid ? 1 : tune->param_count;
     for (uint32_t p = 0; p < lines; p++)
-        line[p] = tune->grid ? SLICE("each combination") : tune->param[p].name;
+        line[p] = tune->grid ? grid_name(tune, &arena) : tune->param[p].name;
     for (uint32_t i = 0; i < tune->point_count; i++) {
         const struct tune_point *at = &tune->point[i];
         struct slice text = tune_point_text(tune, at, &arena);
         char recall[48];
         share_text(&at->by_alert.recall, recall);
-        point[i] = (struct chart_point){.x = per_day(tune, at), .y = at->by_alert.recall, .label = text, .line = at->line, .today = at->today,
+        point[i] = (struct chart_point){.x = per_day(tune, at), .y = at->by_alert.recall, .label = value_text_of(tune, at, &arena), .line = at->line, .today = at->today,
                                         .tip = arena_format(&arena, "%.*s: %.2f alerts a day, recall %s", (int)text.size, text.data, per_day(tune, at), recall)};
     }
-    (void)snprintf(subtitle, sizeof subtitle, "%.60s, over %u days; the ring is today", tune->grid ? "all combinations" : "each param alone", tune->days);
+    (void)snprintf(subtitle, sizeof subtitle, "Recall of suspects against alerts a day; the ring is today");
     (void)snprintf(name, sizeof name, "tune-%.*s", (int)tune->rule_id.size, tune->rule_id.data);
     struct slice title = arena_format(&arena, "Tuning %.*s", (int)tune->rule_id.size, tune->rule_id.data);
-    const struct chart_curve chart = {.title = arena_text(&arena, title), .subtitle = subtitle, .x_name = "alerts a day", .y_name = "recall of suspects",
+    const struct chart_curve chart = {.title = arena_text(&arena, title), .subtitle = subtitle, .x_name = "alerts a day", .joined = !tune->grid,
                                       .line_count = lines, .line_name = line, .point_count = tune->point_count, .point = point};
     FILE *picture = folder_make(folder, err) ? picture_open(folder, name, err) : NULL;
     if (picture)
