@@ -135,7 +135,7 @@ static void against_json(const struct backtest *backtest, struct json_writer *wr
     json_number(writer, "moved", (int64_t)result.moved);
     json_number(writer, "only_new", (int64_t)result.only[COMPARE_NEW]);
     json_number(writer, "only_old", (int64_t)result.only[COMPARE_OLD]);
-    json_open_array(writer, "alerts");
+    json_open_array(writer, "differing");
     for (int side = 0; side < COMPARE_SIDES; side++) {
         const struct compare_alert **sample = calloc(backtest->sample_max + 1, sizeof(struct compare_alert *));
         uint32_t count = sample ? backtest_sample(backtest, side, sample) : 0;
@@ -145,7 +145,7 @@ static void against_json(const struct backtest *backtest, struct json_writer *wr
         free(sample);
     }
     json_close_array(writer);
-    json_number(writer, "alerts_not_shown", (int64_t)(result.only[COMPARE_NEW] + result.only[COMPARE_OLD] - shown));
+    json_number(writer, "differing_not_shown", (int64_t)(result.only[COMPARE_NEW] + result.only[COMPARE_OLD] - shown));
     json_close_object(writer);
 }
 

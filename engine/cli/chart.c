@@ -247,16 +247,16 @@ void chart_shares(const struct chart_shares *chart, FILE *out)
 
 /* What a panel has written already, so that nothing is written over it. */
 struct written {
-    double from[64], to[64], y[64];
+    double from[128], to[128], y[128];
     int count;
 };
 
 static bool is_free(const struct written *written, double from, double to, double y)
 {
     for (int i = 0; i < written->count; i++)
-        if (from < written->to[i] && to > written->from[i] && y < written->y[i] + 15 && y > written->y[i] - 15)
+        if (from < written->to[i] && to > written->from[i] && y < written->y[i] + 14 && y > written->y[i] - 14)
             return false;
-    return written->count < 64;
+    return written->count < 128;
 }
 
 /* Points that lie upon each other, as one mark. */
@@ -281,15 +281,15 @@ static int mark_label(const struct mark *mark, bool joined, char out[128])
 static void curve_label(const struct mark *mark, bool joined, double x, double y, struct written *written, FILE *out)
 {
     char text[128];
-    double wide = (LETTER - 0.4) * mark_label(mark, joined, text);
+    double wide = (LETTER + 0.2) * mark_label(mark, joined, text);
     const double places[4][2] = {{x - wide / 2, y - 14}, {x + 13, y + 5}, {x - wide - 13, y + 5}, {x - wide / 2, y + 26}};
     for (int i = 0; i < 4; i++) {
         double from = places[i][0];
         if ((i == 0 || i == 3) && from < LEFT)
             from = LEFT;
-        if ((i == 0 || i == 3) && from + wide > WIDTH)
-            from = WIDTH - wide;
-        if (from < LEFT || from + wide > WIDTH || !is_free(written, from, from + wide, places[i][1]))
+        if ((i == 0 || i == 3) && from + wide > WIDTH - 2)
+            from = WIDTH - 2 - wide;
+        if (from < LEFT || from + wide > WIDTH - 2 || !is_free(written, from, from + wide, places[i][1]))
             continue;
         written->from[written->count] = from;
         written->to[written->count] = from + wide;
@@ -360,6 +360,14 @@ static void curve_panel(const struct chart_curve *chart, uint32_t line, double t
         first = false;
     }
     fputs("\"/>\n", out);
+    for (uint32_t i = 0; i < chart->point_count && written.count < 48; i++) {
+        const struct chart_point *point = &chart->point[i];
+        if (point->line != line || !point->y.known || mark_of(chart, i).count == 0)
+            continue;
+        written.from[written.count] = LEFT + inner * point->x / most - 9;
+        written.to[written.count] = LEFT + inner * point->x / most + 9;
+        written.y[written.count++] = top + PANEL - PANEL * point->y.is + 5;
+    }
     for (int today = 1; today >= 0; today--) /* today's is written first, so that it has its place */
         for (uint32_t i = 0; i < chart->point_count; i++) {
             const struct chart_point *point = &chart->point[i];

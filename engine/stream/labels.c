@@ -90,9 +90,7 @@ static bool read_rows(struct labels *labels, struct slice file, struct csv_probl
 {
     struct csv csv = {.file = file, .line = 1};
     struct slice column[COLUMN_COUNT], before[COLUMN_COUNT] = {{0}};
-    if (!read_row(&csv, column, &labels->arena, problem))
-        return false;
-    if (!is_header(column))
+    if (!read_row(&csv, column, &labels->arena, problem) || !is_header(column))
         return csv_refuse(problem, 1, "the first line must be account,role,scheme,typology");
     for (csv_next_line(&csv); csv_peek(&csv) != -1; csv_next_line(&csv)) {
         uint32_t line = csv.line;

@@ -110,8 +110,10 @@ void param_text(const struct param_range *range, int64_t value, char out[PARAM_T
 {
     char money[MONEY_TEXT_MAX];
     if (range->form == EXPR_MONEY) {
-        int size = money_format(value, range->currency, money);
-        (void)snprintf(out, PARAM_TEXT_MAX, "%.*s", size, money);
+        int size = money_format(value, range->currency, money), decimals = currency_decimals(range->currency);
+        int point = size - 4 - decimals - 1; /* before " USD" */
+        bool whole = decimals > 0 && point > 0 && strspn(money + point + 1, "0") >= (size_t)decimals;
+        (void)snprintf(out, PARAM_TEXT_MAX, "%.*s%.*s", whole ? point : size, money, whole ? 4 : 0, money + size - 4);
     } else if (range->form == EXPR_PERCENT) {
         percent_text(value, out);
     } else if (range->form == EXPR_DURATION) {

@@ -21,7 +21,7 @@ struct param_range {
 bool param_range_of(const struct syntax_param *param, struct param_range *range);
 /* Ascending and distinct, about `steps` of them (2 to PARAM_STEPS_MAX): out has room for steps + 1. */
 uint32_t param_steps(const struct param_range *range, uint32_t steps, int64_t *out);
-/* As the language writes it: "3", "40%", "200.00 USD", "36h", "22:30". */
+/* As the language writes it: "3", "40%", "200 USD", "36h", "22:30". */
 void param_text(const struct param_range *range, int64_t value, char out[PARAM_TEXT_MAX]);
 
 #endif
