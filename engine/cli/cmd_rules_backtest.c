@@ -2,6 +2,7 @@
 #include "engine/base/invariant.h"
 #include "engine/cli/backtest.h"
 #include "engine/cli/rule_set.h"
+#include "rules/lang/diagnostic.h"
 
 #include <stdlib.h>
 
@@ -123,6 +124,16 @@ static int report(struct backtest *backtest)
     return result.only[COMPARE_NEW] + result.only[COMPARE_OLD] + result.moved ? EXIT_FINDING : EXIT_FINE;
 }
 
+/* As written, for explanations: what is wrong was said when the set was loaded. NULL leaves params unnamed. */
+static struct syntax *syntax_of(const char *dir)
+{
+    struct error err = {0};
+    struct diagnostics *diagnostics = diagnostics_new();
+    struct syntax *syntax = syntax_load(dir, diagnostics, &err);
+    diagnostics_free(diagnostics);
+    return syntax;
+}
+
 static int backtest_with(struct backtest *backtest, const struct settings *settings, struct rule_set set[COMPARE_SIDES], int64_t threads,
                          int64_t batch)
 {
@@ -147,8 +158,13 @@ static int backtest_with(struct backtest *backtest, const struct settings *setti
             tally_init(&backtest->tally[side], set[side].program, backtest->table);
     }
     compare_init(&backtest->compare, set[COMPARE_NEW].program, set[COMPARE_OLD].program, backtest->table);
+    struct syntax *syntax[COMPARE_SIDES] = {NULL};
+    for (int side = 0; side < COMPARE_SIDES && backtest->dir[COMPARE_OLD]; side++)
+        backtest->compare.side[side].syntax = syntax[side] = syntax_of(backtest->dir[side]);
     int code = run_passes(backtest, settings, set, &replay, &err) ? report(backtest) : command_fail(backtest->line, EXIT_WORLD, "%s", err.text);
     compare_fini(&backtest->compare);
+    syntax_free(syntax[COMPARE_NEW]);
+    syntax_free(syntax[COMPARE_OLD]);
     for (int side = 0; side < COMPARE_SIDES; side++)
         tally_fini(&backtest->tally[side]);
     subject_table_free(backtest->table);

@@ -12,7 +12,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/stream/subject_table.h"
-#include "rules/lang/program.h"
+#include "rules/lang/syntax.h"
 
 enum { COMPARE_NEW, COMPARE_OLD, COMPARE_SIDES };
 enum { COMPARE_BYTES_MAX = 256 * 1024 * 1024 };
@@ -45,6 +45,7 @@ struct compare_hit {
 
 struct compare_side {
     const struct program *program;
+    const struct syntax *syntax;      /* NULL, or what the authors wrote: then explanations name params that differ */
     struct compare_alert *alert;
     uint32_t alert_count, alert_room;
     struct compare_hit *hit;          /* in the stream's order until the end, then by subject, rule, seq */
@@ -73,7 +74,7 @@ struct compare_result {
 };
 struct compare_result compare_count(const struct compare *compare);
 
-/* Why the other side has no such alert: one sentence, into arena. old_name names OLD for people. */
+/* Why the other side has no such alert: one sentence, into arena. */
 struct slice compare_explain(const struct compare *compare, int side, const struct compare_alert *alert, struct arena *arena);
 
 #endif

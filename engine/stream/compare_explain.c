@@ -62,6 +62,38 @@ static const char *status_word(enum rule_status status)
     return words[status];
 }
 
+static const struct syntax_rule *written_rule(const struct compare_side *side, struct slice id)
+{
+    const struct syntax_rule *rule = side->syntax ? side->syntax->rule : NULL;
+    while (rule && !slice_equal(rule->id.text, id))
+        rule = rule->next;
+    return rule;
+}
+
+static struct slice literal(const struct compare_side *side, const struct syntax_expr *expr)
+{
+    return (struct slice){side->syntax->file[expr->span.file].text.data + expr->span.at, expr->span.size};
+}
+
+/* "; there workers_min is 7": params of the rule whose values differ. */
+static void say_params(struct saying *s, struct slice id)
+{
+    const struct compare_side *own = &s->compare->side[s->side], *other = &s->compare->side[1 - s->side];
+    const struct syntax_rule *here = written_rule(own, id), *there = written_rule(other, id);
+    const char *before = " (there ";
+    for (const struct syntax_param *a = here && there ? here->param : NULL; a; a = a->next)
+        for (const struct syntax_param *b = there->param; b; b = b->next) {
+            if (!a->value || !b->value || !slice_equal(a->name.text, b->name.text) || slice_equal(literal(own, a->value), literal(other, b->value)))
+                continue;
+            struct slice mine = literal(own, a->value), value = literal(other, b->value);
+            fprintf(s->out, "%s%.*s is %.*s instead of %.*s", before, (int)a->name.text.size, a->name.text.data, (int)value.size, value.data, (int)mine.size,
+                    mine.data);
+            before = ", ";
+        }
+    if (before[0] == ',')
+        fputc(')', s->out);
+}
+
 /* What the other set's rule is, where that alone explains that it was silent. */
 static void say_other_rule(struct saying *s, const struct rule *own, const struct rule *other)
 {
@@ -71,6 +103,8 @@ static void say_other_rule(struct saying *s, const struct rule *own, const struc
         fprintf(s->out, " (there it is %s)", status_word(other->status));
     else if (own->version != other->version)
         fprintf(s->out, " (version %u here, %u there)", own->version, other->version);
+    if (other)
+        say_params(s, own->id);
 }
 
 static void say_indicator(struct saying *s, const struct alert_indicator *indicator)

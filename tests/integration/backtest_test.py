@@ -115,7 +115,7 @@ def test_against():
     same = hold_against("against the same", changed("same"))
     count.hold("none differ", same and same["against"]["only_new"] == same["against"]["only_old"] == same["against"]["moved"] == 0 and not same["against"]["differing"])
     found = hold_against("a threshold", changed("threshold", ("forced_labour.rules", r"param workers_min = 3       in", "param workers_min = 7       in")),
-                         why=["LAB-02", "workers of"])
+                         why=["LAB-02", "workers of", "(there workers_min is 7 instead of 3)"])
     count.hold("the threshold matters", found and found["against"]["only_new"] > 0 and found["against"]["only_old"] == 0)
     found = hold_against("a text", changed("text", ("trafficking.rules", r"salar\(y\|ies\)", "salarium"),
                                                    ("trafficking.rules", "where purpose = SALA or kind = PAYROLL or narrative", "where narrative")))
