@@ -156,7 +156,8 @@ void backtest_json(const struct backtest *backtest, struct json_writer *writer)
     json_number(writer, "events", (int64_t)backtest->summary.messages);
     json_number(writer, "rejected", (int64_t)backtest->summary.outcome[OUTCOME_REJECTED]);
     json_number(writer, "days", tally_days(tally));
-    json_bool(writer, "lower_bounds", tally->seen.full || tally->days_over);
+    json_bool(writer, "lower_bounds", tally_is_cut(tally));
+    json_bool(writer, "memory_bound_reached", backtest->summary.state.refused > 0);
     json_number(writer, "wall_ms", (int64_t)(backtest->summary.wall_ns / 1000000));
     json_open_array(writer, "by_day");
     for (uint32_t d = 0; d < tally->day_count; d++) {

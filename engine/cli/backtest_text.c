@@ -172,7 +172,9 @@ void backtest_print(const struct backtest *backtest, FILE *out)
             (unsigned long long)tally->unkept, (unsigned long long)all->alerts, (unsigned long long)all->subjects);
     if (summary->outcome[OUTCOME_REJECTED])
         fprintf(out, "%llu lines were refused and count nowhere.\n", (unsigned long long)summary->outcome[OUTCOME_REJECTED]);
-    if (tally->seen.full || tally->days_over)
+    if (summary->state.refused)
+        fputs("The memory bound was reached (setting shard_mb_max): the figures are not to be relied on.\n", out);
+    if (tally_is_cut(tally))
         fputs("The stream has more subjects or days than are counted: these figures are lower bounds.\n", out);
     print_typologies(backtest, COMPARE_NEW, out);
     print_rules(backtest, out);

@@ -88,6 +88,11 @@ void tally_events(struct tally *tally, const struct event *events, uint32_t coun
     }
 }
 
+bool tally_is_cut(const struct tally *tally)
+{
+    return tally->days_over || tally->subjects_over || tally->seen.full;
+}
+
 uint32_t tally_days(const struct tally *tally)
 {
     uint32_t days = 0;
@@ -140,6 +145,8 @@ static void take_hit(struct tally *tally, const struct hit *hit)
         uint32_t number = subject_number(tally->table, subject->kind, subject->text);
         if (number != SUBJECT_NONE)
             count_subject(tally, hit->rule, row, number);
+        else
+            tally->subjects_over++;
     }
 }
 
@@ -175,6 +182,7 @@ static void take_alert(struct tally *tally, const struct alert_revision *revisio
     const uint32_t scopes[] = {tally_scope_typology(tally, (uint32_t)typology), tally_scope_all(tally)};
     struct tally_day *row = day_row(tally, revision->time_ms);
     tally->days_over += !row;
+    tally->subjects_over += number == SUBJECT_NONE;
     for (int i = 0; i < 2; i++) {
         tally->count[scopes[i]].alerts++;
         if (row)

@@ -42,6 +42,7 @@ struct tally {
     uint64_t days_over;               /* hits and alerts on more than TALLY_DAY_MAX days: in no day's row */
     struct tally_day *day;            /* ascending */
     uint32_t day_count, day_room;
+    uint64_t subjects_over;           /* subjects of hits and alerts beyond SUBJECT_MAX or NUMBER_MAX: counted nowhere */
     struct number_set seen;           /* (scope, day, subject) counted already */
     int64_t day_from_ms, day_to_ms;   /* the day looked up last */
     int32_t day_last;
@@ -62,6 +63,9 @@ void tally_fini(struct tally *tally);
 /* One batch: what came out, and, where the days of events are wanted too, its events as judged. */
 void tally_take(struct tally *tally, const struct output *output);
 void tally_events(struct tally *tally, const struct event *events, uint32_t count);
+
+/* Whether the stream had more days or subjects than are counted: then the figures are lower bounds. */
+bool tally_is_cut(const struct tally *tally);
 
 /* Days that had events: what "per day" divides by; at least 1. */
 uint32_t tally_days(const struct tally *tally);

@@ -253,6 +253,14 @@ class World:
                 *[word for name, path in out.items() for word in ("--" + name, path)])
         return [[json.loads(line) for line in open(out[name])] for name in ("alerts", "hits", "positions")]
 
+    def backtest(self, what, alerts, hits):
+        """The log as a recorded stream, the engine's own rules beside themselves."""
+        out = command(MUSTER, "rules", "backtest", "tests/data/run", "--against", "tests/data/run", "--config", self.settings, "--log", os.path.join(HOME, "log"), "--json")
+        found = json.loads(out)
+        against, begun = found["against"], sum(alert["revision"] == 1 for alert in alerts)
+        counts = [(side["alerts"], side["hits"]) for side in (found, against)]
+        self.check("%s: a back-test over the log counts the same" % what, counts == [(begun, len(hits))] * 2 and against["same"] == begun, counts)
+
     def compare(self, what):
         alerts, hits, positions = self.replay()
         expected = sorted((a["alert_id"], str(a["revision"]), str(a["seq"]), str(a["score_milli"]), str(a["roles_mask"]), a["reason"])
@@ -263,6 +271,7 @@ class World:
         expected = sorted((str(h["seq"]), h["rule_id"], h["source"], h["event_id"], h["say"]) for h in hits if not h["shadow"])
         stored = sorted(self.query("select seq, rule_id, source, event_id, say from muster.hit"))
         self.check("%s: %d hits as replayed" % (what, len(stored)), stored == expected and stored, "%d expected" % len(expected))
+        self.backtest(what, alerts, hits)
         self.account(what, positions)
 
         open_bytes = self.query("select count(*) from muster.rejection where sealed_day is null or length(body) <> least(body_size, 4096) + 40")
