@@ -228,7 +228,7 @@ void chart_shares(const struct chart_shares *chart, FILE *out)
     for (uint32_t i = 0; i < chart->row_count; i++) {
         const struct chart_share *row = &chart->row[i];
         double y = TOP + ROW * i + 8;
-        /* the longest name that fits: its end says more than its beginning would be missed */
+        /* a long name is drawn narrower */
         struct slice text = row->name;
         fprintf(out, "<text x=\"%d\" y=\"%.1f\"%s>", RIGHT, y + 17, text.size > 15 ? " textLength=\"128\" lengthAdjust=\"spacingAndGlyphs\"" : "");
         escaped(text, out);
