@@ -363,7 +363,8 @@ static void rule_head(struct compiler *c, const struct syntax_rule *rule, struct
     out->owner = arena_copy(c->arena, rule->owner.text);
     out->source = arena_copy(c->arena, rule->source.text);
     out->version = (uint32_t)rule->version;
-    out->status = c->options->for_tests ? RULE_LIVE : rule->status;
+    bool live = c->options->for_tests || (c->options->live.size && slice_equal(c->options->live, rule->id.text));
+    out->status = live ? RULE_LIVE : rule->status;
     out->evidence = rule->evidence;
     out->once_ms = rule->once_ms;
     int typology = typology_index(c, rule->typology.text);

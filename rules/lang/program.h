@@ -354,6 +354,7 @@ struct program {
     struct list *const *list;
     uint16_t text_count;      /* at most 64 */
     struct text *const *text;
+    const uint64_t *text_hash; /* equal texts have equal ones */
     uint16_t graph_count;
     const struct graph_use *graph;
     int64_t widest_ms;        /* the widest span any stream, memory or attempt needs */

@@ -51,6 +51,11 @@ void state_free(struct state *state)
     free(state);
 }
 
+void state_stats(struct state *state, struct state_stats *out)
+{
+    *out = (struct state_stats){.identities = state->last_seq};
+}
+
 void step_free(struct step *step)
 {
     if (step)
@@ -61,12 +66,6 @@ void step_free(struct step *step)
 const unsigned char *state_hash_key(const struct state *state)
 {
     return state->key;
-}
-
-void state_stats(struct state *state, struct state_stats *out)
-{
-    (void)state;
-    *out = (struct state_stats){0};
 }
 
 struct state *step_state(struct step *step)
