@@ -97,7 +97,7 @@ static bool say_step(struct trial *trial, const struct rule *from, uint8_t numbe
     rule.watched = number;
     program.rule = &rule;
     program.rule_count = 1;
-    struct step *step = trial_run(trial, &program, &out);
+    struct step *step = trial_run(trial, &program, NULL, &out);
     *worked = step != NULL;
     const struct hit *look = step ? last_look(&out, account) : NULL;
     if (look)

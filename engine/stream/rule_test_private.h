@@ -14,6 +14,7 @@ struct trial {
     struct decoder *decoder;
     struct text_scratch *scratch;
     struct crew *crew;
+    struct coverage *coverage; /* may be NULL */
     struct program program;   /* the rules that run and the lists as given, over the rule set's own */
     struct event *event;
     uint32_t event_count;
@@ -32,9 +33,9 @@ uint32_t trial_line(const struct syntax *syntax, struct span span);
  * failure says so). */
 bool trial_events(struct trial *trial);
 
-/* Runs the events through a fresh step with the program; out lives in arena. `steps` is kept open for
+/* Runs the events through a fresh step with the program, watched where watch is not NULL; out lives in arena. `steps` is kept open for
  * the caller to look texts up and must be freed. NULL: err. */
-struct step *trial_run(struct trial *trial, const struct program *program, struct output *out);
+struct step *trial_run(struct trial *trial, const struct program *program, const struct step_watch *watch, struct output *out);
 
 /* rule_test_expect.c: judges the expectations on what the run gave out. */
 bool trial_judge(struct trial *trial, const struct output *out);

@@ -51,13 +51,23 @@ static void route_mask(struct step *step, struct step_worker *worker, const stru
     judge_prepare(step, worker, i, side);
     for (uint16_t j = 0; j < at->stream_count; j++) {
         const struct stream *stream = &program->stream[at->stream[j]];
-        if (flow_fits((enum stream_flow)stream->flow, event, side) && eval_true(&worker->evaluation, &stream->filter))
+        if (!flow_fits((enum stream_flow)stream->flow, event, side))
+            continue;
+        bool truth = eval_true(&worker->evaluation, &stream->filter);
+        if (truth)
             mask_set(mask, at->stream[j]);
+        if (step->watch && step->watch->witnessed)
+            judge_filter(step, worker, i, false, at->stream[j], truth);
     }
     for (uint16_t j = 0; j < at->memory_count; j++) {
         const struct memory *memory = &program->memory[at->memory[j]];
-        if (flow_fits((enum stream_flow)memory->flow, event, side) && eval_true(&worker->evaluation, &memory->filter))
+        if (!flow_fits((enum stream_flow)memory->flow, event, side))
+            continue;
+        bool truth = eval_true(&worker->evaluation, &memory->filter);
+        if (truth)
             mask_set(mask, (uint32_t)program->stream_count + at->memory[j]);
+        if (step->watch && step->watch->witnessed)
+            judge_filter(step, worker, i, true, at->memory[j], truth);
     }
 }
 
@@ -313,7 +323,7 @@ static void visit_stream(struct step *step, uint16_t index, const struct visit *
     for (uint8_t x = 0; x < stream->extra_count; x++)
         record.extra[x] = kept_number(eval_field(step->program, event, side, (enum field)stream->extra[x]));
     (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
-    if (step->watch)
+    if (step->watch && step->watch->recorded)
         step->watch->recorded(step->watch->context, index, visit->key, visit->width, &record, side == SIDE_RECEIVER);
 }
 
@@ -323,7 +333,7 @@ static void visit_memory(struct step *step, struct step_worker *worker, uint16_t
     const struct memory *memory = &step->program->memory[index];
     const struct event *event = &step->event[visit->event];
     struct memory_record record = {.time_ms = event->time_ms, .seq = event->seq};
-    if (step->watch)
+    if (step->watch && step->watch->remembered)
         step->watch->remembered(step->watch->context, index, visit->key, visit->width);
     if (memory->fact) {
         const struct fact *fact = event->fact;
@@ -385,7 +395,7 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
         visit_read(step, at, visit, shard, cell);
     if (!cell)
         return; /* nothing is remembered, or the shard is full (counted there) */
-    if (step->watch && (changes || touched))
+    if (step->watch && step->watch->touched && (changes || touched))
         step->watch->touched(step->watch->context, visit->keyspace, visit->key, visit->width);
     for (uint32_t w = 0; changes && w < step->plan->mask_words; w++) {
         for (uint64_t left = mask[w] & at->mask[w]; left; left &= left - 1) {
