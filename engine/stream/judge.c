@@ -93,7 +93,7 @@ static void look_tell(struct step *step, const struct step_worker *worker, const
 {
     witness.index = look->index;
     witness.node = worker->evaluation.node;
-    witness.event = look->visit->event;
+    witness.event = worker->evaluation.event;
     witness.side = worker->evaluation.side;
     witness.key = look->visit->width ? look->visit->key : NULL;
     witness.width = look->visit->width;
@@ -114,14 +114,14 @@ bool look_true(struct step *step, struct step_worker *worker, struct look *look,
     return truth;
 }
 
-void judge_filter(struct step *step, struct step_worker *worker, uint32_t event, bool memory, uint16_t index, bool truth)
+void judge_filter(struct step *step, struct step_worker *worker, bool memory, uint16_t index, bool truth)
 {
     struct evaluation *ev = &worker->evaluation;
     const struct expr *filter = memory ? &step->program->memory[index].filter : &step->program->stream[index].filter;
     eval_nodes(ev, filter, 0, filter->count); /* eval_true stops early: a witness sees every value */
     step->watch->witnessed(step->watch->context,
                            &(struct witness){.part = memory ? WITNESS_MEMORY : WITNESS_STREAM, .index = index, .expr = filter,
-                                             .root = filter->root, .node = ev->node, .truth = truth, .event = event, .side = ev->side});
+                                             .root = filter->root, .node = ev->node, .truth = truth, .event = ev->event, .side = ev->side});
 }
 
 /* Weeks that ended since the last record of the stream are sampled as they stood (RULES 14): before

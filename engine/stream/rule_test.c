@@ -38,18 +38,19 @@ uint32_t trial_line(const struct syntax *syntax, struct span span)
     return line;
 }
 
-struct step *trial_run(struct trial *trial, const struct program *program, const struct step_watch *watch, struct output *out)
+struct step *trial_step(struct trial *trial, const struct program *program)
 {
     static const unsigned char hash_key[16] = "muster rule test";
-    struct step *step = step_new(program, &test_settings, trial->crew, hash_key, trial->err);
-    if (!step)
-        return NULL;
+    return step_new(program, &test_settings, trial->crew, hash_key, trial->err);
+}
+
+void trial_feed(struct trial *trial, struct step *step, const struct step_watch *watch, struct output *out)
+{
     struct event *event = ARENA_ARRAY(trial->arena, struct event, trial->event_count + 1);
     memcpy(event, trial->event, trial->event_count * sizeof *event);
     step_watch(step, watch);
     step_run(step, event, trial->event_count, trial->arena, out);
     step_watch(step, NULL);
-    return step;
 }
 
 /* --- which rules run, and on which lists --- */
@@ -130,9 +131,10 @@ static bool trial_work(struct trial *trial, const struct program *program, struc
     struct step_watch watch;
     if (trial->coverage)
         watch = coverage_test(trial->coverage, trial->program.rule, trial->program.rule_count);
-    struct step *step = trial_run(trial, &trial->program, trial->coverage ? &watch : NULL, &out);
+    struct step *step = trial_step(trial, &trial->program);
     if (!step)
         return false;
+    trial_feed(trial, step, trial->coverage ? &watch : NULL, &out);
     bool worked = trial_judge(trial, &out);
     step_free(step);
     return worked;

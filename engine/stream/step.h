@@ -66,7 +66,7 @@ struct witness {
     uint16_t root;
     const struct value *node;  /* values of the nodes under root; valid during the call, as all pointers here */
     bool truth;                /* known and true */
-    uint32_t event;            /* index into the batch */
+    const struct event *event;
     int side;                  /* SIDE_…: which end the key is */
     const uint32_t *key;       /* words; NULL for filters and for a rule of single transfers */
     uint8_t width;

@@ -176,7 +176,7 @@ bool look_touched(const struct step *step, const struct look *look, const struct
 bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part, uint8_t number);
 void judge_hit(struct step *step, struct step_worker *worker, struct look *look);
 /* Tells the watch of a filter that was asked of an event, once it is evaluated. */
-void judge_filter(struct step *step, struct step_worker *worker, uint32_t event, bool memory, uint16_t index, bool truth);
+void judge_filter(struct step *step, struct step_worker *worker, bool memory, uint16_t index, bool truth);
 /* judge_step.c: of a rule of several steps. */
 void judge_steps(struct step *step, struct step_worker *worker, struct look *look);
 void judge_prepare(struct step *step, struct step_worker *worker, uint32_t event, int side);

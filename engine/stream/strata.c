@@ -57,7 +57,7 @@ static void route_mask(struct step *step, struct step_worker *worker, const stru
         if (truth)
             mask_set(mask, at->stream[j]);
         if (step->watch && step->watch->witnessed)
-            judge_filter(step, worker, i, false, at->stream[j], truth);
+            judge_filter(step, worker, false, at->stream[j], truth);
     }
     for (uint16_t j = 0; j < at->memory_count; j++) {
         const struct memory *memory = &program->memory[at->memory[j]];
@@ -67,7 +67,7 @@ static void route_mask(struct step *step, struct step_worker *worker, const stru
         if (truth)
             mask_set(mask, (uint32_t)program->stream_count + at->memory[j]);
         if (step->watch && step->watch->witnessed)
-            judge_filter(step, worker, i, true, at->memory[j], truth);
+            judge_filter(step, worker, true, at->memory[j], truth);
     }
 }
 
