@@ -190,11 +190,30 @@ struct step_watch inquiry_watch(struct inquiry *inquiry, const struct state *sta
 
 /* --- following --- */
 
-static bool looks_alike(const struct inquiry_look *look, const struct witness *witness)
+static bool type_is_entity(enum value_type type)
 {
-    return look->part == witness->part && look->index == witness->index && look->number == witness->number &&
-           look->width == witness->width && (witness->part != WITNESS_UNLESS || look->in_hand == witness->in_hand) && witness->width > 0 &&
-           memcmp(look->key, witness->key, witness->width * sizeof *witness->key) == 0;
+    return type == TYPE_ACCOUNT || type == TYPE_PARTY || type == TYPE_DEVICE || type == TYPE_PHONE || type == TYPE_ADDRESS ||
+           type == TYPE_TERMINAL || type == TYPE_PLACE;
+}
+
+/* Another step gives accounts other ids: their texts are compared. */
+static bool keys_alike(const struct inquiry *inquiry, const struct inquiry_look *look, const struct witness *witness)
+{
+    const struct keyspace *keyspace = &inquiry->program->keyspace[inquiry->program->rule[look->index].keyspace];
+    for (uint8_t w = 0; w < look->width; w++) {
+        bool same = type_is_entity(keyspace->type[w]) ? slice_equal(ident_text(inquiry->state, witness->key[w]), look->key_text[w])
+                                                      : look->key[w] == witness->key[w];
+        if (!same)
+            return false;
+    }
+    return true;
+}
+
+static bool looks_alike(const struct inquiry *inquiry, const struct inquiry_look *look, const struct witness *witness)
+{
+    return look->part == witness->part && look->index == witness->index && look->number == witness->number && witness->width > 0 &&
+           look->part != WITNESS_STREAM && (witness->part != WITNESS_UNLESS || look->in_hand == witness->in_hand) &&
+           keys_alike(inquiry, look, witness);
 }
 
 static void look_follow(void *context, const struct witness *witness)
@@ -202,7 +221,7 @@ static void look_follow(void *context, const struct witness *witness)
     struct inquiry *inquiry = context;
     for (uint32_t i = 0; i < inquiry->count; i++) {
         struct inquiry_look *look = &inquiry->look[i];
-        if (look->seq < witness->event->seq || !looks_alike(look, witness))
+        if (look->seq < witness->event->seq || !looks_alike(inquiry, look, witness))
             continue;
         for (uint16_t c = 0; c < look->condition_count; c++) {
             struct inquiry_condition *condition = &look->condition[c];
