@@ -145,6 +145,9 @@ static void keep_hit(struct explaining *ex, const struct hit *hit)
         to_give |= hit->subject[s].points != 0;
         given |= hit->subject[s].given;
     }
+    for (uint8_t l = 0; l < hit->let_count; l++)
+        keep->lets = arena_format(&ex->arena, "%.*s%s%.*s = %.*s", (int)keep->lets.size, l ? keep->lets.data : "", l ? ", " : "",
+                                  (int)hit->let[l].name.size, hit->let[l].name.data, (int)hit->let[l].value.size, hit->let[l].value.data);
     keep->counted = given || !to_give;
 }
 

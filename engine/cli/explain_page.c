@@ -91,6 +91,15 @@ static void print_condition(const struct explanation *ex, uint16_t rule, const s
     (void)fputc('\n', out);
 }
 
+static void print_lets(const struct explanation *ex, struct slice lets, FILE *out)
+{
+    if (!lets.size)
+        return;
+    (void)fputs("  with ", out);
+    put(ex, lets, out);
+    (void)fputc('\n', out);
+}
+
 static void print_look(const struct explanation *ex, const struct inquiry_look *look, FILE *out)
 {
     const struct rule *rule = &ex->program->rule[look->index];
@@ -103,11 +112,6 @@ static void print_look(const struct explanation *ex, const struct inquiry_look *
     uint64_t last = last_turned(look);
     for (uint16_t c = 0; c < look->condition_count; c++)
         print_condition(ex, look->index, look, &look->condition[c], last, out);
-    if (look->lets.size) {
-        (void)fputs("    with ", out);
-        put(ex, look->lets, out);
-        (void)fputc('\n', out);
-    }
 }
 
 /* --- one rule and key --- */
@@ -164,6 +168,7 @@ static void print_key(const struct explanation *ex, const struct inquiry_look *l
     print_outcome(ex, look, count, hit, out);
     for (uint32_t i = 0; i < count; i++)
         print_look(ex, &look[i], out);
+    print_lets(ex, hit ? hit->lets : look[0].lets, out);
     if (!hit)
         return;
     (void)fputs("  says \"", out);

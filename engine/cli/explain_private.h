@@ -29,6 +29,7 @@ struct explain_hit {
     uint8_t key_count;
     struct slice key[HIT_KEY_MAX];
     struct slice say;
+    struct slice lets;      /* all of them: at the hit each is known */
     struct slice points;    /* "BOSS as controller, 30 points" …, one a line */
     bool counted;           /* some subject was given points, or none were to give */
     bool shadow;
