@@ -157,7 +157,8 @@ def write(rows):
 
 def instructions(path):
     """Instructions per event of a one-thread replay, by callgrind."""
-    words = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "build/muster", "replay", path, *RULES, "--threads", "1", "--quiet"]
+    words = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "build/muster", "replay", path, *RULES, "--threads", "1", "--quiet",
+             "--set", "shard_mb_max=16"]  # valgrind cannot reserve the addresses of the default
     text = subprocess.run(words, cwd=TOP, capture_output=True, text=True).stderr
     match = re.search(r"Collected : (\d+)", text)
     return int(match.group(1)) / sum(1 for _ in open(path)) if match else None

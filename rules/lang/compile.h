@@ -79,9 +79,9 @@ struct emitter {
     const struct syntax_let *let_limit; /* only lets before this one are visible; NULL: all */
     struct node node[EXPR_NODE_MAX];
     uint16_t count;
-    struct comparison comparison[COMPARISON_MAX];
+    struct comparison *comparison;      /* room for COMPARISON_MAX from the first on */
     uint16_t comparison_count;
-    struct rule_filter filter[FILTER_MAX]; /* SCOPE_RULE: as written */
+    struct rule_filter *filter;         /* SCOPE_RULE: as written; room for FILTER_MAX from the first on */
     uint8_t filter_count;
     bool full;
     bool reads_event;                   /* some node reads a field that is not the key's own */

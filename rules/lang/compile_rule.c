@@ -251,11 +251,12 @@ static void rule_excepts(struct emitter *em, const struct syntax_rule *rule, str
         struct emitter *sub = arena_alloc(&c->scratch, sizeof *sub);
         *sub = *em;
         sub->count = sub->part_from = sub->comparison_count = 0;
+        sub->comparison = NULL;
         memset(sub->let_done, 0, sizeof sub->let_done);
         uint16_t root;
         bool good = emit_condition(sub, except->condition, "`except`", &root);
         memcpy(em->input, sub->input, sizeof em->input);
-        memcpy(em->filter, sub->filter, sizeof em->filter);
+        em->filter = sub->filter;
         em->input_count = sub->input_count;
         em->filter_count = sub->filter_count;
         em->part_inputs = sub->part_inputs;
@@ -436,7 +437,8 @@ void compile_rule(struct compiler *c, const struct syntax_rule *rule)
         diagnostic_add(c->diagnostics, DIAG_LIMIT, rule->id.span, "a rule has at most %d parts", EXPR_NODE_MAX);
     out.body = emitted(em, out.step[0].part.root);
     struct rule_filter *filter = ARENA_ARRAY(c->arena, struct rule_filter, em->filter_count + 1u);
-    memcpy(filter, em->filter, sizeof *filter * em->filter_count);
+    if (em->filter_count)
+        memcpy(filter, em->filter, sizeof *filter * em->filter_count);
     out.filter = filter;
     out.filter_count = em->filter_count;
     rule_uses(em, &out);

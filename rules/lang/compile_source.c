@@ -223,6 +223,8 @@ static void filter_note(struct emitter *em, uint16_t stream, const struct expr *
     for (uint8_t i = 0; i < em->filter_count; i++)
         if (em->filter[i].stream == stream && em->filter[i].comparison[0].span.at == filter->comparison[0].span.at)
             return;
+    if (!em->filter)
+        em->filter = arena_bytes(&em->c->scratch, FILTER_MAX * sizeof *em->filter);
     em->full |= em->filter_count == FILTER_MAX;
     if (em->filter_count < FILTER_MAX)
         em->filter[em->filter_count++] = (struct rule_filter){stream, filter->comparison_count, filter->comparison};

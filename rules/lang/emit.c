@@ -54,7 +54,8 @@ struct expr emitted(struct emitter *em, uint16_t root)
     struct node *node = ARENA_ARRAY(em->c->arena, struct node, em->count);
     memcpy(node, em->node, sizeof *node * em->count);
     struct comparison *comparison = ARENA_ARRAY(em->c->arena, struct comparison, em->comparison_count + 1u);
-    memcpy(comparison, em->comparison, sizeof *comparison * em->comparison_count);
+    if (em->comparison_count)
+        memcpy(comparison, em->comparison, sizeof *comparison * em->comparison_count);
     return (struct expr){node, em->count, root, em->comparison_count, comparison};
 }
 
@@ -66,6 +67,8 @@ static void comparison_note(struct emitter *em, struct span span, uint16_t node)
         if (have->node == node && have->span.at == span.at && have->span.file == span.file && have->span.size == span.size)
             return;
     }
+    if (!em->comparison)
+        em->comparison = arena_bytes(&em->c->scratch, COMPARISON_MAX * sizeof *em->comparison);
     if (em->comparison_count == COMPARISON_MAX) {
         em->full = true;
         return;
