@@ -1,5 +1,5 @@
 # Muster: one non-recursive makefile; each variant builds into its own folder under build/.
-#   make [VARIANT=release|debug|asan|tsan|fuzz] [CC=gcc|clang-14]
+#   make [VARIANT=release|debug|asan|tsan|fuzz|fault|planted_drop|planted_double|planted_race] [CC=gcc|clang-14]
 
 VARIANT ?= release
 V       ?= 0
@@ -19,6 +19,10 @@ flags_release := -O2 -g -D_FORTIFY_SOURCE=2 $(HARDEN) -fno-omit-frame-pointer
 flags_debug   := -O0 -g3 $(HARDEN)
 flags_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 flags_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+flags_fault   := -O1 -g -DMUSTER_FAULT
+flags_planted_drop   := -O1 -g -DMUSTER_PLANTED_DROP
+flags_planted_double := -O1 -g -DMUSTER_PLANTED_DOUBLE
+flags_planted_race   := $(flags_tsan) -DMUSTER_PLANTED_RACE
 flags_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 VFLAGS  := $(flags_$(VARIANT))
 

@@ -1,8 +1,15 @@
-# A real Apache Kafka for tests, without containers: see docker/kafka.py.
-.PHONY: kafka test-kafka
-kafka:
-	@python3 docker/kafka.py fetch --version 3
-	@python3 docker/kafka.py fetch --version 4
+# A real Apache Kafka without containers, fetched by Maven: see docker/kafka.py.
+KAFKA_DIR ?= build/kafka/broker
 
-test-kafka:
+.PHONY: kafka kafka-stop test-kafka
+kafka:
+	@address=$$(python3 docker/kafka.py start $(KAFKA_DIR)) || exit $$?; \
+	 echo "Apache Kafka listens on $$address"; \
+	 echo "  a topic:  python3 docker/kafka.py topic $(KAFKA_DIR) payments.a 3"; \
+	 echo "  an end:   make kafka-stop (what it holds stays in $(KAFKA_DIR))"
+
+kafka-stop:
+	@python3 docker/kafka.py stop $(KAFKA_DIR) && echo "Stopped."
+
+test-kafka: all
 	@python3 tests/run.py kafka

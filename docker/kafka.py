@@ -4,6 +4,7 @@
   kafka.py fetch [--version 3|4]          brings the broker to build/kafka/VERSION/libs (once)
   kafka.py start DIR [--brokers N] [--secure] [--version 3|4] [--set NAME=VALUE]…
   kafka.py stop DIR                       SIGTERM to the brokers of DIR, and waits
+  kafka.py topic DIR NAME [PARTITIONS]    makes a topic
   kafka.py address DIR [PLAINTEXT|SSL|SASL_SSL]
 
 Every broker is its own KRaft controller too, so one of three may die. `--secure` adds listeners for
@@ -55,11 +56,12 @@ def sums(folder):
 
 def fetch(version=3):
     folder, mark = libs(version), libs(version) + ".whole"
-    if os.path.exists(mark):
-        return folder
-    for program, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
+    whole = os.path.exists(mark)
+    for program, package in (("java", "openjdk-17-jre-headless"),) + (() if whole else (("mvn", "maven"),)):
         if not shutil.which(program):
             raise Unavailable("%s is not installed (package %s)" % (program, package))
+    if whole:
+        return folder
     shutil.rmtree(folder, ignore_errors=True)
     words = ["mvn", "-q", "-B", "-f", POM, "-P", "kafka-%s" % version, "dependency:copy-dependencies",
              "-DincludeScope=runtime", "-DoutputDirectory=" + folder]
@@ -291,11 +293,20 @@ class Cluster:
         return clean
 
 
+def make_topic(cluster, name="", partitions="1", *_):
+    if not name or not partitions.isdigit():
+        sys.exit("name the topic, and how many partitions it shall have")
+    try:
+        cluster.topic(name, int(partitions))
+    except RuntimeError as why:
+        sys.exit(next((line for line in str(why).splitlines() if line.startswith("Error")), str(why)))
+
+
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("verb", choices=("fetch", "start", "stop", "address", "sums"))
+    options.add_argument("verb", choices=("fetch", "start", "stop", "topic", "address", "sums"))
     options.add_argument("folder", nargs="?")
-    options.add_argument("listener", nargs="?", default="PLAINTEXT")
+    options.add_argument("words", nargs="*")
     options.add_argument("--brokers", type=int, default=1)
     options.add_argument("--secure", action="store_true")
     options.add_argument("--version", type=int, default=3, choices=(3, 4))
@@ -312,11 +323,13 @@ def main():
             settings = dict(pair.split("=", 1) for pair in options.set)
             print(Cluster(options.folder, options.brokers, options.secure, options.version, settings).start().address())
         elif not os.path.exists(os.path.join(options.folder, "cluster.json")):
-            sys.exit("%s holds no cluster" % options.folder)
+            sys.exit("%s holds no cluster: none was started there" % options.folder)
         elif options.verb == "stop":
             Cluster(options.folder).stop()
+        elif options.verb == "topic":
+            make_topic(Cluster(options.folder), *options.words)
         else:
-            print(Cluster(options.folder).address(options.listener))
+            print(Cluster(options.folder).address(*options.words[:1]))
     except Unavailable as why:
         print("no Kafka: %s" % why, file=sys.stderr)
         sys.exit(3)

@@ -76,9 +76,12 @@ def suites():
     for program in programs("tests/unit/*", "asan"):
         yield Suite("unit/" + "/".join(program.split("/")[-2:]), "quick", program, limit=200, env=asan)
     yield Suite("build/tests", "quick", *make, "tests", limit=600)
-    fewer = {"rule_mutants": ["3000"], "strata_model": ["8000"], "report_model": ["6000"], "step_rule_model": ["2000"]}  # all ran 20,000 or more without a difference
+    fewer = {"rule_mutants": ["3000"], "strata_model": ["8000"], "report_model": ["6000"], "step_rule_model": ["1000"],
+             "recycle_model": ["60"]}  # all ran 20,000 or more without a difference, recycle_model 60
     for program in programs("tests/simulation", "release"):
         name = os.path.basename(program)
+        if name == "determinism_matrix":
+            continue  # long: below
         yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400)
     yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "--coverage", "rules/packs/trafficking", floor=40)
     yield Suite("rules/check", "quick", "build/muster", "rules", "check", "rules/packs/trafficking")
@@ -93,16 +96,24 @@ def suites():
     yield Suite("docker", "quick", "python3", "tests/docker/docker_test.py", floor=15)
     yield Suite("readme", "quick", "python3", "tests/integration/readme.py", limit=200)
 
-    yield Suite("integration/standby", "long", "python3", "tests/integration/standby_test.py", limit=600, floor=6)
+    yield Suite("integration/standby", "long", "python3", "tests/integration/standby_test.py", limit=600, floor=7)
     yield Suite("build/tsan", "long", *make, "VARIANT=tsan", "tests", limit=900)
     tsan = {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:suppressions=tests/tsan.supp"}
-    for name, argument in (("strata_model", "150"), ("step_rule_model", "150"), ("slab_snapshot", None), ("pipeline_model", None)):
+    for name, argument in (("strata_model", "150"), ("step_rule_model", "150"), ("recycle_model", "20"),
+                           ("pipeline_model", None)):
         if os.path.exists(os.path.join(TOP, "tests/simulation", name + ".c")):
             yield Suite("tsan/" + name, "long", "build/tsan/tests/simulation/" + name, *([argument] if argument else []), limit=600, env=tsan)
     yield Suite("model/pipeline_model/3000", "long", "build/release/tests/simulation/pipeline_model", "3000", floor=3000, limit=900)
     yield Suite("determinism/million", "long", "python3", "tests/integration/determinism.py", "--events", "1000000", limit=1200)
     yield Suite("model/rule_mutants/200000", "long", "build/release/tests/simulation/rule_mutants", "200000", floor=200000, limit=600)
+    yield Suite("determinism/matrix", "long", "build/release/tests/simulation/determinism_matrix", "20000", limit=900, floor=120)
     yield Suite("crash", "long", "python3", "tests/crash/crash.py", limit=1500)
+    yield Suite("crash/poison", "long", "python3", "tests/crash/poison.py", limit=600, floor=30)
+    yield Suite("crash/fail_points", "long", "python3", "tests/crash/fail_points.py", limit=1200, floor=150)
+    yield Suite("crash/planted", "long", "python3", "tests/crash/planted.py", limit=900, floor=8)
+    # by hand longer: tests/endure/endure.py soak --seconds 360
+    for scenario, limit in (("disk", 300), ("clock", 300), ("away", 600), ("flap", 400), ("memory", 500), ("slow", 300), ("soak", 500)):
+        yield Suite("endure/" + scenario, "long", "python3", "tests/endure/endure.py", scenario, limit=limit)
     yield Suite("fuzz", "long", "python3", "tests/fuzz/run.py", "--seconds", "10", limit=600)
     yield Suite("docker/prove", "long", "python3", "tests/docker/docker_test.py", "--prove", floor=15, limit=900)
     yield Suite("bench-check", "long", *make, "bench-check", limit=600)
@@ -110,6 +121,7 @@ def suites():
     # against a real Apache Kafka; where none can be had each says so and counts as skipped
     yield Suite("kafka/integration", "kafka", "python3", "tests/integration/run_test.py", "--broker", "real", limit=400)
     yield Suite("kafka/crash", "kafka", "python3", "tests/crash/crash.py", "--broker", "real", "--kills", "100", limit=900)
+    yield Suite("kafka/faults", "kafka", "python3", "tests/kafka/faults.py", limit=1200)
 
 
 def show_tail(name):

@@ -1,6 +1,7 @@
 /* What state holds per event and per idle account, told by the state's own books (shards are mapped, so
  * the allocator does not see them), and by jemalloc's statistics for all the rest.
- * Usage: memory PACK_DIR SHORT_WINDOWS_DIR; prints a table, then checks that neither grows. */
+ * Usage: memory PACK_DIR SHORT_WINDOWS_DIR; prints a table, then checks that nothing grows: with the same accounts, with
+ * accounts that come and go, and with the whole pack, each over ten times the longest window. */
 #include "engine/base/invariant.h"
 #include "engine/stream/crew.h"
 #include "engine/stream/step.h"
@@ -14,7 +15,7 @@
 #include <jemalloc/jemalloc.h>
 #endif
 
-enum { BATCH = 8192, MINUTE_MS = 60000 };
+enum { BATCH = 8192, MINUTE_MS = 60000, PACK_PART = 20000 };
 
 static struct hash128 hash_of(const char *text, size_t size)
 {
@@ -30,9 +31,16 @@ static void name_end(struct event *event, struct arena *arena, enum event_ref re
     event->ref_hash[ref] = hash_of(event->ref_text[ref].data, event->ref_text[ref].size);
 }
 
-static void make_event(struct event *event, struct arena *arena, uint64_t i, uint64_t accounts, int64_t gap_ms)
+/* Who pays whom: of `accounts` alive, and one is replaced by a fresh one every `fresh_every` events (0: never). */
+struct population {
+    uint64_t accounts, fresh_every;
+    int64_t gap_ms;
+};
+
+static void make_event(struct event *event, struct arena *arena, uint64_t i, const struct population *population)
 {
-    *event = (struct event){.time_ms = 1767571200000 + (int64_t)i * gap_ms,
+    uint64_t base = population->fresh_every ? i / population->fresh_every : 0, accounts = population->accounts;
+    *event = (struct event){.time_ms = 1767571200000 + (int64_t)i * population->gap_ms,
                             .broker_ms = MISSING_I64,
                             .amount_minor = 5000,
                             .amount_base = 5000,
@@ -45,8 +53,8 @@ static void make_event(struct event *event, struct arena *arena, uint64_t i, uin
     event->id = arena_format(arena, "e%llu", (unsigned long long)i);
     event->source = SLICE("bench");
     event->id_hash = event->body_hash = hash_of(event->id.data, event->id.size);
-    name_end(event, arena, REF_SENDER, i * 7919 % accounts);
-    name_end(event, arena, REF_RECEIVER, (i * 104729 + 1) % accounts);
+    name_end(event, arena, REF_SENDER, base + i * 7919 % accounts);
+    name_end(event, arena, REF_RECEIVER, base + (i * 104729 + 1) % accounts);
 }
 
 struct bench {
@@ -55,7 +63,7 @@ struct bench {
     uint64_t seq;
 };
 
-static void feed(struct bench *bench, uint64_t count, uint64_t accounts, int64_t gap_ms, struct state_stats *stats)
+static void feed(struct bench *bench, uint64_t count, const struct population *population)
 {
     for (uint64_t end = bench->seq + count; bench->seq < end;) {
         uint32_t size = end - bench->seq < BATCH ? (uint32_t)(end - bench->seq) : BATCH;
@@ -64,18 +72,17 @@ static void feed(struct bench *bench, uint64_t count, uint64_t accounts, int64_t
         arena_reset(&bench->out);
         struct event *events = ARENA_ARRAY(&bench->in, struct event, size);
         for (uint32_t i = 0; i < size; i++)
-            make_event(&events[i], &bench->in, bench->seq + i, accounts, gap_ms);
+            make_event(&events[i], &bench->in, bench->seq + i, population);
         step_run(bench->step, events, size, &bench->out, &output);
         bench->seq += size;
     }
-    state_stats(step_state(bench->step), stats);
 }
 
-static void bench_open(struct bench *bench, const struct program *program, struct crew *crew)
+static void bench_open(struct bench *bench, const struct program *program, struct crew *crew, uint32_t epoch_seq)
 {
     struct error err = {0};
     static const unsigned char key[16] = {1};
-    const struct step_settings settings = {.lateness_ms = 60 * MINUTE_MS, .dedup_ms = 120 * MINUTE_MS, .shard_bytes_max = 1 << 30, .partition_max = 1, .inline_below = 256};
+    const struct step_settings settings = {.lateness_ms = 60 * MINUTE_MS, .dedup_ms = 120 * MINUTE_MS, .shard_bytes_max = 1 << 30, .partition_max = 1, .inline_below = 256, .epoch_seq = epoch_seq};
     bench->step = step_new(program, &settings, crew, key, &err);
     invariant(bench->step != NULL);
     bench->seq = 0;
@@ -112,42 +119,76 @@ static void print_costs(const struct program *program, struct crew *crew)
 {
     struct bench bench;
     struct state_stats s;
-    bench_open(&bench, program, crew);
-    feed(&bench, 400000, 50000, 1000, &s);
+    bench_open(&bench, program, crew, 0);
+    feed(&bench, 400000, &(struct population){50000, 0, 1000});
+    state_stats(step_state(bench.step), &s);
     printf("bytes per identity           %8.1f  (%llu)\n", per(s.identity_bytes, s.identities), (unsigned long long)s.identities);
     printf("bytes per remembered id      %8.1f  (%llu)\n", per(s.dedup_bytes, s.dedup_entries), (unsigned long long)s.dedup_entries);
     printf("bytes per key, its cell      %8.1f  (%llu)\n", per(s.key_bytes, s.keys), (unsigned long long)s.keys);
     printf("bytes per record in a window %8.1f  (%llu)\n", per(s.record_bytes, s.records), (unsigned long long)s.records);
     printf("bytes per event held         %8.1f  (%llu events)\n", per(s.bytes_used, bench.seq), (unsigned long long)bench.seq);
     bench_close(&bench);
-    bench_open(&bench, program, crew);
-    feed(&bench, 25000, 50000, 1000, &s); /* each account once */
+    bench_open(&bench, program, crew, 0);
+    feed(&bench, 25000, &(struct population){50000, 0, 1000});
+    state_stats(step_state(bench.step), &s); /* each account once */
     printf("bytes per account with one event %4.1f  (%llu)\n", per(s.bytes_used, s.identities), (unsigned long long)s.identities);
     bench_close(&bench);
 }
 
-/* A rule set of short windows, ten times its longest one: what is held must not grow. */
-static bool print_flatness(const struct program *program, struct crew *crew)
+/* The most that was held in parts 4 and 5 of ten, and in parts 9 and 10: between sweeps it rises and falls. */
+struct growth {
+    uint64_t used[2], resident[2], identities[2], heap[2];
+};
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static struct growth grow(const struct program *program, struct crew *crew, uint64_t part_events, uint32_t epoch_seq,
+                          const struct population *population)
 {
     struct bench bench;
-    struct state_stats s;
-    uint64_t middle = 0, end = 0, heap_middle = 0;
-    bench_open(&bench, program, crew);
-    uint64_t window_events = (uint64_t)program->widest_ms / 100 + 4 * 60 * 600; /* and lateness, and repeats */
+    struct growth growth = {0};
+    bench_open(&bench, program, crew, epoch_seq);
     for (int part = 1; part <= 10; part++) {
-        feed(&bench, window_events, 20000, 100, &s);
-        if (part == 5) {
-            middle = s.bytes_used;
-            heap_middle = heap_bytes();
+        for (uint64_t end = bench.seq + part_events; bench.seq < end;) {
+            struct state_totals now;
+            feed(&bench, end - bench.seq < BATCH ? end - bench.seq : BATCH, population);
+            step_totals(bench.step, &now);
+            if (part % 5 != 4 && part % 5 != 0)
+                continue;
+            growth.used[part > 5] = most(growth.used[part > 5], now.bytes_used);
+            growth.resident[part > 5] = most(growth.resident[part > 5], now.bytes_resident);
+            growth.identities[part > 5] = most(growth.identities[part > 5], now.identities);
         }
+        growth.heap[part > 5] = heap_bytes();
     }
-    end = s.bytes_used;
-    uint64_t heap_end = heap_bytes();
-    printf("state after 5 and 10 times the longest window: %.1f and %.1f MiB (%llu events)\n", (double)middle / 1048576, (double)end / 1048576,
-           (unsigned long long)bench.seq);
-    printf("heap beside it, by jemalloc's statistics: %.1f and %.1f MiB\n", (double)heap_middle / 1048576, (double)heap_end / 1048576);
     bench_close(&bench);
-    return (double)end < 1.15 * (double)middle && (double)heap_end <= 1.05 * (double)heap_middle;
+    return growth;
+}
+
+static bool print_growth(const char *what, const struct growth *g)
+{
+    printf("%s: %.1f and %.1f MiB of state (%.1f and %.1f resident), %llu and %llu identities, %.1f and %.1f MiB of heap\n", what,
+           (double)g->used[0] / 1048576, (double)g->used[1] / 1048576, (double)g->resident[0] / 1048576, (double)g->resident[1] / 1048576,
+           (unsigned long long)g->identities[0], (unsigned long long)g->identities[1], (double)g->heap[0] / 1048576, (double)g->heap[1] / 1048576);
+    return (double)g->used[1] <= 1.10 * (double)g->used[0] && (double)g->resident[1] <= 1.25 * (double)g->resident[0] &&
+           (double)g->identities[1] <= 1.05 * (double)g->identities[0] && (double)g->heap[1] <= 1.05 * (double)g->heap[0];
+}
+
+/* Up to 5 and up to 10 times the longest window. */
+static bool print_flatness(const struct program *pack, const struct program *small, struct crew *crew)
+{
+    uint64_t part = (uint64_t)small->widest_ms / 400 + 4 * 60 * 150; /* and lateness, and repeats */
+    struct growth same = grow(small, crew, part, 8192, &(struct population){20000, 0, 400});
+    bool flat = print_growth("short windows, 20,000 accounts", &same);
+    struct growth churn = grow(small, crew, part, 8192, &(struct population){2000, 2, 400});
+    flat &= print_growth("short windows, every second event a fresh account", &churn);
+    struct growth whole = grow(pack, crew, PACK_PART, 2048, &(struct population){1000, 0, pack->widest_ms / PACK_PART});
+    flat &= print_growth("the pack, 1,000 accounts", &whole);
+    struct growth moving = grow(pack, crew, PACK_PART, 2048, &(struct population){500, 20, pack->widest_ms / PACK_PART});
+    return flat & print_growth("the pack, every twentieth event a fresh account", &moving);
 }
 
 static struct program *load(const char *dir)
@@ -172,7 +213,7 @@ int main(int argc, char **argv)
         return 2;
     }
     print_costs(pack, crew);
-    bool flat = print_flatness(small, crew);
+    bool flat = print_flatness(pack, small, crew);
     puts(flat ? "flat" : "GROWS");
     program_free(pack);
     program_free(small);

@@ -1,6 +1,7 @@
 /* Polls raw messages, translates each by its topic's format and hands over whole messages only. */
 #include "connectors/format/source.h"
 
+#include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
 
 #include <stdlib.h>
@@ -20,6 +21,7 @@ struct format_source {
     struct message *held;      /* raw messages of the last poll */
     uint32_t held_room, held_count, held_at;
     struct format_output out;
+    const struct record_watch *watch; /* NULL: nobody asks */
 };
 
 /* --- translating --- */
@@ -41,13 +43,26 @@ static const struct format_topic *topic_of(struct format_source *source, uint32_
 
 /* The items of one message into source->out; false when the world failed. */
 static bool translate(struct format_source *source, const struct format_topic *topic, const struct message *raw,
-                      struct arena *arena, struct error *err)
+                      struct arena *arena, const struct record_watch *watch, struct error *err)
 {
     struct format_output *out = &source->out;
     out->arena = arena;
     out->unknowns = topic->unknowns;
     out->most = source->items_max;
+    if (watch)
+        watch->at(watch->self, &raw->position);
+    fail_point_record(FAIL_RECORD_TRANSLATE, raw->body);
     return format_translate(topic->format, raw->body, source->message_bytes_max, out, err);
+}
+
+/* A message that is set aside as poison is never translated again: one refused item stands for it. */
+static void refuse_poison(struct format_source *source, const struct message *raw, struct arena *arena)
+{
+    struct format_output *out = &source->out;
+    out->arena = arena;
+    out->most = source->items_max;
+    out->count = 0;
+    format_refuse(out, REJECT_POISON, (struct slice){0}, arena_copy(arena, raw->body));
 }
 
 /* Item i of source->out as a message of its own. */
@@ -68,6 +83,12 @@ static void source_look(void *self)
     source->inner->look(source->inner->self);
 }
 
+static void source_measure(void *self)
+{
+    struct format_source *source = self;
+    source->inner->measure(source->inner->self);
+}
+
 static bool source_seek(void *self, const int64_t *next, struct error *err)
 {
     struct format_source *source = self;
@@ -75,11 +96,13 @@ static bool source_seek(void *self, const int64_t *next, struct error *err)
     return source->inner->seek(source->inner->self, next, err);
 }
 
-static bool hold(struct format_source *source, uint32_t wait_ms, uint32_t max, struct error *err)
+/* `bound` holds for raw bytes here as for the canonical ones that come of them. */
+static bool hold(struct format_source *source, uint32_t wait_ms, size_t bound, uint32_t max, struct error *err)
 {
     if (source->held_at < source->held_count)
         return true;
     arena_reset(&source->arena);
+    source->arena.bound = bound;
     source->held_at = source->held_count = 0;
     if (max > source->held_room) {
         source->held_room = max;
@@ -96,14 +119,16 @@ static bool hand_over(struct format_source *source, struct arena *arena, struct 
     for (; source->held_at < source->held_count; source->held_at++) {
         const struct message *raw = &source->held[source->held_at];
         const struct format_topic *topic = topic_of(source, raw->position.partition);
-        if (*count == max)
+        if (*count == max || arena_full(arena))
             break;
         if (!topic || raw->mark) {
             messages[*count] = *raw;
             messages[(*count)++].body = arena_copy(arena, raw->body);
             continue;
         }
-        if (!translate(source, topic, raw, arena, err))
+        if (source->watch && source->watch->aside(source->watch->self, &raw->position))
+            refuse_poison(source, raw, arena);
+        else if (!translate(source, topic, raw, arena, source->watch, err))
             return *count > 0; /* tried again at the next poll: it stays held */
         if (*count + source->out.count > max)
             break;
@@ -119,14 +144,21 @@ static bool source_poll(void *self, uint32_t wait_ms, struct arena *arena, struc
     struct format_source *source = self;
     invariant(max >= source->items_max);
     *count = 0;
-    if (!hold(source, wait_ms, max, err)) {
-        /* what came before the trouble is handed over with it: the seam allows messages beside an error */
-        struct error trouble = *err;
-        (void)hand_over(source, arena, messages, max, count, err);
+    bool held = hold(source, wait_ms, arena->bound, max, err);
+    /* what came before a trouble is handed over with it: the seam allows messages beside an error */
+    struct error trouble = *err;
+    bool handed = hand_over(source, arena, messages, max, count, err);
+    if (source->watch)
+        source->watch->at(source->watch->self, NULL);
+    if (!held)
         *err = trouble;
-        return false;
-    }
-    return hand_over(source, arena, messages, max, count, err);
+    return held && handed;
+}
+
+static void source_watch(void *self, const struct record_watch *watch)
+{
+    struct format_source *source = self;
+    source->watch = watch;
 }
 
 static bool source_read_range(void *self, const struct journal_range *range, struct arena *arena,
@@ -145,7 +177,9 @@ static bool source_read_range(void *self, const struct journal_range *range, str
     *count = 0;
     for (uint32_t i = 0; i < raw_count; i++) {
         source->out.count = 0;
-        if (!raw[i].mark && !translate(source, topic, &raw[i], arena, err))
+        if (journal_range_aside(range, raw[i].position.offset))
+            refuse_poison(source, &raw[i], arena);
+        else if (!raw[i].mark && !translate(source, topic, &raw[i], arena, NULL, err))
             return false;
         if (*count + source->out.count > room) {
             room = (*count + source->out.count) * 2;
@@ -203,7 +237,9 @@ struct source *format_source_open(const struct format_source_settings *settings)
         .self = source,
         .partitions = settings->source->partitions,
         .look = settings->source->look ? source_look : NULL,
+        .measure = settings->source->measure ? source_measure : NULL,
         .seek = source_seek,
+        .watch = source_watch,
         .poll = source_poll,
         .read_range = source_read_range,
         .ended = settings->source->ended ? source_ended : NULL,

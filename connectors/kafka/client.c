@@ -56,7 +56,7 @@ rd_kafka_conf_t *client_config(const char *brokers, const struct kafka_property 
               set_property(config, "client.id", "muster", err) &&
               set_property(config, "broker.address.family", "any", err) &&
               set_property(config, "reconnect.backoff.ms", "50", err) &&
-              set_property(config, "reconnect.backoff.max.ms", "1000", err);
+              set_property(config, "reconnect.backoff.max.ms", "500", err);
     for (const struct kafka_property *p = fixed; ok && p->name; p++)
         ok = set_property(config, p->name, p->value, err);
     for (; ok && extra && *extra; extra++)
@@ -109,6 +109,11 @@ const char *client_advice(rd_kafka_resp_err_t code)
         return "; the brokers' ACLs must allow this user Describe, with Read and DescribeConfigs for the engine, Write for a feeder";
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
         return "; the brokers' ACLs must allow this user Read on the group named by kafka_group";
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+        return "; the brokers' ACLs allow this user to write no topic at all: a feeder needs Write on its own";
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+        return "; check that a broker runs at kafka_brokers and that kafka_security fits it: one that wants a certificate "
+               "(kafka_cert_file) just hangs up";
     default:
         return "";
     }

@@ -11,6 +11,10 @@
 /* A record with this key says only that its feeder is alive. */
 #define KAFKA_HEARTBEAT_KEY "muster-heartbeat"
 
+/* How long a connection, its TLS and its SASL may take to come about, in ms: TCP sends again after 1, 3, 7 s, so an attempt
+ * begun in a cut of the network is better given up and begun anew. */
+#define CLIENT_SETUP_MS "2000"
+
 /* One librdkafka property. Lists of them end with a NULL name. */
 struct kafka_property {
     const char *name, *value;

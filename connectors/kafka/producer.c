@@ -14,6 +14,7 @@ struct kafka_producer {
     int delivery_ms;
     uint64_t delivered, failed;
     rd_kafka_resp_err_t first_failure;
+    rd_kafka_resp_err_t broken; /* what broke the producer for good: the messages themselves only say that they were purged */
     struct client_trouble trouble;
 };
 
@@ -33,8 +34,10 @@ static void delivery_report(rd_kafka_t *client, const rd_kafka_message_t *messag
 static void told_of_error(rd_kafka_t *client, int code, const char *reason, void *context)
 {
     struct kafka_producer *producer = context;
-    (void)client;
+    char text[256];
     client_note_trouble(&producer->trouble, code, reason);
+    if (code == RD_KAFKA_RESP_ERR__FATAL && !producer->broken)
+        producer->broken = rd_kafka_fatal_error(client, text, sizeof text);
 }
 
 static bool find_topic(struct kafka_producer *producer, const char *topic, struct error *err)
@@ -138,11 +141,9 @@ bool kafka_producer_flush(struct kafka_producer *producer, int wait_ms, struct e
     int left = rd_kafka_outq_len(producer->client);
     if (left > 0)
         return error_set(err, ERROR_RETRY, "kafka: %d messages were not delivered in time", left);
-    if (producer->failed)
-        return error_set(err, client_error_class(producer->first_failure),
-                         "kafka: %llu messages were not delivered: %s%s", (unsigned long long)producer->failed,
-                         rd_kafka_err2str(producer->first_failure), client_advice(producer->first_failure));
-    return true;
+    rd_kafka_resp_err_t code = producer->broken ? producer->broken : producer->first_failure;
+    return !producer->failed || error_set(err, client_error_class(code), "kafka: %llu messages were not delivered: %s%s",
+                                          (unsigned long long)producer->failed, rd_kafka_err2str(code), client_advice(code));
 }
 
 uint64_t kafka_producer_delivered(const struct kafka_producer *producer)

@@ -211,7 +211,8 @@ static struct scout *scout_new(const struct kafka_source_settings *settings)
 struct scout *scout_open(const struct kafka_source_settings *settings, struct error *err)
 {
     /* a consumer: a producer's question would have some brokers make the topic */
-    const struct kafka_property fixed[] = {{"socket.timeout.ms", "2000"}, {NULL, NULL}};
+    const struct kafka_property fixed[] = {
+        {"socket.timeout.ms", "2000"}, {"socket.connection.setup.timeout.ms", CLIENT_SETUP_MS}, {NULL, NULL}};
     struct scout *scout = scout_new(settings);
     rd_kafka_conf_t *config = client_config(settings->brokers, fixed, settings->extra, err);
     if (config) {

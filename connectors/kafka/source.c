@@ -239,6 +239,11 @@ static int64_t reading_limit(const struct kafka_source *source)
     return slowest > INT64_MAX - source->ahead_ms ? INT64_MAX : slowest + source->ahead_ms;
 }
 
+static bool room_left(const struct arena *arena, uint32_t count, uint32_t max)
+{
+    return count < max && !arena_full(arena);
+}
+
 /* One turn round the partitions. */
 static uint32_t collect(struct kafka_source *source, struct arena *arena, struct message *messages, uint32_t max)
 {
@@ -246,10 +251,10 @@ static uint32_t collect(struct kafka_source *source, struct arena *arena, struct
     for (uint32_t i = 0; i < partitions; i++)
         line_fill(source, i);
     int64_t limit = reading_limit(source);
-    for (uint32_t n = 0; n < partitions && count < max; n++) {
+    for (uint32_t n = 0; n < partitions && room_left(arena, count, max); n++) {
         uint32_t index = (source->turn + n) % partitions;
         struct line *line = &source->line[index];
-        for (uint32_t run = 0; run < RUN_MAX && count < max && line->head && broker_ms(line->head) <= limit; run++) {
+        for (uint32_t run = 0; run < RUN_MAX && room_left(arena, count, max) && line->head && broker_ms(line->head) <= limit; run++) {
             line_deliver(source, index, arena, &messages[count++]);
             line_fill(source, index);
         }
@@ -284,7 +289,7 @@ static bool source_poll(void *self, uint32_t wait_ms, struct arena *arena, struc
         serve_events(source);
         uint32_t got = collect(source, arena, messages + *count, max - *count);
         *count += got;
-        if (*count == max || source_now_ms() >= until_ms || source->trouble.class == ERROR_FATAL)
+        if (!room_left(arena, *count, max) || source_now_ms() >= until_ms || source->trouble.class == ERROR_FATAL)
             break;
         if (got == 0)
             wait_for_message(source, until_ms);
@@ -384,12 +389,18 @@ static void source_look(void *self)
         source->trouble = err;
 }
 
+static void source_measure(void *self)
+{
+    source_show(self);
+}
+
 void source_bind(struct kafka_source *source)
 {
     source->seam = (struct source){
         .self = source,
         .partitions = &source->table,
         .look = source_look,
+        .measure = source_measure,
         .seek = source_seek,
         .poll = source_poll,
         .read_range = source_read_range,

@@ -9,7 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { CLOSE_MS = 5000, FETCH_BYTES = 128 << 20, PARTITION_BYTES_MIN = 256 << 10, NOTICE_TEXT_MAX = 400 };
+enum { CLOSE_MS = 5000, FETCH_BYTES = 128 << 20, PARTITION_BYTES_MIN = 64 << 10, NOTICE_TEXT_MAX = 400 };
 
 static void __attribute__((format(printf, 3, 4))) say(const struct kafka_source *source, const char *event, const char *format, ...)
 {
@@ -25,6 +25,17 @@ static void __attribute__((format(printf, 3, 4))) say(const struct kafka_source 
 
 /* --- the client --- */
 
+static size_t share_bytes(const struct kafka_source *source)
+{
+    size_t all = source->settings.fetch_bytes_max ? source->settings.fetch_bytes_max : FETCH_BYTES;
+    size_t count = source->table.count ? source->table.count : 1;
+    if (all / count >= PARTITION_BYTES_MIN)
+        return all / count;
+    say(source, "fetch_memory", "kafka_fetch_mb leaves %zu KiB for each of %zu partitions, and less than %d KiB would not do: up to %zu MiB are used",
+        all / count >> 10, count, PARTITION_BYTES_MIN >> 10, count * PARTITION_BYTES_MIN >> 20);
+    return PARTITION_BYTES_MIN;
+}
+
 /* librdkafka bounds each partition's queue by itself, lets one more fetch in behind the bound, and keeps
  * some 350 bytes beside each message: a quarter of the share for the queue and an eighth for a fetch stay
  * within the share for messages of 200 bytes on. */
@@ -32,10 +43,7 @@ static rd_kafka_t *open_client(struct kafka_source *source, struct error *err)
 {
     const struct kafka_source_settings *settings = &source->settings;
     char queue_kb[32], fetch_bytes[32];
-    size_t all = settings->fetch_bytes_max ? settings->fetch_bytes_max : FETCH_BYTES;
-    size_t share = all / (source->table.count ? source->table.count : 1);
-    if (share < PARTITION_BYTES_MIN)
-        share = PARTITION_BYTES_MIN;
+    size_t share = share_bytes(source);
     snprintf(queue_kb, sizeof queue_kb, "%zu", share / 4 / 1024);
     snprintf(fetch_bytes, sizeof fetch_bytes, "%zu", share / 8);
     const struct kafka_property fixed[] = {
@@ -47,6 +55,7 @@ static rd_kafka_t *open_client(struct kafka_source *source, struct error *err)
         {"isolation.level", "read_committed"},
         {"check.crcs", "true"},
         {"socket.timeout.ms", "2000"},
+        {"socket.connection.setup.timeout.ms", CLIENT_SETUP_MS},
         {"fetch.wait.max.ms", "20"},
         {"fetch.error.backoff.ms", "100"},
         {"queued.min.messages", "100000"},

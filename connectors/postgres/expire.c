@@ -30,7 +30,7 @@ static bool expire_kind(struct session *session, const char *kind, int64_t *dele
 bool pg_expire(const char *dsn, expire_say_fn say, void *context, struct error *err)
 {
     struct session session;
-    bool good = session_open(&session, dsn, "muster expire", err) && session_run(&session, "set statement_timeout = '1min'", err);
+    bool good = session_open(&session, dsn, "muster expire", err) && session_limit(&session, 60, err);
     for (size_t i = 0; good && i < sizeof kinds / sizeof kinds[0]; i++) {
         int64_t deleted;
         good = expire_kind(&session, kinds[i], &deleted, err);

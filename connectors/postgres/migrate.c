@@ -107,7 +107,7 @@ static bool migrate_run(const char *dsn, bool apply, migrate_say_fn say, void *c
     struct session session;
     char lock[64];
     (void)snprintf(lock, sizeof lock, "select pg_advisory_lock(%d)", LOCK_KEY);
-    bool good = session_open(&session, dsn, "muster db", err) && session_run(&session, "set statement_timeout = '5min'", err) &&
+    bool good = session_open(&session, dsn, "muster db", err) && session_limit(&session, 300, err) &&
                 session_run(&session, "set lock_timeout = '1min'", err) && session_run(&session, lock, err) &&
                 session_run(&session,
                             "create table if not exists public.muster_migration (number int primary key, name text not null, "

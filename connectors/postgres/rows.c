@@ -15,6 +15,11 @@ void rows_fini(struct rows *rows)
     json_writer_fini(&rows->other);
 }
 
+void rows_rolled_back(struct rows *rows)
+{
+    rows->month_count = 0;
+}
+
 bool rows_stage(struct session *session, struct error *err)
 {
     return session_run(session,
@@ -342,6 +347,12 @@ static void copy_journal(struct rows *rows, const struct partition_table *partit
         json_number(json, NULL, partition->number);
         json_number(json, NULL, block->range[r].first);
         json_number(json, NULL, block->range[r].next);
+        if (block->range[r].aside_count)
+            json_open_array(json, NULL);
+        for (uint32_t i = 0; i < block->range[r].aside_count; i++)
+            json_number(json, NULL, block->range[r].aside[i]);
+        if (block->range[r].aside_count)
+            json_close_array(json);
         json_close_array(json);
     }
     json_close_array(json);
@@ -415,11 +426,15 @@ static bool write_positions(struct rows *rows, struct session *session, const st
 bool rows_write(struct rows *rows, struct session *session, const struct partition_table *partitions, const int64_t *stored,
                 int64_t epoch, const unsigned char rule_set[32], const struct commit_block *blocks, uint32_t count, struct error *err)
 {
-    return write_hits(rows, session, partitions, rule_set, blocks, count, false, err) &&
+    return session_step(session, FAIL_SINK_HITS, err) &&
+           write_hits(rows, session, partitions, rule_set, blocks, count, false, err) &&
            write_hits(rows, session, partitions, rule_set, blocks, count, true, err) &&
-           write_alerts(rows, session, blocks, count, err) && write_revisions(rows, session, rule_set, blocks, count, err) &&
-           write_alert_hits(rows, session, blocks, count, err) && write_rejections(rows, session, partitions, blocks, count, err) &&
-           write_arrivals(rows, session, partitions, blocks, count, err) &&
-           write_journal(rows, session, partitions, epoch, blocks, count, err) &&
+           session_step(session, FAIL_SINK_ALERTS, err) && write_alerts(rows, session, blocks, count, err) &&
+           session_step(session, FAIL_SINK_REVISIONS, err) && write_revisions(rows, session, rule_set, blocks, count, err) &&
+           session_step(session, FAIL_SINK_ALERT_HITS, err) && write_alert_hits(rows, session, blocks, count, err) &&
+           session_step(session, FAIL_SINK_REJECTIONS, err) && write_rejections(rows, session, partitions, blocks, count, err) &&
+           session_step(session, FAIL_SINK_ARRIVALS, err) && write_arrivals(rows, session, partitions, blocks, count, err) &&
+           session_step(session, FAIL_SINK_JOURNAL, err) && write_journal(rows, session, partitions, epoch, blocks, count, err) &&
+           session_step(session, FAIL_SINK_POSITIONS, err) &&
            write_positions(rows, session, partitions, stored, blocks, count, err);
 }

@@ -23,6 +23,8 @@ struct rows {
 };
 
 void rows_fini(struct rows *rows);
+/* A transaction was not committed: the months that it made partitions for are not there. */
+void rows_rolled_back(struct rows *rows);
 bool rows_stage(struct session *session, struct error *err) must_check;
 
 /* Hits, revisions, rejections, arrivals, journal and positions of these blocks, in that order. `stored` has the
@@ -30,5 +32,7 @@ bool rows_stage(struct session *session, struct error *err) must_check;
 bool rows_write(struct rows *rows, struct session *session, const struct partition_table *partitions, const int64_t *stored,
                 int64_t epoch, const unsigned char rule_set[32], const struct commit_block *blocks, uint32_t count,
                 struct error *err) must_check;
+/* The transaction did not come through: the months whose partitions it made are made again. */
+void rows_forget(struct rows *rows);
 
 #endif

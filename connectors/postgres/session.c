@@ -1,8 +1,13 @@
 /* One connection to PostgreSQL: statements, COPY, and what a failure means. */
 #include "connectors/postgres/session.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum { STATEMENT_MS = 30000, ANSWER_BEHIND_MS = 5000 };
 
 static void ignore_notice(void *context, const PGresult *result)
 {
@@ -12,12 +17,17 @@ static void ignore_notice(void *context, const PGresult *result)
 
 bool session_open(struct session *session, const char *dsn, const char *name, struct error *err)
 {
-    /* seconds, except tcp_user_timeout: milliseconds; a dead server is noticed within 5 s */
-    const char *keys[] = {"dbname", "connect_timeout", "tcp_user_timeout", "keepalives_idle", "fallback_application_name", "options", NULL};
-    const char *values[] = {dsn, "2", "5000", "5", name,
+    /* Seconds, except tcp_user_timeout: milliseconds. We notice a dead server within 5 s, and after a cut of the network
+     * that we slept through at the next keepalive. The server notices our end within 4 s: a backend that waits for us
+     * holds the lease row, and whoever comes back would wait for it. */
+    const char *keys[] = {"dbname", "connect_timeout", "tcp_user_timeout", "keepalives_idle", "keepalives_interval",
+                          "keepalives_count", "fallback_application_name", "options", NULL};
+    const char *values[] = {dsn, "2", "5000", "1", "1", "3", name,
                             "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=10s "
+                            "-c tcp_keepalives_idle=1 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3 -c tcp_user_timeout=3s "
                             "-c client_min_messages=warning -c TimeZone=UTC", NULL};
     session->connection = PQconnectdbParams(keys, values, 1);
+    session->answer_ms_max = STATEMENT_MS + ANSWER_BEHIND_MS;
     if (session->connection && PQstatus(session->connection) == CONNECTION_OK) {
         (void)PQsetNoticeReceiver(session->connection, ignore_notice, NULL);
         return true;
@@ -61,9 +71,54 @@ bool session_fault(struct session *session, const PGresult *result, struct error
     return error_set(err, class, "PostgreSQL %s: %.*s", state ? state : "connection lost", (int)strcspn(text, "\n"), text);
 }
 
+/* --- answers --- */
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Waits until libpq can give a result without waiting itself. A frozen server keeps its connections open
+ * for ever; when it has had its time ours is shut, which libpq then tells as lost. */
+static void answer_wait(struct session *session)
+{
+    PGconn *connection = session->connection;
+    int64_t until_ms = monotonic_ms() + session->answer_ms_max;
+    while (PQisBusy(connection)) {
+        struct pollfd answer = {.fd = PQsocket(connection), .events = POLLIN};
+        int64_t left_ms = until_ms - monotonic_ms();
+        if (left_ms <= 0)
+            (void)shutdown(answer.fd, SHUT_RDWR);
+        else
+            (void)poll(&answer, 1, (int)left_ms);
+        if (!PQconsumeInput(connection))
+            return;
+    }
+}
+
+/* The last result of what was sent (of several statements the first that failed); NULL: there is none. */
+static PGresult *answer_take(struct session *session)
+{
+    PGresult *last = NULL, *next;
+    while (answer_wait(session), (next = PQgetResult(session->connection))) {
+        PQclear(last);
+        last = next;
+        if (PQresultStatus(last) == PGRES_COPY_IN || PQstatus(session->connection) != CONNECTION_OK)
+            break;
+    }
+    return last;
+}
+
+static PGresult *session_send(struct session *session, const char *sql)
+{
+    return PQsendQuery(session->connection, sql) ? answer_take(session) : NULL;
+}
+
 PGresult *session_ask(struct session *session, const char *sql, int count, const char *const *values, struct error *err)
 {
-    PGresult *result = PQexecParams(session->connection, sql, count, NULL, values, NULL, NULL, 0);
+    PGresult *result = PQsendQueryParams(session->connection, sql, count, NULL, values, NULL, NULL, 0) ? answer_take(session) : NULL;
     ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
         return result;
@@ -77,13 +132,32 @@ PGresult *session_query(struct session *session, const char *sql, struct error *
     return session_ask(session, sql, 0, NULL, err);
 }
 
+#ifdef MUSTER_FAULT
+bool session_step(struct session *session, enum fail_point point, struct error *err)
+{
+    enum fault fault = fail_point(point);
+    if (fault == FAULT_EIO)
+        (void)shutdown(PQsocket(session->connection), SHUT_RDWR);
+    const char *sql = fault == FAULT_ENOSPC ? "do $$ begin raise exception 'no space left on device' using errcode = '53100'; end $$" : "select 1";
+    return fault == FAULT_NONE || session_run(session, sql, err);
+}
+#endif
+
 bool session_run(struct session *session, const char *sql, struct error *err)
 {
-    PGresult *result = PQexec(session->connection, sql); /* may hold several statements */
+    PGresult *result = session_send(session, sql); /* may hold several statements */
     ExecStatusType status = PQresultStatus(result);
     bool good = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || session_fault(session, result, err);
     PQclear(result);
     return good;
+}
+
+bool session_limit(struct session *session, int statement_s, struct error *err)
+{
+    char sql[64];
+    (void)snprintf(sql, sizeof sql, "set statement_timeout = '%ds'", statement_s);
+    session->answer_ms_max = statement_s * 1000 + ANSWER_BEHIND_MS;
+    return session_run(session, sql, err);
 }
 
 int session_touch(struct session *session, const char *sql, struct error *err)
@@ -99,7 +173,7 @@ int session_touch(struct session *session, const char *sql, struct error *err)
 
 bool session_copy(struct session *session, const char *sql, struct slice data, struct error *err)
 {
-    PGresult *result = PQexec(session->connection, sql);
+    PGresult *result = session_send(session, sql);
     bool good = PQresultStatus(result) == PGRES_COPY_IN || session_fault(session, result, err);
     PQclear(result);
     if (!good)
@@ -108,16 +182,15 @@ bool session_copy(struct session *session, const char *sql, struct slice data, s
         size_t piece = data.size - at < (1u << 20) ? data.size - at : 1u << 20;
         if (PQputCopyData(session->connection, data.data + at, (int)piece) != 1)
             return session_fault(session, NULL, err);
+        if (fail_point(FAIL_SINK_COPY) == FAULT_EIO)
+            (void)shutdown(PQsocket(session->connection), SHUT_RDWR);
         at += piece;
     }
     if (PQputCopyEnd(session->connection, NULL) != 1)
         return session_fault(session, NULL, err);
-    result = PQgetResult(session->connection);
+    result = answer_take(session);
     good = PQresultStatus(result) == PGRES_COMMAND_OK || session_fault(session, result, err);
-    while (result) {
-        PQclear(result);
-        result = PQgetResult(session->connection);
-    }
+    PQclear(result);
     return good;
 }
 

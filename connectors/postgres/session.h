@@ -1,23 +1,42 @@
 /* A session is one connection to PostgreSQL with short time-outs and classified errors.
  *
  * Belongs to one thread. Errors carry SQLSTATE and the server's first line; class ERROR_RETRY when
- * trying again may help (the connection, a restart, a lock), else ERROR_FATAL. */
+ * trying again may help (the connection, a restart, a lock), else ERROR_FATAL. The server ends statements
+ * after 30 s; one that has not answered 5 s after that is frozen, and its connection given up. */
 #ifndef CONNECTORS_POSTGRES_SESSION_H
 #define CONNECTORS_POSTGRES_SESSION_H
 
 #include "engine/base/error.h"
+#include "engine/base/fail_point.h"
 #include "engine/base/slice.h"
 
 #include <libpq-fe.h>
 
 struct session {
     PGconn *connection;
+    int answer_ms_max;
 };
 
 bool session_open(struct session *session, const char *dsn, const char *name, struct error *err) must_check;
 void session_close(struct session *session);
 bool session_alive(const struct session *session);
 
+/* A step of a protocol as a fail point: false when the fault (a connection that breaks, a server whose disk
+ * is full) has struck, with the error that the server's or the library's own would have. */
+#ifdef MUSTER_FAULT
+bool session_step(struct session *session, enum fail_point point, struct error *err) must_check;
+#else
+static inline bool session_step(struct session *session, enum fail_point point, struct error *err)
+{
+    (void)session;
+    (void)point;
+    (void)err;
+    return true;
+}
+#endif
+
+/* The server ends this session's statements after so many seconds, instead of 30. */
+bool session_limit(struct session *session, int statement_s, struct error *err) must_check;
 /* Runs statements without results. */
 bool session_run(struct session *session, const char *sql, struct error *err) must_check;
 /* Rows (the caller PQclears them), or NULL. */

@@ -71,21 +71,6 @@ static bool lease_take(struct pg_sink *sink, uint32_t wait_ms, struct error *err
     return true;
 }
 
-static bool pg_renew(void *self, struct error *err)
-{
-    struct pg_sink *sink = self;
-    char sql[SQL_MAX];
-    if (!session_alive(&sink->session))
-        return error_set(err, ERROR_RETRY, "PostgreSQL is away");
-    (void)snprintf(sql, sizeof sql,
-                   "update muster.lease set expires_at = clock_timestamp() + %u * interval '1 millisecond' where id = 1 and epoch = %lld",
-                   sink->settings.lease_ms, (long long)sink->epoch);
-    int touched = session_touch(&sink->session, sql, err);
-    if (touched == 0)
-        return error_set(err, ERROR_FENCED, "another engine has taken the lease");
-    return touched == 1;
-}
-
 /* --- connecting --- */
 
 /* How long rows are kept: read by the tables' defaults. */
@@ -101,10 +86,30 @@ static bool sink_connect(struct pg_sink *sink, struct error *err)
 {
     if (session_alive(&sink->session))
         return true;
+    sink->unsure = true;
     session_close(&sink->session);
-    return session_open(&sink->session, sink->settings.dsn, "muster engine", err) &&
-           session_run(&sink->session, "set synchronous_commit = on", err) && expiry_set(sink, err) &&
-           rows_stage(&sink->session, err);
+    bool ok = session_open(&sink->session, sink->settings.dsn, "muster engine", err) &&
+              session_run(&sink->session, "set synchronous_commit = on", err) && expiry_set(sink, err) &&
+              rows_stage(&sink->session, err);
+    if (!ok)
+        session_close(&sink->session); /* one that is open is prepared */
+    return ok;
+}
+
+/* Connects again by itself, so that an engine without events gets its lease and its health back too. */
+static bool pg_renew(void *self, struct error *err)
+{
+    struct pg_sink *sink = self;
+    char sql[SQL_MAX];
+    if (!sink_connect(sink, err))
+        return false;
+    (void)snprintf(sql, sizeof sql,
+                   "update muster.lease set expires_at = clock_timestamp() + %u * interval '1 millisecond' where id = 1 and epoch = %lld",
+                   sink->settings.lease_ms, (long long)sink->epoch);
+    int touched = session_step(&sink->session, FAIL_SINK_RENEW, err) ? session_touch(&sink->session, sql, err) : -1;
+    if (touched == 0)
+        return error_set(err, ERROR_FENCED, "another engine has taken the lease");
+    return touched == 1;
 }
 
 static bool rule_set_note(struct pg_sink *sink, struct error *err)
@@ -152,9 +157,10 @@ static bool pg_start(void *self, const struct partition_table *partitions, uint3
     free(sink->stored);
     sink->stored = calloc(partition_room(partitions) + 1u, sizeof *sink->stored);
     invariant(sink->stored != NULL);
-    sink->unsure = false;
-    if (!sink_connect(sink, err) || !lease_take(sink, wait_ms, err) || !rule_set_note(sink, err) ||
-        !positions_read(sink, start->next, err))
+    if (!sink_connect(sink, err))
+        return false;
+    sink->unsure = false; /* what PostgreSQL holds is read now */
+    if (!lease_take(sink, wait_ms, err) || !rule_set_note(sink, err) || !positions_read(sink, start->next, err))
         return false;
     PGresult *rows = session_query(&sink->session, "select block, last_seq from muster.journal order by block desc limit 1", err);
     if (!rows)
@@ -167,30 +173,56 @@ static bool pg_start(void *self, const struct partition_table *partitions, uint3
 
 /* --- the journal --- */
 
+/* "[17, 23]" as numbers into out, which has room for one per two characters. */
+static uint32_t offsets_parse(const char *text, int64_t *out)
+{
+    uint32_t count = 0;
+    while (*text) {
+        char *end;
+        long long offset = strtoll(text, &end, 10);
+        if (end != text)
+            out[count++] = offset;
+        text = end != text ? end : text + 1;
+    }
+    return count;
+}
+
 /* Ranges of one row, unnested by the query: rows [from, to) share a block. */
 static bool journal_visit(struct pg_sink *sink, const PGresult *rows, int from, int to,
                           bool (*visit)(void *, const struct journal_block *), void *context, bool *more, struct error *err)
 {
     struct journal_range *range = calloc((size_t)(to - from) + 1, sizeof *range);
+    size_t aside_bytes = 1;
+    for (int i = from; i < to; i++)
+        aside_bytes += (size_t)PQgetlength(rows, i, 7);
+    int64_t *aside = calloc(aside_bytes, sizeof *aside);
     struct journal_block block = {.block = (uint64_t)session_int64(rows, from, 0),
                                   .first_seq = (uint64_t)session_int64(rows, from, 1),
                                   .last_seq = (uint64_t)session_int64(rows, from, 2),
                                   .range = range};
-    invariant(range != NULL);
+    invariant(range && aside);
+    uint32_t asides = 0;
     for (int i = from; i < to; i++) {
         if (PQgetisnull(rows, i, 3))
             continue; /* a block without messages has no ranges */
         uint32_t at;
         if (!partition_find(sink->partitions, sink->partitions->count, slice_of(PQgetvalue(rows, i, 3)), session_int(rows, i, 4), &at)) {
             free(range);
+            free(aside);
             return error_set(err, ERROR_FATAL, "the journal names partition %s of %s, which Kafka does not have", PQgetvalue(rows, i, 4),
                              PQgetvalue(rows, i, 3));
         }
-        range[block.range_count++] =
-            (struct journal_range){at, session_int64(rows, i, 5), session_int64(rows, i, 6)};
+        uint32_t count = offsets_parse(PQgetvalue(rows, i, 7), aside + asides); /* of an older engine: "", none */
+        range[block.range_count++] = (struct journal_range){.partition = at,
+                                                            .first = session_int64(rows, i, 5),
+                                                            .next = session_int64(rows, i, 6),
+                                                            .aside_count = count,
+                                                            .aside = aside + asides};
+        asides += count;
     }
     *more = visit(context, &block);
     free(range);
+    free(aside);
     return true;
 }
 
@@ -201,7 +233,7 @@ static bool pg_journal(void *self, uint64_t after, bool (*visit)(void *, const s
     (void)snprintf(number, sizeof number, "%llu", (unsigned long long)after);
     const char *values[] = {number};
     PGresult *rows = session_ask(&sink->session,
-                                 "select j.block, j.first_seq, j.last_seq, r->>0, r->>1, r->>2, r->>3 from muster.journal j "
+                                 "select j.block, j.first_seq, j.last_seq, r->>0, r->>1, r->>2, r->>3, r->>4 from muster.journal j "
                                  "left join lateral jsonb_array_elements(j.ranges) with ordinality x(r, n) on true "
                                  "where j.block > $1::bigint order by j.block, n",
                                  1, values, err);
@@ -224,7 +256,8 @@ static bool pg_prune(void *self, uint64_t block, struct error *err)
     (void)snprintf(sql, sizeof sql,
                    "delete from muster.journal where block <= %llu and block < (select max(block) from muster.journal)",
                    (unsigned long long)block);
-    return session_alive(&sink->session) ? session_run(&sink->session, sql, err) : error_set(err, ERROR_RETRY, "PostgreSQL is away");
+    return session_alive(&sink->session) ? session_step(&sink->session, FAIL_SINK_PRUNE, err) && session_run(&sink->session, sql, err)
+                                         : error_set(err, ERROR_RETRY, "PostgreSQL is away");
 }
 
 /* --- committing --- */
@@ -233,14 +266,18 @@ static bool pg_prune(void *self, uint64_t block, struct error *err)
  * waits for a backend that may still be committing. */
 static bool resolve(struct pg_sink *sink, uint64_t last_block, bool *landed, struct error *err)
 {
-    if (!session_run(&sink->session, "begin", err) || !lease_lock(sink, "update", err)) {
+    if (!session_run(&sink->session, "begin", err) || !session_step(&sink->session, FAIL_SINK_RESOLVE, err) ||
+        !lease_lock(sink, "update", err)) {
         struct error ignored;
         (void)!session_run(&sink->session, "rollback", &ignored);
         return false;
     }
     PGresult *rows = session_query(&sink->session, "select coalesce(max(block), 0) from muster.journal", err);
-    if (!rows)
+    if (!rows) {
+        struct error ignored;
+        (void)!session_run(&sink->session, "rollback", &ignored);
         return false;
+    }
     *landed = (uint64_t)session_int64(rows, 0, 0) >= last_block;
     PQclear(rows);
     return session_run(&sink->session, "commit", err);
@@ -255,9 +292,16 @@ static void stored_move(struct pg_sink *sink, const struct commit_block *blocks,
 
 static bool write_all(struct pg_sink *sink, const struct commit_block *blocks, uint32_t count, struct error *err)
 {
-    return session_run(&sink->session, "begin", err) && lease_lock(sink, "share", err) &&
+    return session_step(&sink->session, FAIL_SINK_BEGIN, err) && session_run(&sink->session, "begin", err) &&
+           session_step(&sink->session, FAIL_SINK_LEASE, err) && lease_lock(sink, "share", err) &&
            rows_write(&sink->rows, &sink->session, sink->partitions, sink->stored, sink->epoch, sink->settings.rule_set_hash, blocks,
-                      count, err);
+                      count, err) &&
+           session_step(&sink->session, FAIL_SINK_COMMIT, err);
+}
+
+static bool end_transaction(struct pg_sink *sink, struct error *err)
+{
+    return session_run(&sink->session, "commit", err) && session_step(&sink->session, FAIL_SINK_COMMITTED, err);
 }
 
 static bool pg_commit(void *self, const struct commit_block *blocks, uint32_t count, struct error *err)
@@ -267,20 +311,20 @@ static bool pg_commit(void *self, const struct commit_block *blocks, uint32_t co
     bool landed = false;
     if (count == 0)
         return true;
-    if (!session_alive(&sink->session))
-        sink->unsure = true;
     if (!sink_connect(sink, err))
         return false;
     if (sink->unsure && !resolve(sink, blocks[count - 1].journal.block, &landed, err))
         return false;
     sink->unsure = false;
     if (!landed && !write_all(sink, blocks, count, err)) {
+        rows_rolled_back(&sink->rows);
         if (session_alive(&sink->session))
             (void)!session_run(&sink->session, "rollback", &ignored);
         return false;
     }
-    if (!landed && !session_run(&sink->session, "commit", err)) {
+    if (!landed && !end_transaction(sink, err)) {
         sink->unsure = true;
+        rows_rolled_back(&sink->rows);
         err->class = session_alive(&sink->session) ? err->class : ERROR_RETRY;
         return false;
     }

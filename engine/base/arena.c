@@ -52,7 +52,9 @@ void arena_adopt(struct arena *arena, struct arena *from)
     if (!from->chunk)
         return;
     if (!arena->chunk) {
+        size_t bound = arena->bound;
         *arena = *from;
+        arena->bound = bound;
     } else {
         struct arena_chunk *oldest = from->chunk;
         while (oldest->older)

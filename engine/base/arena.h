@@ -13,13 +13,20 @@ struct arena {
     struct arena_chunk *chunk; /* the chunk being filled, newest first */
     size_t used;               /* bytes used of it */
     size_t total;              /* bytes handed out since the last reset */
+    size_t bound;              /* after how many bytes arena_full says so; 0: never. The owner sets it */
 };
 
 void arena_init(struct arena *arena);
 void arena_fini(struct arena *arena);
 
-/* arena_reset takes everything back but keeps the largest chunk for the next round. */
+/* arena_reset takes everything back but keeps the largest chunk for the next round, and the bound. */
 void arena_reset(struct arena *arena);
+
+/* arena_full asks whoever fills an arena to stop for now. Nothing else keeps to the bound. */
+static inline bool arena_full(const struct arena *arena)
+{
+    return arena->bound && arena->total >= arena->bound;
+}
 
 /* arena_adopt moves all that `from` handed out into `arena`'s care and leaves `from` empty. */
 void arena_adopt(struct arena *arena, struct arena *from);

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -32,10 +33,11 @@ struct running {
     char holder[192];               /* who we are, for operators who wonder who has the lease */
     struct kafka_security *security;
     struct source *source;
-    struct source *kafka;           /* the one inside it that reads Kafka */
+    _Atomic(struct source *) kafka; /* the one inside it that reads Kafka; the thread of metrics looks at it */
     struct sink *sink;
     struct sealer *sealer;          /* of rejected bytes */
     struct pipeline_figures *figures;
+    struct feed *feed;
     struct format_unknowns *unknowns; /* per pair of the setting kafka_formats */
     struct http *http;
     struct notices notices;
@@ -190,7 +192,7 @@ static bool open_source(struct running *running, struct error *err)
         usleep(KAFKA_TRY_MS * 1000);
     }
     free(topic);
-    running->kafka = running->source;
+    atomic_store(&running->kafka, running->source);
     return running->source && translate_source(running, err);
 }
 
@@ -234,9 +236,13 @@ static bool run_pipeline(struct running *running, struct error *err)
 {
     const struct settings *settings = running->settings;
     const struct log_settings log = log_settings_of(settings);
+    char at_work[512];
+    if (snprintf(at_work, sizeof at_work, "%s/at-work", settings->state_dir) >= (int)sizeof at_work)
+        return error_set(err, ERROR_FATAL, "state_dir's path is too long");
     const struct pipeline_settings pipeline = {
         .threads = (uint32_t)settings->threads,
         .batch_max = (uint32_t)settings->batch_max,
+        .batch_bytes_max = (size_t)settings->batch_mb_max << 20,
         .batch_wait_ms = (uint32_t)settings->batch_wait_ms,
         .queue_blocks_max = (uint32_t)settings->queue_blocks_max,
         .sink_wait_ms = (uint32_t)settings->commit_wait_ms,
@@ -247,6 +253,7 @@ static bool run_pipeline(struct running *running, struct error *err)
         .checkpoint_dir = settings->state_dir,
         .checkpoint_every_ms = settings->checkpoint_every_s * 1000,
         .log = settings->log_enabled ? &log : NULL,
+        .at_work_file = at_work,
         .step = step_settings_of(settings),
         .decode = decode_settings_of(settings, running->set.rates),
     };
@@ -254,6 +261,7 @@ static bool run_pipeline(struct running *running, struct error *err)
         .source = running->source,
         .sink = running->sink,
         .program = running->set.program,
+        .feed = running->feed,
         .context = running,
         .stop = run_stop,
         .notice = run_notice,
@@ -267,7 +275,9 @@ static void http_metrics(void *context, FILE *out)
 {
     const struct running *running = context;
     metrics_print(running->figures, out);
+    metrics_print_sources(running->feed, running->kafka, (int64_t)time(NULL) * 1000, out);
     metrics_print_formats(&running->settings->kafka_formats, running->unknowns, out);
+    metrics_print_partitions(atomic_load(&running->kafka), out);
 }
 
 static bool http_ready(void *context, const char **why)
@@ -333,6 +343,8 @@ int cmd_run(const struct command_line *line)
     invariant(running.figures && running.unknowns);
     notices_init(&running.notices, stderr);
     if (code == EXIT_FINE)
+        running.feed = feed_new((uint32_t)settings.partition_max, (uint32_t)settings.rejection_alarm_permille);
+    if (code == EXIT_FINE)
         code = rule_set_load(line, settings.rules_dir, settings.rates_file, &running.set);
     if (code == EXIT_FINE)
         code = run(&running);
@@ -344,10 +356,12 @@ int cmd_run(const struct command_line *line)
     sealer_close(running.sealer);
     if (running.source)
         running.source->close(running.source->self);
+    kafka_security_close(running.security);
     if (running.signals >= 0)
         close(running.signals);
     notices_fini(&running.notices);
     free(running.figures);
+    feed_free(running.feed);
     free(running.unknowns);
     rule_set_fini(&running.set);
     settings_fini(&settings);

@@ -4,6 +4,12 @@
 #include <sodium.h>
 #include <signal.h>
 
+#ifdef MUSTER_JEMALLOC
+/* Read by jemalloc: what a burst took goes back within a second, and many cores do not mean many arenas that keep it. */
+extern const char *const malloc_conf;
+const char *const malloc_conf = "background_thread:true,narenas:4,dirty_decay_ms:500,muzzy_decay_ms:0";
+#endif
+
 int main(int argc, char **argv)
 {
     if (sodium_init() < 0) {

@@ -11,11 +11,22 @@
 #include "engine/model/hit.h"
 #include "engine/model/partition.h"
 
-/* Offsets [first, next) of one partition that an intake block took. */
+/* Offsets [first, next) of one partition that an intake block took; those in `aside` (rising) are set
+ * aside as poison: whoever reads the range again refuses them again. */
 struct journal_range {
     uint32_t partition;
     int64_t first, next;
+    uint32_t aside_count;
+    const int64_t *aside;
 };
+
+static inline bool journal_range_aside(const struct journal_range *range, int64_t offset)
+{
+    for (uint32_t i = 0; i < range->aside_count; i++)
+        if (range->aside[i] == offset)
+            return true;
+    return false;
+}
 
 /* One intake block as the journal keeps it: replaying these ranges in this order of blocks gives
  * the same sequence. Blocks are numbered from 1. first_seq..last_seq: sequence numbers given out
@@ -27,16 +38,30 @@ struct journal_block {
     const struct journal_range *range; /* only partitions that moved, rising index */
 };
 
+/* Told of each record before it is worked, so that a process that dies leaves behind at which. */
+struct record_watch {
+    void *self;
+    void (*at)(void *self, const struct position *position); /* NULL: no single record is at work any more */
+    bool (*aside)(void *self, const struct position *position); /* it is poison: leave it alone */
+};
+
 /* --- source --- */
 struct source {
     void *self;
     const struct partition_table *partitions; /* may grow during poll */
     /* Appends partitions that came since opening, asking the world now; only before seek. NULL: none can come. */
     void (*look)(void *self);
+    /* Called often while blocks are full and nothing is polled: figures for people must not stand still then. NULL: none. */
+    void (*measure)(void *self);
     /* Sets where reading begins: next[i] per partition (-1: the log's beginning). Before any poll. A
      * partition that is found later is read from its beginning. */
     bool (*seek)(void *self, const int64_t *next, struct error *err);
-    /* Collects up to max messages or what came within wait_ms; bodies are copied into arena.
+    /* A source that works on records itself (translates) tells `watch` of each during poll; what it must
+     * leave alone becomes one refused message (REJECT_POISON), in poll and in read_range. NULL: it does
+     * not. Set before seek; a NULL watch ends it. */
+    void (*watch)(void *self, const struct record_watch *watch);
+    /* Collects up to max messages or what came within wait_ms; bodies are copied into arena. Stops, behind
+     * one message at least, when the arena is full (arena_full).
      * Per partition in offset order. *count may be 0. A message with `mark` set moves its partition's
      * position and is no event. */
     bool (*poll)(void *self, uint32_t wait_ms, struct arena *arena, struct message *messages, uint32_t max,

@@ -13,6 +13,23 @@ size_t attempt_bytes(const struct attempt_layout *layout)
     return layout->word_count * sizeof(int64_t);
 }
 
+int64_t attempt_last_ms(const struct shard *shard, slab_ref ref, const struct attempt_layout *layout)
+{
+    return ((const int64_t *)slab_at(&shard->slab, ref))[layout->time_word];
+}
+
+void attempt_mark(const struct shard *shard, slab_ref ref, const struct attempt_layout *layout)
+{
+    if (!ref)
+        return;
+    const int64_t *kept = (const int64_t *)slab_at(&shard->slab, ref) + layout->kept_from;
+    for (uint32_t left = layout->entity_kept; left; left &= left - 1) {
+        int64_t id = kept[__builtin_ctz(left)];
+        if (id != MISSING_I64)
+            ident_mark(shard->state, (entity_id)id);
+    }
+}
+
 bool attempt_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t attempt, int64_t *words)
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
@@ -33,9 +50,11 @@ bool attempt_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint
     size_t size = attempt_bytes(&layout->attempt[attempt]);
     slab_ref ref = attempt_ref(cell, layout, attempt);
     if (!ref) {
-        ref = slab_alloc(&shard->slab, size);
-        if (!ref)
+        ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, size);
+        if (!ref) {
+            shard_bound_hit(shard, BOUND_ATTEMPT);
             return false;
+        }
         attempt_point(shard, cell, layout, attempt, ref);
     }
     memcpy(slab_edit(&shard->slab, ref, size), words, size);

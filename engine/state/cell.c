@@ -69,13 +69,12 @@ struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *ke
     if (cell)
         return cell;
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref ref = slab_alloc(&shard->slab, cell_size(layout));
-    if (!ref)
-        return NULL;
+    slab_ref ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, cell_size(layout));
     struct table *table = shard_edit(shard, keys_table(shard, keyspace), sizeof *table);
-    struct cell_entry *entry = table_add(&shard->slab, table, sizeof *entry, key_hash(key, layout->width));
+    struct cell_entry *entry = ref ? table_add(&shard->slab, table, sizeof *entry, key_hash(key, layout->width)) : NULL;
     if (!entry) {
         slab_free(&shard->slab, ref, cell_size(layout));
+        shard_bound_hit(shard, BOUND_KEY);
         return NULL;
     }
     entry->cell = ref;
@@ -151,9 +150,11 @@ void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
         if (have->time_ms > record->time_ms || (have->time_ms == record->time_ms && have->seq > record->seq))
             return; /* the record with the greatest (time, seq) stays: RULES 19 */
     } else {
-        ref = slab_alloc(&shard->slab, size);
-        if (!ref)
+        ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, size);
+        if (!ref) {
+            shard_bound_hit(shard, BOUND_MEMORY);
             return;
+        }
         memcpy(shard_edit(shard, (char *)cell + cell_memory_at(layout, memory), sizeof ref), &ref, sizeof ref);
     }
     memcpy(slab_edit(&shard->slab, ref, size), record, size);
@@ -172,16 +173,29 @@ bool memory_get(const struct shard *shard, const struct cell *cell, uint16_t key
     return true;
 }
 
-/* --- sweeping and adopting --- */
+void memory_mark(const struct shard *shard, const struct memory_record *record, const struct memory_layout *layout)
+{
+    for (uint32_t left = layout->entity_keeps; left; left &= left - 1) {
+        int64_t id = record->keep[__builtin_ctz(left)];
+        if (id != MISSING_I64)
+            ident_mark(shard->state, (entity_id)id);
+    }
+}
+
+/* --- sweeping --- */
+
+static slab_ref window_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
+{
+    slab_ref ref;
+    memcpy(&ref, (const char *)cell + cell_window_at(layout, window), sizeof ref);
+    return ref;
+}
 
 static void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *layout)
 {
     const struct cell *cell = slab_at(&shard->slab, ref);
-    for (uint16_t i = 0; i < layout->window_count; i++) {
-        slab_ref window;
-        memcpy(&window, (const char *)cell + cell_window_at(layout, i), sizeof window);
-        window_free(shard, window, &layout->window[i]);
-    }
+    for (uint16_t i = 0; i < layout->window_count; i++)
+        window_free(shard, window_ref(cell, layout, i), &layout->window[i]);
     for (uint16_t i = 0; i < layout->memory_count; i++) {
         slab_ref memory = memory_ref(cell, layout, i);
         if (layout->memory[i].dated)
@@ -194,26 +208,111 @@ static void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_l
     slab_free(&shard->slab, ref, cell_size(layout));
 }
 
+static void slot_clear(struct shard *shard, struct cell *cell, size_t at)
+{
+    memset(shard_edit(shard, (char *)cell + at, sizeof(slab_ref)), 0, sizeof(slab_ref));
+}
+
+/* A key that goes on may hold windows, memories and attempts that have gone quiet: they go as the key would. */
+static void cell_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t before_ms)
+{
+    for (uint16_t i = 0; i < layout->window_count; i++) {
+        slab_ref window = window_ref(cell, layout, i);
+        if (!window)
+            continue;
+        if (window_newest(shard, window) >= before_ms) {
+            window_trim(shard, window, &layout->window[i]);
+            continue;
+        }
+        window_free(shard, window, &layout->window[i]);
+        slot_clear(shard, cell, cell_window_at(layout, i));
+    }
+    for (uint16_t i = 0; i < layout->memory_count; i++) {
+        slab_ref memory = memory_ref(cell, layout, i);
+        if (!memory || layout->memory[i].dated || ((const struct memory_record *)slab_at(&shard->slab, memory))->time_ms >= before_ms)
+            continue;
+        slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));
+        slot_clear(shard, cell, cell_memory_at(layout, i));
+    }
+    for (uint16_t i = 0; i < layout->attempt_count; i++) {
+        slab_ref attempt = attempt_ref(cell, layout, i);
+        if (!attempt || attempt_last_ms(shard, attempt, &layout->attempt[i]) >= before_ms)
+            continue;
+        slab_free(&shard->slab, attempt, attempt_bytes(&layout->attempt[i]));
+        slot_clear(shard, cell, cell_attempt_at(layout, i));
+    }
+}
+
+static void cell_mark(const struct shard *shard, const struct cell *cell, const struct keyspace_layout *layout)
+{
+    for (uint32_t left = layout->entity_words; left; left &= left - 1)
+        ident_mark(shard->state, cell->key[__builtin_ctz(left)]);
+    for (uint16_t i = 0; i < layout->window_count; i++)
+        window_mark(shard, window_ref(cell, layout, i), &layout->window[i]);
+    for (uint16_t i = 0; i < layout->memory_count; i++) {
+        slab_ref memory = memory_ref(cell, layout, i);
+        if (layout->memory[i].dated)
+            fact_mark(shard, memory, &layout->memory[i]);
+        else if (memory)
+            memory_mark(shard, slab_at(&shard->slab, memory), &layout->memory[i]);
+    }
+    for (uint16_t i = 0; i < layout->attempt_count; i++)
+        attempt_mark(shard, attempt_ref(cell, layout, i), &layout->attempt[i]);
+}
+
+static uint64_t keys_sweep(struct shard *shard, uint16_t keyspace, int64_t horizon_ms)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    struct table *table = shard_edit(shard, keys_table(shard, keyspace), sizeof *table);
+    const struct cell_entry *entries = slab_at(&shard->slab, table->entries);
+    int64_t before_ms = horizon_ms - layout->widest_ms;
+    uint64_t dropped = 0;
+    for (uint32_t i = 0; i < table->room; i++) {
+        if (entries[i].tag <= TAG_REMOVED)
+            continue;
+        struct cell *cell = (struct cell *)(void *)(shard->slab.base + (size_t)entries[i].cell * 16);
+        if (cell->newest_ms >= before_ms) {
+            cell_thin(shard, cell, layout, before_ms);
+            cell_mark(shard, cell, layout);
+            continue;
+        }
+        cell_drop(shard, entries[i].cell, layout);
+        table_remove(table, shard_edit(shard, &entries[i], sizeof entries[i]));
+        dropped++;
+    }
+    if (dropped)
+        table_fit(&shard->slab, table, sizeof *entries);
+    return dropped;
+}
+
 uint64_t shard_sweep(struct shard *shard, int64_t horizon_ms, int64_t dedup_horizon_ms)
 {
     uint64_t dropped = 0;
     dedup_sweep(shard, dedup_horizon_ms);
-    for (uint16_t k = 0; k < shard->state->layout.keyspace_count; k++) {
-        const struct keyspace_layout *layout = shard_layout(shard, k);
-        struct table *table = shard_edit(shard, keys_table(shard, k), sizeof *table);
-        const struct cell_entry *entries = slab_at(&shard->slab, table->entries);
-        for (uint32_t i = 0; i < table->room; i++) {
-            if (entries[i].tag <= TAG_REMOVED)
-                continue;
-            const struct cell *cell = slab_at(&shard->slab, entries[i].cell);
-            if (cell->newest_ms >= horizon_ms - layout->widest_ms)
-                continue;
-            cell_drop(shard, entries[i].cell, layout);
-            table_remove(table, shard_edit(shard, &entries[i], sizeof entries[i]));
-            dropped++;
-        }
-    }
+    for (uint16_t k = 0; k < shard->state->layout.keyspace_count; k++)
+        dropped += keys_sweep(shard, k, horizon_ms);
+    shard->keys_dropped += dropped;
     return dropped;
+}
+
+uint64_t keys_count(const struct shard *shard)
+{
+    uint64_t count = 0;
+    for (uint16_t k = 0; k < shard->state->layout.keyspace_count; k++)
+        count += keys_table(shard, k)->count;
+    return count;
+}
+
+bool cell_next(const struct shard *shard, uint16_t keyspace, uint32_t *at, const struct cell **cell)
+{
+    const struct table *table = keys_table(shard, keyspace);
+    const struct cell_entry *entries = slab_at(&shard->slab, table->entries);
+    while (*at < table->room && entries[*at].tag <= TAG_REMOVED)
+        ++*at;
+    if (*at == table->room)
+        return false;
+    *cell = slab_at(&shard->slab, entries[(*at)++].cell);
+    return true;
 }
 
 void keys_stats(const struct shard *shard, struct state_stats *stats)

@@ -1,6 +1,7 @@
 /* Checkpoint files: a head, the layout, one section per shard, all checksummed; written aside. */
 #include "engine/state/checkpoint.h"
 
+#include "engine/base/disk.h"
 #include "engine/base/invariant.h"
 #include "engine/state/private.h"
 
@@ -20,7 +21,7 @@ enum {
     LAYOUT_MAX = 1 << 22,
     PATH_MAX_BYTES = 4096,
     FILES_MAX = 1024,
-    FORMAT = 1,
+    FORMAT = 2, /* 1: identities without marks */
 };
 
 static const char file_magic[8] = {'M', 'U', 'S', 'T', 'C', 'K', 'P', '1'};
@@ -129,19 +130,6 @@ struct checkpoint_writer *checkpoint_begin(struct state *state, const struct sta
     return writer;
 }
 
-static bool write_all(int fd, const void *data, size_t size)
-{
-    for (size_t at = 0; at < size;) {
-        ssize_t put_bytes = write(fd, (const char *)data + at, size - at);
-        if (put_bytes < 0 && errno == EINTR)
-            continue;
-        if (put_bytes <= 0)
-            return false;
-        at += (size_t)put_bytes;
-    }
-    return true;
-}
-
 static void section_sum(const struct section_head *head, const void *packed, unsigned char sum[SUM_BYTES])
 {
     crypto_generichash_state state;
@@ -173,8 +161,8 @@ static bool write_head(const struct checkpoint_writer *writer, int fd)
     memcpy(head.program_hash, writer->head.program_hash, sizeof head.program_hash);
     memcpy(head.hash_key, writer->head.hash_key, sizeof head.hash_key);
     head_sum(&head, writer->head.extra, writer->layout.data, head.sum);
-    return write_all(fd, &head, sizeof head) && write_all(fd, writer->head.extra, writer->head.extra_size) &&
-           write_all(fd, writer->layout.data, writer->layout.size);
+    return disk_write(FAIL_CHECKPOINT_WRITE, fd, &head, sizeof head) && disk_write(FAIL_CHECKPOINT_WRITE, fd, writer->head.extra, writer->head.extra_size) &&
+           disk_write(FAIL_CHECKPOINT_WRITE, fd, writer->layout.data, writer->layout.size);
 }
 
 static bool write_section(const struct checkpoint_writer *writer, int fd, uint32_t shard, ZSTD_CCtx *zstd)
@@ -189,7 +177,7 @@ static bool write_section(const struct checkpoint_writer *writer, int fd, uint32
     head.packed_size = ZSTD_compressCCtx(zstd, packed, bound, raw, raw_size, 1);
     invariant(!ZSTD_isError(head.packed_size));
     section_sum(&head, packed, head.sum);
-    bool good = write_all(fd, &head, sizeof head) && write_all(fd, packed, head.packed_size);
+    bool good = disk_write(FAIL_CHECKPOINT_WRITE, fd, &head, sizeof head) && disk_write(FAIL_CHECKPOINT_WRITE, fd, packed, head.packed_size);
     free(packed);
     free(raw);
     return good;
@@ -209,7 +197,7 @@ bool checkpoint_write(struct checkpoint_writer *writer, const char *dir, struct 
         return error_set(err, ERROR_FATAL, "state_dir's path is too long");
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
         return error_errno(err, ERROR_RETRY, "cannot make state_dir %s", dir);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = disk_open(FAIL_CHECKPOINT_OPEN, path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (fd < 0)
         return error_errno(err, ERROR_RETRY, "cannot write a checkpoint in %s", dir);
     ZSTD_CCtx *zstd = ZSTD_createCCtx();
@@ -217,7 +205,7 @@ bool checkpoint_write(struct checkpoint_writer *writer, const char *dir, struct 
     bool good = write_head(writer, fd);
     for (uint32_t i = 0; good && i < SHARD_COUNT; i++)
         good = write_section(writer, fd, i, zstd);
-    good = good && fsync(fd) == 0;
+    good = good && disk_sync(FAIL_CHECKPOINT_SYNC, fd);
     if (!good)
         error_errno(err, ERROR_RETRY, "cannot write a checkpoint in %s", dir);
     ZSTD_freeCCtx(zstd);
@@ -234,6 +222,21 @@ static int block_compare(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x < y) - (x > y); /* newest first */
+}
+
+/* What writers that were killed left behind: every file without a generation to give it up. */
+static void folder_sweep(const char *dir)
+{
+    DIR *folder = opendir(dir);
+    if (!folder)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        unsigned long long block;
+        int used = 0;
+        if (sscanf(entry->d_name, "checkpoint-%20llu.tmp%n", &block, &used) == 1 && used && entry->d_name[used] == '\0')
+            (void)unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+    (void)closedir(folder);
 }
 
 /* Blocks of the checkpoints in a folder, newest first. */
@@ -261,17 +264,14 @@ bool checkpoint_publish(struct checkpoint_writer *writer, struct error *err)
     invariant(writer->written);
     if (!file_path(from, writer->dir, writer->head.block, ".tmp", err) || !file_path(to, writer->dir, writer->head.block, "", err))
         return false;
-    int folder = open(writer->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = folder >= 0 && rename(from, to) == 0 && fsync(folder) == 0;
+    bool good = disk_rename(FAIL_CHECKPOINT_RENAME, from, to) && disk_sync_folder(FAIL_CHECKPOINT_FOLDER, writer->dir);
     if (!good)
         error_errno(err, ERROR_RETRY, "cannot publish the checkpoint in %s", writer->dir);
-    if (folder >= 0)
-        (void)close(folder);
     writer->published = good;
     int count = good ? folder_blocks(writer->dir, blocks) : 0;
     for (int i = CHECKPOINT_KEEP; i < count; i++)
         if (file_path(to, writer->dir, blocks[i], "", err))
-            (void)unlink(to);
+            (void)disk_remove(FAIL_CHECKPOINT_REMOVE, to); /* tried again by the next one */
     return good;
 }
 
@@ -302,14 +302,8 @@ static bool take(struct loading *l, void *out, size_t size, const char *what, st
 {
     if (l->size - l->at < size)
         return error_set(err, ERROR_FATAL, "the file ends inside %s", what);
-    for (size_t got = 0; got < size;) {
-        ssize_t n = read(l->fd, (char *)out + got, size - got);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return error_errno(err, ERROR_FATAL, "%s cannot be read", what);
-        got += (size_t)n;
-    }
+    if (!disk_read(FAIL_CHECKPOINT_READ, l->fd, out, size))
+        return error_errno(err, ERROR_FATAL, "%s cannot be read", what);
     l->at += size;
     return true;
 }
@@ -393,8 +387,8 @@ static bool load_state(struct loading *l, const struct state_layout *layout, str
     return good;
 }
 
-static bool load_file(const char *path, const struct state_layout *layout, struct state **state, struct checkpoint_head *head,
-                      struct error *err)
+bool checkpoint_load_file(const char *path, const struct state_layout *layout, struct state **state, struct checkpoint_head *head,
+                          struct error *err)
 {
     struct loading l = {0};
     struct stat info;
@@ -424,13 +418,14 @@ bool checkpoint_load(const char *dir, uint64_t block_max, const struct state_lay
 {
     uint64_t blocks[FILES_MAX];
     char path[PATH_MAX_BYTES];
+    folder_sweep(dir);
     int count = folder_blocks(dir, blocks);
     for (int i = 0; i < count; i++) {
         if (blocks[i] > block_max)
             continue; /* ahead of PostgreSQL: it was restored from an older copy */
         if (!file_path(path, dir, blocks[i], "", err))
             return false;
-        bool loaded = load_file(path, layout, state, head, err);
+        bool loaded = checkpoint_load_file(path, layout, state, head, err);
         if (!loaded)
             refused(context, strrchr(path, '/') + 1, err->text);
         *err = (struct error){0}; /* a refused file is reported, it is no failure of the engine */

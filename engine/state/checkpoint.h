@@ -33,12 +33,17 @@ bool checkpoint_publish(struct checkpoint_writer *writer, struct error *err) mus
 /* Ends the snapshot and frees; removes an unpublished file. */
 void checkpoint_end(struct checkpoint_writer *writer);
 
-/* Loads the newest sound checkpoint with block <= block_max. Unsound ones are reported through
+/* Loads the newest sound checkpoint with block <= block_max, and removes what killed writers left behind:
+ * the caller is the folder's one writer. Unsound ones are reported through
  * `refused` (file name and reason) and skipped. On success *state is new and the caller's.
  * Returns false with err.class ERROR_NONE when there is none. extra is malloc'ed. */
 typedef void (*checkpoint_refused_fn)(void *context, const char *file, const char *reason);
 bool checkpoint_load(const char *dir, uint64_t block_max, const struct state_layout *layout,
                      struct state **state, struct checkpoint_head *head,
                      checkpoint_refused_fn refused, void *context, struct error *err) must_check;
+
+/* One file, whatever its block; false with what is wrong with it. */
+bool checkpoint_load_file(const char *path, const struct state_layout *layout, struct state **state, struct checkpoint_head *head,
+                          struct error *err) must_check;
 
 #endif

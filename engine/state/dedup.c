@@ -1,4 +1,5 @@
 /* Repeats of (source, id), and second reports of one payment, each in a table of its own per shard. */
+#include "engine/state/hash.h"
 #include "engine/state/private.h"
 
 /* 32 bytes: the shard (8 bits), the table's place and tag and 64 further bits tell two ids apart. */
@@ -48,10 +49,13 @@ enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, stru
                                                  dedup_same, &id_hash.hi);
     if (found && found->time_ms >= horizon_ms)
         return found->body == body_hash.lo ? DEDUP_REPEAT : DEDUP_CONFLICT;
-    struct dedup_entry *entry = found ? shard_edit(shard, found, sizeof *found)
-                                      : table_add(&shard->slab, root_edit(shard, ROOT_DEDUP), sizeof *entry, id_hash.lo);
-    if (!entry)
-        return DEDUP_NEW; /* the shard is full, which slab_refused counts */
+    struct dedup_entry *entry = found               ? shard_edit(shard, found, sizeof *found)
+                                : shard_full(shard) ? NULL
+                                                    : table_add(&shard->slab, root_edit(shard, ROOT_DEDUP), sizeof *entry, id_hash.lo);
+    if (!entry) {
+        shard_bound_hit(shard, BOUND_REPEAT);
+        return DEDUP_NEW;
+    }
     entry->id = id_hash.hi;
     entry->body = body_hash.lo;
     entry->time_ms = time_ms;
@@ -71,10 +75,13 @@ static uint64_t join_word(struct hash128 hash)
 static void join_first(struct shard *shard, const struct join_entry *found, struct hash128 join_hash,
                        const struct hash128 ref_hash[REF_COUNT], int64_t time_ms)
 {
-    struct join_entry *entry = found ? shard_edit(shard, found, sizeof *found)
-                                     : table_add(&shard->slab, root_edit(shard, ROOT_JOIN), sizeof *entry, join_hash.lo);
-    if (!entry)
+    struct join_entry *entry = found               ? shard_edit(shard, found, sizeof *found)
+                               : shard_full(shard) ? NULL
+                                                   : table_add(&shard->slab, root_edit(shard, ROOT_JOIN), sizeof *entry, join_hash.lo);
+    if (!entry) {
+        shard_bound_hit(shard, BOUND_JOIN);
         return;
+    }
     entry->id = join_hash.hi;
     entry->time_ms = time_ms;
     for (int r = 0; r < REF_COUNT; r++)
@@ -119,6 +126,7 @@ static void table_expire(struct shard *shard, int root, size_t entry_size, size_
         if (tag > TAG_REMOVED && time_ms < horizon_ms)
             table_remove(root_edit(shard, root), shard_edit(shard, entry, entry_size));
     }
+    table_fit(&shard->slab, root_edit(shard, root), entry_size);
 }
 
 void dedup_sweep(struct shard *shard, int64_t horizon_ms)
@@ -132,4 +140,36 @@ void dedup_stats(const struct shard *shard, struct state_stats *stats)
     const struct table *repeats = root_table(shard, ROOT_DEDUP), *joins = root_table(shard, ROOT_JOIN);
     stats->dedup_entries += repeats->count;
     stats->dedup_bytes += (uint64_t)repeats->room * sizeof(struct dedup_entry) + (uint64_t)joins->room * sizeof(struct join_entry);
+}
+
+uint64_t repeats_count(const struct shard *shard)
+{
+    return (uint64_t)root_table(shard, ROOT_DEDUP)->count + root_table(shard, ROOT_JOIN)->count;
+}
+
+/* Ids, bodies and ends are keyed hashes here: when they were seen, and which ends were named, is what two
+ * engines with different keys have in common. */
+void dedup_hash(const struct shard *shard, int64_t horizon_ms, struct hash_item *item, struct state_sum *sum)
+{
+    const struct table *repeats = root_table(shard, ROOT_DEDUP), *joins = root_table(shard, ROOT_JOIN);
+    const struct dedup_entry *repeat = slab_at(&shard->slab, repeats->entries);
+    const struct join_entry *join = slab_at(&shard->slab, joins->entries);
+    for (uint32_t i = 0; i < repeats->room; i++) {
+        if (repeat[i].tag <= TAG_REMOVED || repeat[i].time_ms < horizon_ms)
+            continue;
+        hash_item_text(item, SLICE("repeat"));
+        hash_item_number(item, repeat[i].time_ms);
+        hash_item_add(item, sum);
+    }
+    for (uint32_t i = 0; i < joins->room; i++) {
+        int64_t named = 0;
+        if (join[i].tag <= TAG_REMOVED || join[i].time_ms < horizon_ms)
+            continue;
+        for (int r = 0; r < REF_COUNT; r++)
+            named |= (int64_t)(join[i].ref[r] != 0) << r;
+        hash_item_text(item, SLICE("report"));
+        hash_item_number(item, join[i].time_ms);
+        hash_item_number(item, named);
+        hash_item_add(item, sum);
+    }
 }

@@ -1,4 +1,5 @@
 /* Facts: a key's dated rows, oldest first, in one block of the slab. */
+#include "engine/state/hash.h"
 #include "engine/state/private.h"
 
 struct rows {
@@ -36,9 +37,11 @@ static struct rows *rows_reserve(struct shard *shard, struct cell *cell, uint16_
     if (have && (have->count < have->room || have->count == FACT_ROWS_MAX))
         return slab_edit(&shard->slab, ref, rows_size(have->room, fact));
     uint32_t room = have ? have->room * 2 : 1;
-    slab_ref fresh = slab_alloc(&shard->slab, rows_size(room, fact));
-    if (!fresh)
+    slab_ref fresh = shard_full(shard) ? 0 : slab_alloc(&shard->slab, rows_size(room, fact));
+    if (!fresh) {
+        shard_bound_hit(shard, BOUND_MEMORY);
         return NULL;
+    }
     struct rows *rows = slab_edit(&shard->slab, fresh, rows_size(room, fact));
     if (have)
         memcpy(rows, have, rows_size(have->count, fact));
@@ -69,6 +72,7 @@ bool fact_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_
     if (withdrawn)
         return true;
     if (rows->count == FACT_ROWS_MAX) {
+        shard_bound_hit(shard, BOUND_FACT_ROWS);
         if (index == 0)
             return true; /* older than all that are kept */
         row_remove(rows, 0, layout);
@@ -107,7 +111,23 @@ size_t fact_row_bytes(const struct memory_layout *layout)
     return rows_size(1, layout);
 }
 
+void fact_mark(const struct shard *shard, slab_ref ref, const struct memory_layout *layout)
+{
+    if (!ref || !layout->entity_keeps)
+        return;
+    const struct rows *rows = slab_at(&shard->slab, ref);
+    for (uint32_t i = 0; i < rows->count; i++)
+        memory_mark(shard, row_at(rows, i, layout), layout);
+}
+
 size_t fact_bytes(const struct shard *shard, slab_ref ref, const struct memory_layout *layout)
 {
     return ref ? rows_size(((const struct rows *)slab_at(&shard->slab, ref))->room, layout) : 0;
+}
+
+void fact_hash(const struct shard *shard, slab_ref ref, const struct memory_layout *layout, struct hash_item *item)
+{
+    const struct rows *rows = slab_at(&shard->slab, ref);
+    for (uint32_t i = 0; i < rows->count; i++)
+        memory_record_hash(shard->state, row_at(rows, i, layout), layout, item);
 }

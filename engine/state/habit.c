@@ -1,4 +1,5 @@
 /* Habits: one sample a week of what an aggregate came to, for `usual` (RULES 14). */
+#include "engine/state/hash.h"
 #include "engine/state/window_private.h"
 
 #include <stdlib.h>
@@ -40,9 +41,11 @@ static struct habit *habit_get(struct shard *shard, slab_ref window, const struc
     slab_ref ref = habit_ref(shard, window, layout, habit);
     *fresh = ref == 0;
     if (!ref) {
-        ref = slab_alloc(&shard->slab, sizeof(struct habit));
-        if (!ref)
+        ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, sizeof(struct habit));
+        if (!ref) {
+            shard_bound_hit(shard, BOUND_HABIT);
             return NULL;
+        }
         char *at = slab_edit(&shard->slab, window, window_size(layout));
         memcpy(at + window_habit_at(layout, habit), &ref, sizeof ref);
     }
@@ -108,4 +111,19 @@ struct window_result habit_median(const struct shard *shard, const struct cell *
     if (count % 2)
         return (struct window_result){sample[count / 2], true};
     return mean_half_even((__int128)sample[count / 2 - 1] + sample[count / 2], 2);
+}
+
+/* `week`: of the horizon. A habit silent for HABIT_WEEKS before it begins anew whatever it held. */
+void habit_hash(const struct shard *shard, slab_ref ref, int32_t week, struct hash_item *item)
+{
+    const struct habit *at = ref ? slab_at(&shard->slab, ref) : NULL;
+    if (!at || (week != INT32_MIN && week - at->next_week >= HABIT_WEEKS))
+        return;
+    int32_t from = at->next_week - HABIT_WEEKS;
+    from = from <= at->first_week ? at->first_week + 1 : from;
+    hash_item_text(item, SLICE("habit"));
+    hash_item_number(item, from); /* the week it began shows in no other way */
+    hash_item_number(item, at->next_week);
+    for (int32_t w = from; w < at->next_week; w++)
+        hash_item_number(item, at->sample[habit_slot(w)]);
 }

@@ -1,4 +1,4 @@
-/* Identity: outside text to dense ids, per shard, in the order in which texts are first met. */
+/* Identity: outside text to dense ids, per shard: given out from the lowest free number, taken back when unmarked. */
 #include "engine/state/private.h"
 
 #include "engine/base/invariant.h"
@@ -6,8 +6,11 @@
 /* Root ROOT_IDENT: the table by hash, and the directory by ordinal. */
 struct ident_root {
     struct table by_hash;
-    slab_ref directory;       /* slab_ref by ordinal; [0] is none */
-    uint32_t room, count;     /* ordinals 1..count are taken */
+    slab_ref directory;       /* slab_ref by ordinal, 0 where it is free; [0] is none */
+    slab_ref marks;           /* a byte by ordinal: the cycle in which it was last marked; 0: free */
+    uint32_t room, top;       /* ordinals above top were never given out, or have all come back */
+    uint32_t count;           /* taken */
+    uint32_t next;            /* no ordinal below is free */
     uint64_t text_bytes;
 };
 
@@ -24,7 +27,7 @@ struct ident {
     char text[];
 };
 
-enum { ORDINAL_MAX = (1 << 24) - 1 };
+enum { ORDINAL_MAX = (1 << 24) - 2, DIRECTORY_LEAST = 16 };
 
 static const struct ident_root *ident_root(const struct shard *shard)
 {
@@ -42,8 +45,34 @@ bool ident_init(struct shard *shard, struct error *err)
     slab_ref root = slab_alloc(&shard->slab, sizeof(struct ident_root));
     if (!root)
         return error_set(err, ERROR_FATAL, "shard_mb_max is too small to begin with");
+    ((struct ident_root *)slab_edit(&shard->slab, root, sizeof(struct ident_root)))->next = 1;
     slab_root_set(&shard->slab, ROOT_IDENT, root);
     return true;
+}
+
+uint32_t ident_count(const struct shard *shard)
+{
+    return ident_root(shard)->count;
+}
+
+/* --- marks --- */
+
+void ident_mark(const struct state *state, entity_id id)
+{
+    if (id == ENTITY_MISSING)
+        return;
+    struct shard *shard = (struct shard *)(uintptr_t)&state->shard[entity_shard(id)];
+    const unsigned char *mark = (const unsigned char *)slab_at(&shard->slab, ident_root(shard)->marks) + (id >> 8);
+    /* several workers may mark one id at once, all with the same value */
+    if (__atomic_load_n(mark, __ATOMIC_RELAXED) != state->mark)
+        __atomic_store_n((unsigned char *)shard_edit(shard, mark, 1), state->mark, __ATOMIC_RELAXED);
+}
+
+void state_cycle_set(struct state *state, uint32_t cycle)
+{
+    /* Marks repeat after 255 cycles, but none is ever older than two: then the identity was freed. */
+    state->mark = (unsigned char)(1 + cycle % 255);
+    state->mark_before = (unsigned char)(cycle ? 1 + (cycle - 1) % 255 : 0);
 }
 
 struct ident_want {
@@ -58,19 +87,51 @@ static bool ident_same(const void *context, const void *entry)
     return ident->hash.lo == want->hash.lo && ident->hash.hi == want->hash.hi;
 }
 
-static bool directory_grow(struct shard *shard, struct ident_root *root)
+/* Moves directory and marks to a room of another size, enough for top. */
+static bool directory_move(struct shard *shard, struct ident_root *root, uint32_t room)
 {
-    uint32_t room = root->room ? root->room * 2 : 16;
-    slab_ref fresh = slab_alloc(&shard->slab, room * sizeof(slab_ref));
-    if (!fresh)
+    struct slab *slab = &shard->slab;
+    slab_ref directory = slab_alloc(slab, room * sizeof(slab_ref)), marks = directory ? slab_alloc(slab, room) : 0;
+    if (!marks) {
+        slab_free(slab, directory, room * sizeof(slab_ref));
         return false;
-    if (root->room)
-        memcpy(slab_edit(&shard->slab, fresh, room * sizeof(slab_ref)), slab_at(&shard->slab, root->directory),
-               root->room * sizeof(slab_ref));
-    slab_free(&shard->slab, root->directory, root->room * sizeof(slab_ref));
-    root->directory = fresh;
+    }
+    if (root->room) {
+        memcpy(slab_edit(slab, directory, room * sizeof(slab_ref)), slab_at(slab, root->directory), (root->top + 1) * sizeof(slab_ref));
+        memcpy(slab_edit(slab, marks, room), slab_at(slab, root->marks), root->top + 1);
+    }
+    slab_free(slab, root->directory, root->room * sizeof(slab_ref));
+    slab_free(slab, root->marks, root->room);
+    root->directory = directory;
+    root->marks = marks;
     root->room = room;
     return true;
+}
+
+/* The lowest free number, with its place in the directory; 0 when there is none. */
+static uint32_t ordinal_take(struct shard *shard, struct ident_root *root)
+{
+    const slab_ref *directory = slab_at(&shard->slab, root->directory);
+    while (root->next <= root->top && directory[root->next])
+        root->next++;
+    if (root->next <= root->top)
+        return root->next;
+    if (root->top == ORDINAL_MAX) {
+        shard_bound_hit(shard, BOUND_ORDINAL);
+        return 0;
+    }
+    if (root->top + 1 >= root->room && !directory_move(shard, root, root->room ? root->room * 2 : DIRECTORY_LEAST)) {
+        shard_bound_hit(shard, BOUND_IDENTITY);
+        return 0;
+    }
+    return ++root->top;
+}
+
+/* The last number given out, which got no text. */
+static void ordinal_return(struct shard *shard, struct ident_root *root, uint32_t ordinal)
+{
+    root->top -= ordinal == root->top;
+    shard_bound_hit(shard, BOUND_IDENTITY);
 }
 
 static slab_ref ident_write(struct shard *shard, enum entity_kind kind, struct slice text, struct hash128 hash, uint64_t lists)
@@ -94,31 +155,84 @@ entity_id ident_intern(struct shard *shard, enum entity_kind kind, struct slice 
     struct ident_want want = {shard, hash};
     const struct ident_entry *found =
         table_find(slab, &ident_root(shard)->by_hash, sizeof *found, hash.hi, ident_same, &want);
-    if (found)
+    if (found) {
+        ident_mark(shard->state, found->ordinal << 8 | shard->index);
         return found->ordinal << 8 | shard->index;
+    }
+    if (shard_full(shard)) {
+        shard_bound_hit(shard, BOUND_IDENTITY);
+        return ENTITY_MISSING;
+    }
     struct ident_root *root = shard_edit(shard, shard->idents, sizeof *root);
-    if (root->count + 1 >= ORDINAL_MAX || (root->count + 1 >= root->room && !directory_grow(shard, root)))
+    uint32_t ordinal = ordinal_take(shard, root);
+    if (!ordinal)
         return ENTITY_MISSING;
     slab_ref ref = ident_write(shard, kind, text, hash, lookup ? lookup(context, kind, text) : 0);
     struct ident_entry *entry = ref ? table_add(slab, &root->by_hash, sizeof *entry, hash.hi) : NULL;
     if (!entry) {
         slab_free(slab, ref, sizeof(struct ident) + text.size);
+        ordinal_return(shard, root, ordinal);
         return ENTITY_MISSING;
     }
-    uint32_t ordinal = ++root->count;
     entry->ordinal = ordinal;
     const slab_ref *slot = (const slab_ref *)slab_at(slab, root->directory) + ordinal;
     *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = ref;
+    root->count++;
     root->text_bytes += sizeof(struct ident) + text.size;
+    ident_mark(shard->state, ordinal << 8 | shard->index);
     return ordinal << 8 | shard->index;
+}
+
+/* --- taking back --- */
+
+static void ident_remove(struct shard *shard, struct ident_root *root, uint32_t ordinal)
+{
+    struct slab *slab = &shard->slab;
+    const struct ident *ident = ident_at(shard, ordinal);
+    struct ident_want want = {shard, ident->hash};
+    const struct ident_entry *entry = table_find(slab, &root->by_hash, sizeof *entry, ident->hash.hi, ident_same, &want);
+    invariant(entry && entry->ordinal == ordinal);
+    table_remove(&root->by_hash, shard_edit(shard, entry, sizeof *entry));
+    const slab_ref *slot = (const slab_ref *)slab_at(slab, root->directory) + ordinal;
+    const unsigned char *mark = (const unsigned char *)slab_at(slab, root->marks) + ordinal;
+    root->text_bytes -= sizeof(struct ident) + ident->size;
+    slab_free(slab, *slot, sizeof(struct ident) + ident->size);
+    *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = 0;
+    *(unsigned char *)shard_edit(shard, mark, 1) = 0;
+    root->count--;
+}
+
+uint64_t ident_reclaim(struct shard *shard)
+{
+    const struct state *state = shard->state;
+    struct ident_root *root = shard_edit(shard, shard->idents, sizeof *root);
+    uint32_t before = root->count;
+    const unsigned char *marks = slab_at(&shard->slab, root->marks);
+    for (uint32_t ordinal = 1; ordinal <= root->top; ordinal++)
+        if (marks[ordinal] && marks[ordinal] != state->mark && marks[ordinal] != state->mark_before)
+            ident_remove(shard, root, ordinal);
+    while (root->top && !marks[root->top])
+        root->top--;
+    if (before == root->count)
+        return 0;
+    root->next = 1;
+    table_fit(&shard->slab, &root->by_hash, sizeof(struct ident_entry));
+    uint32_t room = DIRECTORY_LEAST;
+    while (room < 2 * (root->top + 1))
+        room *= 2;
+    if (root->room > 2 * room)
+        (void)directory_move(shard, root, room); /* where there is no room for it, it stays as it is */
+    return before - root->count;
 }
 
 static const struct ident *ident_of(const struct state *state, entity_id id)
 {
     const struct shard *shard = &state->shard[entity_shard(id)];
     uint32_t ordinal = id >> 8;
-    invariant(ordinal >= 1 && ordinal <= ident_root(shard)->count);
-    return ident_at(shard, ordinal);
+    invariant(ordinal >= 1 && ordinal <= ident_root(shard)->top);
+    const slab_ref *directory = slab_at(&shard->slab, ident_root(shard)->directory);
+    invariant(directory[ordinal] != 0); /* an id outlived its identity: better no word than a wrong name */
+    return slab_at(&shard->slab, directory[ordinal]);
 }
 
 struct slice ident_text(const struct state *state, entity_id id)
@@ -136,8 +250,11 @@ uint64_t ident_lists(const struct state *state, entity_id id)
 
 void ident_relist(struct shard *shard, list_lookup_fn lookup, const void *context)
 {
-    uint32_t count = ident_root(shard)->count;
-    for (uint32_t ordinal = 1; ordinal <= count; ordinal++) {
+    uint32_t top = ident_root(shard)->top;
+    const slab_ref *directory = slab_at(&shard->slab, ident_root(shard)->directory);
+    for (uint32_t ordinal = 1; ordinal <= top; ordinal++) {
+        if (!directory[ordinal])
+            continue;
         const struct ident *ident = ident_at(shard, ordinal);
         uint64_t lists = lookup(context, (enum entity_kind)ident->kind, (struct slice){ident->text, ident->size});
         if (lists != ident->lists)
@@ -149,6 +266,6 @@ void ident_stats(const struct shard *shard, struct state_stats *stats)
 {
     const struct ident_root *root = ident_root(shard);
     stats->identities += root->count;
-    stats->identity_bytes += root->text_bytes + (uint64_t)root->room * sizeof(slab_ref) +
+    stats->identity_bytes += root->text_bytes + (uint64_t)root->room * (sizeof(slab_ref) + 1) +
                              (uint64_t)root->by_hash.room * sizeof(struct ident_entry);
 }

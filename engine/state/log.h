@@ -38,9 +38,11 @@ struct log_writer *log_writer_open(const struct log_settings *settings, struct e
 uint64_t log_writer_last_seq(const struct log_writer *log);  /* 0 when empty */
 /* Removes every record with seq > last: at start, back to the last journal row. */
 bool log_writer_cut(struct log_writer *log, uint64_t last_seq, struct error *err) must_check;
-/* seq must rise. The day is that of broker_ms, else of the event time the caller passes. */
+/* seq must rise. The day is that of broker_ms, else of the event time the caller passes. ERROR_RETRY: the
+ * disk is full (or a quota); the record was not added, all before it is kept: call again once there is room. */
 bool log_writer_add(struct log_writer *log, const struct log_record *record, int64_t day_ms, struct error *err) must_check;
-/* Writes out the open block; with sync also fsyncs. Called at every batch end / before checkpoints. */
+/* Writes out the open block; with sync also fsyncs. Called at every batch end / before checkpoints.
+ * ERROR_RETRY as above: what was added is kept. */
 bool log_writer_flush(struct log_writer *log, bool sync, struct error *err) must_check;
 void log_writer_close(struct log_writer *log);
 

@@ -1,6 +1,7 @@
 /* The log's folders and keys: segments by name, day keys wrapped by the master key. */
 #include "engine/state/log_private.h"
 
+#include "engine/base/disk.h"
 #include "engine/base/invariant.h"
 
 #include <dirent.h>
@@ -17,6 +18,11 @@ bool log_path(char path[LOG_PATH_MAX], const char *dir, const char *name, struct
 {
     int size = snprintf(path, LOG_PATH_MAX, "%s/%s", dir, name);
     return (size > 0 && size < LOG_PATH_MAX) || error_set(err, ERROR_FATAL, "the path of %s is too long", name);
+}
+
+enum error_class log_disk_class(int number)
+{
+    return number == ENOSPC || number == EDQUOT ? ERROR_RETRY : ERROR_FATAL;
 }
 
 void log_day_text(int32_t day, char text[16])
@@ -96,7 +102,21 @@ static bool file_read(const char *path, unsigned char *out, size_t size, bool *a
     return good;
 }
 
-/* Written beside and renamed, so that a key is whole or not there; never replaces another. */
+/* The folder that a file is in: what its name is made durable by. */
+static bool parent_sync(const char *path)
+{
+    char dir[LOG_PATH_MAX];
+    (void)snprintf(dir, sizeof dir, "%s", path);
+    char *slash = strrchr(dir, '/');
+    if (slash == dir)
+        slash++;
+    if (slash)
+        *slash = '\0';
+    return log_folder_sync(slash ? dir : ".");
+}
+
+/* Written beside and renamed, so that a key is whole or not there; never replaces another. On disk
+ * before anything is sealed with it. */
 static bool file_make(const char *path, const unsigned char *data, size_t size, struct error *err)
 {
     char beside[LOG_PATH_MAX];
@@ -104,11 +124,13 @@ static bool file_make(const char *path, const unsigned char *data, size_t size, 
         return error_set(err, ERROR_FATAL, "the path of %s is too long", path);
     (void)unlink(beside);
     int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    bool good = fd >= 0 && write(fd, data, size) == (ssize_t)size && fsync(fd) == 0;
+    bool good = fd >= 0 && disk_write(FAIL_LOG_KEY_WRITE, fd, data, size) && disk_sync(FAIL_LOG_KEY_SYNC, fd) &&
+                disk_rename(FAIL_LOG_KEY_RENAME, beside, path) && parent_sync(path);
+    if (!good)
+        error_errno(err, log_disk_class(errno), "cannot write %s", path);
     if (fd >= 0)
         (void)close(fd);
-    good = good && rename(beside, path) == 0;
-    return good || error_errno(err, ERROR_FATAL, "cannot write %s", path);
+    return good;
 }
 
 bool log_master_key(const struct log_settings *settings, unsigned char key[LOG_KEY_BYTES], struct error *err)

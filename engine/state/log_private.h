@@ -53,6 +53,8 @@ struct log_segment {
 int log_segments(const char *dir, struct log_segment **segments, struct error *err);
 void log_segment_name(int32_t day, uint64_t first_seq, char name[48]);
 void log_day_text(int32_t day, char text[16]); /* YYYY-MM-DD */
+/* May what errno says about a disk pass once somebody has made room? */
+enum error_class log_disk_class(int number);
 /* Makes what was created, renamed or removed in the folder last. */
 bool log_folder_sync(const char *dir);
 bool log_path(char path[LOG_PATH_MAX], const char *dir, const char *name, struct error *err) must_check;

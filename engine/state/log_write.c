@@ -1,6 +1,7 @@
 /* Writes the log: records gathered into blocks, blocks sealed and appended, the tail cut at a restart. */
 #include "engine/state/log_private.h"
 
+#include "engine/base/disk.h"
 #include "engine/base/invariant.h"
 
 #include <errno.h>
@@ -26,26 +27,9 @@ struct log_writer {
     ZSTD_CCtx *zstd;
 };
 
-static bool write_all(int fd, const void *data, size_t size)
-{
-    for (size_t at = 0; at < size;) {
-        ssize_t put = write(fd, (const char *)data + at, size - at);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return false;
-        at += (size_t)put;
-    }
-    return true;
-}
-
 bool log_folder_sync(const char *dir)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        (void)close(fd);
-    return good;
+    return disk_sync_folder(FAIL_LOG_FOLDER, dir);
 }
 
 /* --- opening --- */
@@ -71,7 +55,7 @@ static bool segment_tail(struct log_writer *log, const char *name, struct error 
         return false;
     }
     arena_fini(&arena);
-    if (offset < log->size && ftruncate(log->fd, (off_t)offset) != 0)
+    if (offset < log->size && !disk_cut(FAIL_LOG_CUT, log->fd, offset))
         return error_errno(err, ERROR_FATAL, "cannot cut the torn end of log segment %s", name);
     log->size = offset;
     if (last_offset)
@@ -79,27 +63,23 @@ static bool segment_tail(struct log_writer *log, const char *name, struct error 
     return lseek(log->fd, (off_t)log->size, SEEK_SET) >= 0 || error_errno(err, ERROR_FATAL, "cannot append to log segment %s", name);
 }
 
-static bool copy_all(int from, int to)
-{
-    ssize_t moved;
-    while ((moved = copy_file_range(from, NULL, to, NULL, (size_t)1 << 30, 0)) > 0)
-        continue;
-    return moved == 0;
-}
-
 /* Puts a copy in the place of a segment that was there before us. An engine that lost its lease while
- * it was stopped may wake and append once more: then to the file that nobody reads any longer. */
+ * it was stopped may wake and append once more: then to the file that nobody reads any longer. So a start
+ * needs room for the last segment once more. */
 static bool segment_take_over(const char *dir, const char *name, struct error *err)
 {
     char path[LOG_PATH_MAX], copy[LOG_PATH_MAX], copy_name[64];
     (void)snprintf(copy_name, sizeof copy_name, "%s.tmp", name);
     if (!log_path(path, dir, name, err) || !log_path(copy, dir, copy_name, err))
         return false;
-    int from = open(path, O_RDONLY | O_CLOEXEC);
-    int to = from >= 0 ? open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
-    bool good = to >= 0 && copy_all(from, to) && fsync(to) == 0 && rename(copy, path) == 0 && log_folder_sync(dir);
-    if (!good)
-        error_errno(err, ERROR_FATAL, "cannot take over log segment %s", name);
+    int from = disk_open(FAIL_LOG_OPEN, path, O_RDONLY, 0);
+    int to = from >= 0 ? disk_open(FAIL_LOG_OPEN, copy, O_WRONLY | O_CREAT | O_TRUNC, 0600) : -1;
+    bool good = to >= 0 && disk_copy(FAIL_LOG_COPY, from, to) && disk_sync(FAIL_LOG_COPY_SYNC, to) &&
+                disk_rename(FAIL_LOG_COPY_RENAME, copy, path) && log_folder_sync(dir);
+    if (!good) {
+        error_errno(err, log_disk_class(errno), "a start needs room in log_dir for a second copy of log segment %s", name);
+        (void)unlink(copy); /* or it would keep the room that is missing */
+    }
     if (from >= 0)
         (void)close(from);
     if (to >= 0)
@@ -107,31 +87,42 @@ static bool segment_take_over(const char *dir, const char *name, struct error *e
     return good;
 }
 
-static bool segment_open(struct log_writer *log, const struct log_segment *segment, struct error *err)
-{
-    char path[LOG_PATH_MAX];
-    struct stat info;
-    if (!log_path(path, log->settings.dir, segment->name, err) || !log_day_key(&log->settings, segment->day, true, log->key, err))
-        return false;
-    log->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (log->fd < 0 || fstat(log->fd, &info) != 0)
-        return error_errno(err, ERROR_FATAL, "cannot open log segment %s", segment->name);
-    log->day = segment->day;
-    log->size = (uint64_t)info.st_size;
-    if (log->size < LOG_MAGIC_BYTES) {
-        if (ftruncate(log->fd, 0) != 0 || lseek(log->fd, 0, SEEK_SET) != 0 || !write_all(log->fd, log_magic, LOG_MAGIC_BYTES) ||
-            !log_folder_sync(log->settings.dir))
-            return error_errno(err, ERROR_FATAL, "cannot begin log segment %s", segment->name);
-        log->size = LOG_MAGIC_BYTES;
-    }
-    return segment_tail(log, segment->name, err);
-}
-
 static void segment_close(struct log_writer *log)
 {
     if (log->fd >= 0)
         (void)close(log->fd);
     log->fd = -1;
+}
+
+static bool segment_begin(struct log_writer *log, const char *name, struct error *err)
+{
+    if (!disk_cut(FAIL_LOG_CUT, log->fd, 0) || lseek(log->fd, 0, SEEK_SET) != 0 ||
+        !disk_write(FAIL_LOG_BEGIN, log->fd, log_magic, LOG_MAGIC_BYTES) || !log_folder_sync(log->settings.dir))
+        return error_errno(err, log_disk_class(errno), "cannot begin log segment %s", name);
+    log->size = LOG_MAGIC_BYTES;
+    return true;
+}
+
+/* A segment that is begun must not be there yet: else another engine, or one that woke as a zombie, writes here too. */
+static bool segment_open(struct log_writer *log, const struct log_segment *segment, bool begin, struct error *err)
+{
+    char path[LOG_PATH_MAX];
+    struct stat info;
+    if (!log_path(path, log->settings.dir, segment->name, err) || !log_day_key(&log->settings, segment->day, true, log->key, err))
+        return false;
+    log->fd = disk_open(FAIL_LOG_OPEN, path, O_RDWR | (begin ? O_CREAT | O_EXCL : 0), 0600);
+    if (log->fd < 0 && begin && errno == EEXIST)
+        return error_set(err, ERROR_FATAL, "log segment %s is there already: another engine writes into this log_dir", segment->name);
+    if (log->fd < 0 || fstat(log->fd, &info) != 0)
+        return error_errno(err, log_disk_class(errno), "cannot open log segment %s", segment->name);
+    log->day = segment->day;
+    log->size = (uint64_t)info.st_size;
+    bool good = (log->size >= LOG_MAGIC_BYTES || segment_begin(log, segment->name, err)) && segment_tail(log, segment->name, err);
+    if (!good)
+        segment_close(log);
+    if (!good && begin)
+        (void)unlink(path); /* it is begun again once there is room */
+    return good;
 }
 
 static bool folder_make(const char *dir, struct error *err)
@@ -147,12 +138,12 @@ static bool writer_open_last(struct log_writer *log, struct error *err)
     bool good = count >= 0;
     while (good && count-- > 0) {
         char path[LOG_PATH_MAX];
-        good = segment_take_over(log->settings.dir, segments[count].name, err) && segment_open(log, &segments[count], err);
+        good = segment_take_over(log->settings.dir, segments[count].name, err) && segment_open(log, &segments[count], false, err);
         if (!good || log->size > LOG_MAGIC_BYTES)
             break;
         segment_close(log);
         good = log_path(path, log->settings.dir, segments[count].name, err) &&
-               (unlink(path) == 0 || error_errno(err, ERROR_FATAL, "cannot remove log segment %s", segments[count].name));
+               (disk_remove(FAIL_LOG_REMOVE, path) || error_errno(err, ERROR_FATAL, "cannot remove log segment %s", segments[count].name));
     }
     free(segments);
     return good;
@@ -192,6 +183,16 @@ void log_writer_close(struct log_writer *log)
 
 /* --- writing --- */
 
+/* A block that did not fit leaves nothing behind: it is written whole when there is room, or cut at a restart. */
+static bool block_take_back(struct log_writer *log, int number, struct error *err)
+{
+    enum error_class class = log_disk_class(number);
+    if (ftruncate(log->fd, (off_t)log->size) != 0 || lseek(log->fd, (off_t)log->size, SEEK_SET) < 0)
+        class = ERROR_FATAL;
+    errno = number;
+    return error_errno(err, class, "cannot append to the log");
+}
+
 static bool block_write(struct log_writer *log, struct error *err)
 {
     size_t room = sizeof(struct log_block_head) + ZSTD_compressBound(log->raw_size) * 2 + LOG_SEAL_BYTES;
@@ -216,8 +217,8 @@ static bool block_write(struct log_writer *log, struct error *err)
                                                      NULL, head.nonce, log->key);
     memcpy(log->packed, &head, sizeof head);
     size_t size = sizeof head + head.sealed_size;
-    if (!write_all(log->fd, log->packed, size))
-        return error_errno(err, ERROR_FATAL, "cannot append to the log");
+    if (!disk_write(FAIL_LOG_WRITE, log->fd, log->packed, size))
+        return block_take_back(log, errno, err);
     log->size += size;
     log->raw_size = 0;
     log->count = 0;
@@ -228,7 +229,7 @@ bool log_writer_flush(struct log_writer *log, bool sync, struct error *err)
 {
     if (log->count && !block_write(log, err))
         return false;
-    if (sync && log->fd >= 0 && fsync(log->fd) != 0)
+    if (sync && log->fd >= 0 && !disk_sync(FAIL_LOG_SYNC, log->fd))
         return error_errno(err, ERROR_FATAL, "cannot sync the log to disk");
     return true;
 }
@@ -242,9 +243,10 @@ static bool writer_segment(struct log_writer *log, int32_t day, uint64_t seq, st
     struct log_segment segment = {.day = day, .first_seq = seq};
     if (!log_writer_flush(log, true, err))
         return false;
+    (void)fail_point(FAIL_LOG_ROTATE);
     segment_close(log);
     log_segment_name(day, seq, segment.name);
-    bool good = segment_open(log, &segment, err);
+    bool good = segment_open(log, &segment, true, err);
     log->last_seq = last_seq;
     return good;
 }
@@ -266,7 +268,7 @@ bool log_writer_add(struct log_writer *log, const struct log_record *record, int
     invariant(record->seq > log->last_seq);
     int64_t ms = record->broker_ms != MISSING_I64 ? record->broker_ms : day_ms;
     int32_t day = (int32_t)(ms / MS_PER_DAY - (ms % MS_PER_DAY < 0));
-    if (!writer_segment(log, day, record->seq, err))
+    if (!writer_segment(log, day, record->seq, err) || (log->raw_size >= log->settings.block_bytes && !block_write(log, err)))
         return false;
     struct record_head head = {.seq = record->seq,
                                .broker_ms = record->broker_ms,
@@ -284,7 +286,7 @@ bool log_writer_add(struct log_writer *log, const struct log_record *record, int
     writer_put(log, record->topic.data, record->topic.size);
     writer_put(log, record->body.data, record->body.size);
     log->last_seq = record->seq;
-    return log->raw_size < log->settings.block_bytes || block_write(log, err);
+    return true;
 }
 
 /* --- cutting --- */
@@ -298,7 +300,7 @@ static bool cut_inside(struct log_writer *log, uint64_t offset, uint64_t last_se
     uint64_t next;
     arena_init(&arena);
     bool good = log_block_read(log->fd, offset, log->size, log->key, name, &arena, &head, &raw, &next, err) == 1;
-    good = good && (ftruncate(log->fd, (off_t)offset) == 0 || error_errno(err, ERROR_FATAL, "cannot cut log segment %s", name));
+    good = good && (disk_cut(FAIL_LOG_CUT, log->fd, offset) || error_errno(err, ERROR_FATAL, "cannot cut log segment %s", name));
     good = good && (lseek(log->fd, (off_t)offset, SEEK_SET) >= 0 || error_errno(err, ERROR_FATAL, "cannot cut log segment %s", name));
     log->size = offset;
     log->last_seq = 0;
@@ -325,7 +327,7 @@ static bool cut_segment(struct log_writer *log, uint64_t last_seq, const char *n
     }
     if (offset < log->size && head.first_seq <= last_seq)
         return cut_inside(log, offset, last_seq, name, err);
-    if (ftruncate(log->fd, (off_t)offset) != 0 || lseek(log->fd, (off_t)offset, SEEK_SET) < 0)
+    if (!disk_cut(FAIL_LOG_CUT, log->fd, offset) || lseek(log->fd, (off_t)offset, SEEK_SET) < 0)
         return error_errno(err, ERROR_FATAL, "cannot cut log segment %s", name);
     log->size = offset;
     log->last_seq = kept;
@@ -348,14 +350,14 @@ bool log_writer_cut(struct log_writer *log, uint64_t last_seq, struct error *err
         char path[LOG_PATH_MAX];
         good = log_path(path, log->settings.dir, segment->name, err);
         if (good && segment->first_seq > last_seq) {
-            good = unlink(path) == 0 || error_errno(err, ERROR_FATAL, "cannot remove log segment %s", segment->name);
+            good = disk_remove(FAIL_LOG_REMOVE, path) || error_errno(err, ERROR_FATAL, "cannot remove log segment %s", segment->name);
             continue;
         }
-        good = good && segment_open(log, segment, err) && cut_segment(log, last_seq, segment->name, err);
+        good = good && segment_open(log, segment, false, err) && cut_segment(log, last_seq, segment->name, err);
         if (!good || log->last_seq)
             break;
         segment_close(log); /* nothing of it is left: the one before is the last */
-        good = unlink(path) == 0 || error_errno(err, ERROR_FATAL, "cannot remove log segment %s", segment->name);
+        good = disk_remove(FAIL_LOG_REMOVE, path) || error_errno(err, ERROR_FATAL, "cannot remove log segment %s", segment->name);
     }
     free(segments);
     return good;

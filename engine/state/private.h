@@ -9,9 +9,16 @@
 #include "engine/state/state.h"
 #include "engine/state/table.h"
 
-enum { ROOT_IDENT = 0, ROOT_DEDUP = 1, ROOT_JOIN = 2, ROOT_KEYS = 3 };
+enum { ROOT_IDENT = 0, ROOT_DEDUP = 1, ROOT_JOIN = 2, ROOT_KEYS = 3, ROOT_BOOKS = 4 };
 
 struct ident_root;
+
+/* What a shard keeps count of, in its slab: it decides, so it survives a restart. */
+struct shard_books {
+    uint64_t records;   /* in all windows */
+    uint32_t full;      /* takes in nothing: state.h */
+    uint32_t pad;
+};
 
 struct shard {
     struct slab slab;
@@ -20,6 +27,9 @@ struct shard {
     /* where the slab's roots point: nothing in a slab moves, so they hold until the next restore */
     struct ident_root *idents;
     struct table *repeats, *joins, *keys; /* keys: one table per keyspace */
+    struct shard_books *books;
+    uint64_t hit[BOUND_COUNT];            /* since the start */
+    uint64_t keys_dropped, identities_freed;
 };
 
 /* Sets the roots' pointers, after the slab was made or restored. */
@@ -30,6 +40,8 @@ struct state {
     struct arena arena;
     unsigned char key[16];
     uint32_t **distinct;  /* [keyspace][window]: columns whose distinct values some aggregate counts */
+    unsigned char mark;   /* of this cycle, never 0 */
+    unsigned char mark_before;
     char *reserved;       /* one range of addresses for all shards */
     size_t reserved_bytes;
     struct shard shard[SHARD_COUNT];
@@ -81,12 +93,28 @@ static inline void *shard_edit(struct shard *shard, const void *at, size_t size)
     return shard->slab.base + offset;
 }
 
+/* A shard that is full gives nothing; who asked counts what that means. */
+static inline bool shard_full(const struct shard *shard)
+{
+    return shard->books->full != 0;
+}
+static inline void shard_count_records(struct shard *shard, int64_t more)
+{
+    struct shard_books *books = shard_edit(shard, shard->books, sizeof *books);
+    books->records += (uint64_t)more;
+}
+
 bool keys_init(struct shard *shard, struct error *err) must_check;
 bool ident_init(struct shard *shard, struct error *err) must_check;
 bool dedup_init(struct shard *shard, struct error *err) must_check;
 
 /* Frees a window and all it holds. */
 void window_free(struct shard *shard, slab_ref window, const struct window_layout *layout);
+int64_t window_newest(const struct shard *shard, slab_ref window);
+/* Gives back what the window has much more of than it needs. */
+void window_trim(struct shard *shard, slab_ref window, const struct window_layout *layout);
+/* Marks every id that the window holds. */
+void window_mark(const struct shard *shard, slab_ref window, const struct window_layout *layout);
 uint32_t window_records(const struct shard *shard, slab_ref window);
 size_t window_bytes(const struct shard *shard, slab_ref window, const struct window_layout *layout);
 size_t cell_entry_bytes(void); /* of the table that finds a cell */
@@ -101,10 +129,33 @@ static inline slab_ref memory_ref(const struct cell *cell, const struct keyspace
 /* attempt.c */
 slab_ref attempt_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t attempt); /* 0: none */
 size_t attempt_bytes(const struct attempt_layout *layout);
+int64_t attempt_last_ms(const struct shard *shard, slab_ref ref, const struct attempt_layout *layout); /* of one that is there */
+/* Marks the ids that it keeps. */
+void attempt_mark(const struct shard *shard, slab_ref ref, const struct attempt_layout *layout);
 /* fact.c */
 size_t fact_row_bytes(const struct memory_layout *layout); /* of a key with one row */
 void fact_free(struct shard *shard, slab_ref rows, const struct memory_layout *layout);
 size_t fact_bytes(const struct shard *shard, slab_ref rows, const struct memory_layout *layout);
+void fact_mark(const struct shard *shard, slab_ref rows, const struct memory_layout *layout);
+/* Marks the ids among a record's kept values. */
+void memory_mark(const struct shard *shard, const struct memory_record *record, const struct memory_layout *layout);
+
+uint32_t ident_count(const struct shard *shard);
+uint64_t keys_count(const struct shard *shard);
+uint64_t repeats_count(const struct shard *shard);
+uint64_t ident_reclaim(struct shard *shard);
+/* hash.h: each writes down what its own structures hold. */
+struct hash_item;
+struct state_sum;
+void hash_value(struct hash_item *item, const struct state *state, int64_t value, bool is_id);
+void memory_record_hash(const struct state *state, const struct memory_record *record, const struct memory_layout *memory, struct hash_item *item);
+void fact_hash(const struct shard *shard, slab_ref rows, const struct memory_layout *layout, struct hash_item *item);
+void dedup_hash(const struct shard *shard, int64_t horizon_ms, struct hash_item *item, struct state_sum *sum);
+/* What a window keeps besides its records: buckets by day behind floor_day, habits that are not 26 weeks before `week`. */
+void window_hash(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window, int32_t floor_day, int32_t week,
+                 struct hash_item *item);
+/* The next cell from place *at on, which moves behind it; false behind the last. */
+bool cell_next(const struct shard *shard, uint16_t keyspace, uint32_t *at, const struct cell **cell);
 
 void ident_stats(const struct shard *shard, struct state_stats *stats);
 void dedup_stats(const struct shard *shard, struct state_stats *stats);

@@ -123,6 +123,8 @@ void slab_snapshot_page(struct slab *slab, uint32_t page, char out[SLAB_PAGE])
     }
     invariant(in->copy[page] != NULL);
     memcpy(out, in->copy[page], SLAB_PAGE);
+    free(in->copy[page]); /* nobody asks twice, and the snapshot may live until PostgreSQL answers */
+    in->copy[page] = NULL;
 }
 
 void slab_snapshot_end(struct slab *slab)

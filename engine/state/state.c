@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+/* Behind a shard's bound: what comes in between two looks at its size (state.h). */
+static const size_t SHARD_RESERVE_LEAST = (size_t)16 << 20;
+
 /* Copies count elements; there may be none, and then no array either. */
 static void array_copy(void *to, const void *from, size_t count, size_t size)
 {
@@ -48,6 +51,15 @@ static void layout_copy(struct state *state, const struct state_layout *layout)
     }
 }
 
+static bool books_init(struct shard *shard, struct error *err)
+{
+    slab_ref books = slab_alloc(&shard->slab, sizeof(struct shard_books));
+    if (!books)
+        return error_set(err, ERROR_FATAL, "shard_mb_max is too small to begin with");
+    slab_root_set(&shard->slab, ROOT_BOOKS, books);
+    return true;
+}
+
 struct state *state_new(const struct state_layout *layout, const unsigned char key[16], struct error *err)
 {
     struct state *state = calloc(1, sizeof *state);
@@ -55,7 +67,9 @@ struct state *state_new(const struct state_layout *layout, const unsigned char k
     arena_init(&state->arena);
     layout_copy(state, layout);
     memcpy(state->key, key, sizeof state->key);
-    size_t shard_bytes = (layout->shard_bytes_max + SLAB_PAGE - 1) / SLAB_PAGE * SLAB_PAGE;
+    state_cycle_set(state, 0);
+    size_t reserve = layout->shard_bytes_max / 4 > SHARD_RESERVE_LEAST ? layout->shard_bytes_max / 4 : SHARD_RESERVE_LEAST;
+    size_t shard_bytes = (layout->shard_bytes_max + reserve + SLAB_PAGE - 1) / SLAB_PAGE * SLAB_PAGE;
     state->reserved_bytes = shard_bytes * SHARD_COUNT;
     state->reserved = mmap(NULL, state->reserved_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (state->reserved == MAP_FAILED) {
@@ -69,8 +83,7 @@ struct state *state_new(const struct state_layout *layout, const unsigned char k
         shard->state = state;
         shard->index = i;
         slab_init(&shard->slab, state->reserved + i * shard_bytes, shard_bytes);
-        if (!ident_init(shard, err) || !dedup_init(shard, err) ||
-            !keys_init(shard, err)) {
+        if (!books_init(shard, err) || !ident_init(shard, err) || !dedup_init(shard, err) || !keys_init(shard, err)) {
             state_free(state);
             return NULL;
         }
@@ -82,6 +95,7 @@ struct state *state_new(const struct state_layout *layout, const unsigned char k
 void shard_bind(struct shard *shard)
 {
     struct slab *slab = &shard->slab;
+    shard->books = (struct shard_books *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_BOOKS));
     shard->idents = (struct ident_root *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_IDENT));
     shard->repeats = (struct table *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_DEDUP));
     shard->joins = (struct table *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_JOIN));
@@ -114,6 +128,56 @@ struct slab *shard_slab(struct shard *shard)
 const unsigned char *state_hash_key(const struct state *state)
 {
     return state->key;
+}
+
+/* --- bounds --- */
+
+void shard_bound_hit(struct shard *shard, enum bound bound)
+{
+    shard->hit[bound]++;
+}
+
+uint64_t shard_settle(struct shard *shard)
+{
+    uint64_t freed = ident_reclaim(shard);
+    shard->identities_freed += freed;
+    return freed;
+}
+
+void shard_look(struct shard *shard)
+{
+    size_t used = slab_used(&shard->slab), most = shard->state->layout.shard_bytes_max;
+    bool full = used > (shard_full(shard) ? most - most / 16 : most);
+    if (full != shard_full(shard))
+        ((struct shard_books *)shard_edit(shard, shard->books, sizeof *shard->books))->full = full;
+}
+
+uint64_t shard_work(const struct shard *shard)
+{
+    /* a key costs some cache misses, an identity a byte, a repeat its place in a table walked in order */
+    return 16 + shard->books->records + 8 * keys_count(shard) + ident_count(shard) / 4 + repeats_count(shard) / 2;
+}
+
+void state_totals(const struct state *state, struct state_totals *out)
+{
+    *out = (struct state_totals){.bytes_max = state->layout.shard_bytes_max * SHARD_COUNT, .shard_bytes_max = state->layout.shard_bytes_max};
+    for (uint32_t i = 0; i < SHARD_COUNT; i++) {
+        const struct shard *shard = &state->shard[i];
+        uint64_t used = slab_used(&shard->slab);
+        out->bytes_used += used;
+        out->bytes_resident += slab_resident(&shard->slab);
+        out->fullest_bytes = used > out->fullest_bytes ? used : out->fullest_bytes;
+        out->shards_full += shard_full(shard);
+        out->identities += ident_count(shard);
+        out->keys += keys_count(shard);
+        out->records += shard->books->records;
+        out->repeats += repeats_count(shard);
+        out->identities_freed += shard->identities_freed;
+        out->keys_dropped += shard->keys_dropped;
+        for (int b = 0; b < BOUND_COUNT; b++)
+            out->bound[b] += shard->hit[b];
+        out->bound[BOUND_ROOM] += slab_refused(&shard->slab);
+    }
 }
 
 void state_stats(struct state *state, struct state_stats *out)

@@ -3,7 +3,17 @@
  *
  * The layout (what keys keep) comes from the program through engine/stream; state knows no rules.
  * Every function that takes a shard is called by that shard's owner of the moment only. Reading
- * another shard's identities (state_ident_*) is allowed in phases in which nobody interns. */
+ * another shard's identities (ident_*) is allowed in phases in which nobody interns.
+ *
+ * Bounds. A shard is *full* when more than shard_bytes_max bytes of it are in use, and takes in again once a
+ * sixteenth of that is free. Both are looked at in shard_look only, at sequence numbers that the caller fixes;
+ * so which events find a shard full depends on the sequence (and on the hash key, which says who lives where),
+ * never on threads or batches. What one stretch between two looks adds goes into a reserve behind the bound, a
+ * quarter of it and at least 16 MiB. A full shard takes in nothing: a new name has no id (the event's field counts
+ * as missing), a new key is not made (its rules see nothing), records, memories and facts are left out, repeats and
+ * references are not remembered. What is known already is found and read as before. The event itself goes on,
+ * scored by what its other shards know. Scores are exempt: alerts go on to the end of the reserve. Every refusal
+ * is counted by its kind (enum bound). */
 #ifndef ENGINE_STATE_STATE_H
 #define ENGINE_STATE_STATE_H
 
@@ -30,6 +40,7 @@ struct window_layout {
     int64_t keep_ms;         /* widest span of its aggregates plus lateness: records older than the
                                 key's newest time in this window minus this may go */
     uint8_t extra_count;
+    uint16_t entity_extras;  /* bit i: extra i holds ids */
     uint8_t habit_count;
     bool by_day;             /* some aggregate is kept by day: records must say theirs */
     uint16_t aggregate_count;
@@ -39,16 +50,21 @@ struct memory_layout {
     uint64_t hash;
     int64_t for_ms;
     uint8_t keep_count;
+    uint8_t entity_keeps;    /* bit i: kept value i holds ids */
     bool dated;              /* a fact: keeps its newest FACT_ROWS_MAX dated rows, without end */
 };
 /* One rule of several steps: what it keeps of a key between them. */
 struct attempt_layout {
     uint64_t hash;           /* of all that gives the words their meaning */
     uint16_t word_count;
+    uint16_t time_word;      /* which word says when it was last true: long before the horizon it is as good as closed */
+    uint16_t kept_from;      /* the first word of what lets kept */
+    uint32_t entity_kept;    /* bit i: word kept_from + i holds an id, or MISSING_I64 */
 };
 struct keyspace_layout {
     uint64_t hash;
     uint8_t width;           /* words of the key, 1..4 */
+    uint8_t entity_words;    /* bit i: word i of the key is an id */
     uint16_t clock_count;
     const uint64_t *clock_hash;
     uint16_t window_count;
@@ -63,7 +79,7 @@ struct state_layout {
     uint16_t keyspace_count;
     const struct keyspace_layout *keyspace;
     int64_t lateness_ms;
-    size_t shard_bytes_max;  /* bound of one shard's slab */
+    size_t shard_bytes_max;  /* bound of one shard */
 };
 
 struct state;
@@ -76,7 +92,27 @@ struct shard *state_shard(struct state *state, uint32_t index);
 struct slab *shard_slab(struct shard *shard);
 const unsigned char *state_hash_key(const struct state *state); /* 16 bytes */
 
-/* Statistics for metrics and `make bench`; bytes are those of the blocks (but identities' and repeats' are as asked for). */
+/* What may be hit, counted per shard since the start: engine/state/bound.def. */
+enum bound {
+#define BOUND(name, label, level, says, advice) BOUND_##name,
+#include "engine/state/bound.def"
+#undef BOUND
+    BOUND_COUNT
+};
+void shard_bound_hit(struct shard *shard, enum bound bound);
+
+/* Sizes for metrics: some thousand loads, no table is walked. Between batches, by the step's thread. */
+struct state_totals {
+    uint64_t bytes_used, bytes_resident, bytes_max; /* of all shards */
+    uint64_t fullest_bytes;                         /* used in the fullest shard */
+    uint64_t shard_bytes_max, shards_full;
+    uint64_t identities, keys, records, repeats;    /* repeats: ids and references remembered */
+    uint64_t identities_freed, keys_dropped;        /* since the start */
+    uint64_t bound[BOUND_COUNT];                    /* hits since the start */
+};
+void state_totals(const struct state *state, struct state_totals *out);
+
+/* Statistics for `make bench` and sizes: walks every table; bytes are those of the blocks (but identities' and repeats' are as asked for). */
 struct state_stats {
     uint64_t bytes_used, bytes_resident, refused;
     uint64_t identities, dedup_entries, keys, records, memories, attempts;
@@ -85,7 +121,8 @@ struct state_stats {
 void state_stats(struct state *state, struct state_stats *out);
 
 /* --- identity: outside text to dense ids (engine/state/ident.c) --- */
-/* Interns in the shard hash.lo & 255 (which must be this one). New ids rise in call order.
+/* Interns in the shard hash.lo & 255 (which must be this one). A new text gets the lowest number that is free,
+ * so ids depend on the order of calls alone. Marks the id (below).
  * lists: which lists the text is on (bit i = list i), asked only for new ids.
  * ENTITY_MISSING when the shard is full. */
 typedef uint64_t (*list_lookup_fn)(const void *context, enum entity_kind kind, struct slice text);
@@ -95,6 +132,17 @@ struct slice ident_text(const struct state *state, entity_id id); /* valid until
 uint64_t ident_lists(const struct state *state, entity_id id);
 /* After a list changed: asks lookup again for every identity of the shard. */
 void ident_relist(struct shard *shard, list_lookup_fn lookup, const void *context);
+
+/* Recycling: an identity that nothing refers to goes and its number is given out again. Cycles are numbered by the
+ * caller; each identity carries the mark of the cycle in which it was last marked. Who stores an id marks it, or
+ * had it marked in the same cycle: ident_intern marks what an event names; engine/stream marks ids that leave
+ * a memory for a slot, and scores their subject. In each cycle shard_sweep walks every shard once and marks all ids it
+ * still holds. So an id without a mark of this cycle or the one before is held nowhere: a place that took it before
+ * that cycle began would have been walked in it, and one that took it since would have marked it. shard_settle
+ * frees those. Marks and cycle are part of a checkpoint. */
+void state_cycle_set(struct state *state, uint32_t cycle);
+/* Any thread, in phases in which nobody interns or settles. */
+void ident_mark(const struct state *state, entity_id id);
 
 /* --- repeats and second reports (engine/state/dedup.c) --- */
 /* What is older than horizon_ms is forgotten: entries with an earlier time count as absent, whether
@@ -221,8 +269,15 @@ bool fact_get(const struct shard *shard, const struct cell *cell, uint16_t keysp
               struct memory_record *out);
 
 /* Drops keys whose newest record is older than horizon_ms minus the keyspace's widest span (horizon:
- * the slowest partition's newest time minus lateness: RULES 3), and repeats older than
- * dedup_horizon_ms. Called at batch ends for a few shards at a time. Returns keys dropped. */
+ * the slowest partition's newest time minus lateness: RULES 3), of keys that stay the windows and memories of which
+ * the same is true, and repeats older than dedup_horizon_ms; gives back rings and tables that have become too large,
+ * and marks every id that the shard's keys hold. Returns keys dropped. Other shards' owners may sweep theirs meanwhile. */
 uint64_t shard_sweep(struct shard *shard, int64_t horizon_ms, int64_t dedup_horizon_ms);
+/* Behind the sweeps of a stretch (a barrier between): frees identities without a mark, of a shard that was swept. */
+uint64_t shard_settle(struct shard *shard);
+/* Looks whether the shard is full; at the same sequence numbers for all shards. */
+void shard_look(struct shard *shard);
+/* What a sweep of the shard costs, in units of one record (some 10 ns). */
+uint64_t shard_work(const struct shard *shard);
 
 #endif

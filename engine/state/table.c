@@ -48,12 +48,15 @@ static uint32_t entry_home(const void *entry)
     return home;
 }
 
-static bool table_grow(struct slab *slab, struct table *table, size_t entry_size)
+static uint32_t room_for(uint32_t live, uint32_t room)
 {
-    uint32_t live = table->count;
-    uint32_t room = table->room ? table->room : TABLE_ROOM_LEAST;
     while (live + 1 > room / 4 * 2)
         room *= 2;
+    return room;
+}
+
+static bool table_move(struct slab *slab, struct table *table, size_t entry_size, uint32_t room)
+{
     slab_ref fresh = slab_alloc(slab, (size_t)room * entry_size);
     if (!fresh)
         return false;
@@ -69,6 +72,22 @@ static bool table_grow(struct slab *slab, struct table *table, size_t entry_size
     table->room = room;
     table->removed = 0;
     return true;
+}
+
+static bool table_grow(struct slab *slab, struct table *table, size_t entry_size)
+{
+    return table_move(slab, table, entry_size, room_for(table->count, table->room ? table->room : TABLE_ROOM_LEAST));
+}
+
+void table_fit(struct slab *slab, struct table *table, size_t entry_size)
+{
+    uint32_t want = room_for(table->count, TABLE_ROOM_LEAST);
+    if (table->count == 0) {
+        slab_free(slab, table->entries, (size_t)table->room * entry_size);
+        *table = (struct table){0};
+    } else if (table->removed || table->room > 4 * want) {
+        (void)table_move(slab, table, entry_size, table->room > 4 * want ? want : table->room); /* where there is no room for it, it stays as it is */
+    }
 }
 
 void *table_add(struct slab *slab, struct table *table, size_t entry_size, uint64_t hash)

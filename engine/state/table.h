@@ -31,5 +31,8 @@ const void *table_find(const struct slab *slab, const struct table *table, size_
 void *table_add(struct slab *slab, struct table *table, size_t entry_size, uint64_t hash);
 /* Marks an entry (of this table, edited) as removed. */
 void table_remove(struct table *table, void *entry);
+/* Forgets removed entries and gives back room that is four times what is needed (`table` edited already). Called
+ * after every sweep that removes; so a table's room depends on what was put in and taken out, not on the order. */
+void table_fit(struct slab *slab, struct table *table, size_t entry_size);
 
 #endif

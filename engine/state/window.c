@@ -4,6 +4,7 @@
  * what it passes off the running sum. Distinct counts the records that are the last of their id:
  * an id stands in the window exactly if its last record does, so one mark per record serves every
  * window length. From WINDOW_MAP_FROM records on a table finds an id's last record; below, a scan does. */
+#include "engine/state/hash.h"
 #include "engine/state/window_private.h"
 
 #include "engine/base/invariant.h"
@@ -24,11 +25,6 @@ struct last_entry {
     int64_t time_ms;
     uint64_t seq;
 };
-
-static size_t kept_size(const struct window_layout *layout)
-{
-    return sizeof(struct kept) + layout->extra_count * sizeof(int64_t);
-}
 
 size_t window_record_bytes(const struct window_layout *layout)
 {
@@ -218,6 +214,18 @@ static void maps_make(const struct at *at)
     }
 }
 
+void maps_trim(const struct at *at)
+{
+    if (!at->window->maps)
+        return;
+    if (at->window->count < WINDOW_MAP_FROM / 2) {
+        maps_free(at);
+        return;
+    }
+    for (uint32_t left = at->distinct; left; left &= left - 1)
+        table_fit(&at->shard->slab, map_of(at, __builtin_ctz(left)), sizeof(struct last_entry));
+}
+
 /* --- adding and evicting --- */
 
 static bool ring_reserve(struct at *at)
@@ -280,6 +288,7 @@ static void evict_first(struct at *at)
     at->window->head++;
     at->window->count--;
     at->window->oldest_ms = time_at(at, 0);
+    shard_count_records(at->shard, -1);
 }
 
 /* A column's distinct counts, when the record at index p arrives. */
@@ -365,7 +374,7 @@ slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     slab_ref *slot = window_slot(shard, cell, layout, index);
     if (!*slot) {
-        slab_ref made = window_make(shard, &layout->window[index]);
+        slab_ref made = shard_full(shard) ? 0 : window_make(shard, &layout->window[index]);
         if (!made)
             return 0;
         *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = made;
@@ -388,9 +397,11 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
                 bool key_is_receiver)
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref ref = window_ensure(shard, cell, keyspace, index);
-    if (!ref)
+    slab_ref ref = shard_full(shard) ? 0 : window_ensure(shard, cell, keyspace, index);
+    if (!ref) {
+        shard_bound_hit(shard, BOUND_RECORD);
         return false;
+    }
     struct at at = {.shard = shard,
                     .layout = &layout->window[index],
                     .size = kept_size(&layout->window[index]),
@@ -401,8 +412,11 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
         at.window->newest_ms = record->time_ms;
     while (at.window->count && at.window->oldest_ms < at.window->newest_ms - at.layout->keep_ms)
         evict_first(&at);
-    if (!ring_reserve(&at))
+    if (!ring_reserve(&at)) {
+        shard_bound_hit(shard, BOUND_RECORD);
         return false;
+    }
+    shard_count_records(shard, 1);
     uint32_t p = late ? upper_bound(&at, record->time_ms, record->seq) : at.window->count;
     if (p == 0)
         at.window->oldest_ms = record->time_ms;
@@ -411,6 +425,8 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
     record_write(to, record, key_is_receiver, at.layout->extra_count);
     at.window->count++;
     bool good = aggregates_add(&at, p, to, record->day);
+    if (!good)
+        shard_bound_hit(shard, BOUND_RECORD);
     if (at.window->count == WINDOW_MAP_FROM && !at.window->maps)
         maps_make(&at);
     struct cell *edited = shard_edit(shard, cell, sizeof *cell);
@@ -595,6 +611,7 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
     struct at at = {.shard = shard, .layout = layout, .size = kept_size(layout)};
     at.window = slab_edit(&shard->slab, ref, window_size(layout));
     maps_free(&at);
+    shard_count_records(shard, -(int64_t)at.window->count);
     for (uint16_t i = 0; i < layout->aggregate_count; i++) {
         if (layout->aggregate[i].days)
             days_free(shard, &at.window->aggregate[i].days);
@@ -637,4 +654,28 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
             bytes += extreme_bytes(&window->aggregate[i].extreme);
     }
     return bytes;
+}
+
+static bool column_holds_ids(const struct window_layout *layout, uint8_t column)
+{
+    return column >= WINDOW_EXTRA ? layout->entity_extras >> (column - WINDOW_EXTRA) & 1 : column != WINDOW_AMOUNT;
+}
+
+void window_hash(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index, int32_t floor_day, int32_t week,
+                 struct hash_item *item)
+{
+    const struct window_layout *layout = &shard_layout(shard, keyspace)->window[index];
+    slab_ref ref;
+    memcpy(&ref, (const char *)cell + cell_window_at(shard_layout(shard, keyspace), index), sizeof ref);
+    if (!ref)
+        return;
+    const struct window *window = slab_at(&shard->slab, ref);
+    for (uint16_t i = 0; i < layout->aggregate_count; i++)
+        if (layout->aggregate[i].days)
+            days_hash(shard, &window->aggregate[i].days, &layout->aggregate[i], column_holds_ids(layout, layout->aggregate[i].column), floor_day, item);
+    for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
+        slab_ref kept;
+        memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
+        habit_hash(shard, kept, week, item);
+    }
 }

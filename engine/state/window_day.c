@@ -1,6 +1,8 @@
 /* Calendar windows: one bucket per day that has records, so that a window of months costs a bucket
  * per active day and not a record per event (RULES 5). Late records go into their own day. */
+#include "engine/state/hash.h"
 #include "engine/state/window_private.h"
+
 
 struct bucket {
     int32_t day;
@@ -262,4 +264,79 @@ size_t days_id_bytes(void)
 size_t days_bytes(const struct days *days)
 {
     return slab_block(days->room * sizeof(struct bucket)) + slab_block((size_t)days->ids.room * sizeof(struct id_entry));
+}
+
+/* --- sweeping --- */
+
+void days_trim(struct shard *shard, struct days *days)
+{
+    table_fit(&shard->slab, &days->ids, sizeof(struct id_entry));
+    if (!room_too_large(days->room, days->count))
+        return;
+    uint32_t room = room_fitting(days->count);
+    slab_ref fresh = slab_alloc(&shard->slab, room * sizeof(struct bucket));
+    if (!fresh)
+        return;
+    if (days->count)
+        memcpy(slab_edit(&shard->slab, fresh, room * sizeof(struct bucket)), bucket_at(shard, days, 0), days->count * sizeof(struct bucket));
+    slab_free(&shard->slab, days->bucket, days->room * sizeof(struct bucket));
+    days->bucket = fresh;
+    days->room = room;
+}
+
+void days_mark(const struct shard *shard, const struct days *days, uint8_t fn)
+{
+    const struct id_entry *entry = slab_at(&shard->slab, days->ids.entries);
+    for (uint32_t i = 0; i < days->ids.room; i++)
+        if (entry[i].tag > TAG_REMOVED)
+            ident_mark(shard->state, (entity_id)entry[i].id);
+    for (uint32_t i = 0; i < days->count && (fn == WINDOW_FIRST || fn == WINDOW_LAST); i++)
+        if (bucket_at(shard, days, i)->known)
+            ident_mark(shard->state, (entity_id)bucket_at(shard, days, i)->low);
+}
+
+/* --- the state hash --- */
+
+static void bucket_hash(const struct shard *shard, const struct bucket *bucket, uint8_t fn, bool ids, struct hash_item *item)
+{
+    bool moment = fn == WINDOW_FIRST || fn == WINDOW_LAST;
+    hash_item_number(item, bucket->day);
+    hash_item_number(item, bucket->known);
+    hash_value(item, shard->state, (int64_t)bucket->low, ids && moment);
+    hash_item_number(item, bucket->high);
+    hash_item_number(item, (int64_t)bucket->seq);
+}
+
+/* Each id with its last day, added up: the table's order is nobody's business. */
+static void ids_hash(const struct shard *shard, const struct days *days, bool ids, int32_t floor_day, struct state_sum *sum)
+{
+    struct hash_item one = {0};
+    const struct id_entry *entry = slab_at(&shard->slab, days->ids.entries);
+    for (uint32_t i = 0; i < days->ids.room; i++) {
+        if (entry[i].tag <= TAG_REMOVED || entry[i].day <= floor_day)
+            continue;
+        hash_value(&one, shard->state, (int64_t)entry[i].id, ids);
+        hash_item_number(&one, entry[i].day);
+        hash_item_add(&one, sum);
+    }
+    hash_item_fini(&one);
+}
+
+void days_hash(const struct shard *shard, const struct days *days, const struct aggregate_layout *aggregate, bool ids, int32_t floor_day,
+               struct hash_item *item)
+{
+    struct state_sum sum = {0};
+    uint32_t from = floor_day == INT32_MIN ? 0 : bucket_from(shard, days, floor_day + 1);
+    for (uint32_t i = from; i < days->count; i++) {
+        if (!bucket_at(shard, days, i)->known)
+            continue; /* all its ids came again later */
+        hash_item_text(item, SLICE("day"));
+        hash_item_number(item, (int64_t)aggregate->hash);
+        bucket_hash(shard, bucket_at(shard, days, i), aggregate->fn, ids, item);
+    }
+    if (aggregate->fn != WINDOW_DISTINCT || from == days->count)
+        return;
+    ids_hash(shard, days, ids, floor_day, &sum);
+    for (int w = 0; w < 4; w++)
+        hash_item_number(item, (int64_t)sum.word[w]);
 }

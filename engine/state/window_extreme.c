@@ -101,3 +101,18 @@ size_t extreme_bytes(const struct extreme *extreme)
 {
     return slab_block(extreme->room * sizeof(struct extreme_entry));
 }
+
+void extreme_trim(struct shard *shard, struct extreme *extreme)
+{
+    if (!room_too_large(extreme->room, extreme->count))
+        return;
+    uint32_t room = room_fitting(extreme->count);
+    slab_ref fresh = slab_alloc(&shard->slab, room * sizeof(struct extreme_entry));
+    if (!fresh)
+        return;
+    if (extreme->count)
+        memcpy(slab_edit(&shard->slab, fresh, room * sizeof(struct extreme_entry)), entry_at(shard, extreme, 0),
+               extreme->count * sizeof(struct extreme_entry));
+    extreme_free(shard, extreme);
+    *extreme = (struct extreme){.entry = fresh, .room = room, .count = extreme->count};
+}

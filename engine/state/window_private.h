@@ -1,6 +1,6 @@
 /* What the files behind windows share: how a window lies in the slab.
  *
- * Included by engine/state/window{,_extreme,_day}.c and habit.c only. */
+ * Included by engine/state/window{,_extreme,_day,_sweep}.c and habit.c only. */
 #ifndef ENGINE_STATE_WINDOW_PRIVATE_H
 #define ENGINE_STATE_WINDOW_PRIVATE_H
 
@@ -92,6 +92,24 @@ size_t window_record_bytes(const struct window_layout *layout);
 size_t window_maps_bytes(void);
 size_t window_map_entry_bytes(void);
 
+static inline size_t kept_size(const struct window_layout *layout)
+{
+    return sizeof(struct kept) + layout->extra_count * sizeof(int64_t);
+}
+
+/* What has room for four times its things and more gives back down to this room. */
+static inline bool room_too_large(uint32_t room, uint32_t count)
+{
+    return room > 8 && room / 4 > count;
+}
+static inline uint32_t room_fitting(uint32_t count)
+{
+    uint32_t room = 2;
+    while (room < 2 * count)
+        room *= 2;
+    return room;
+}
+
 /* window.c: a cell's window, made where there is none yet; 0 when the shard is full. */
 slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window);
 /* The number in a column, MISSING_I64 when missing. */
@@ -105,6 +123,7 @@ struct window_result extreme_value(const struct at *at, const struct extreme *ex
 void extreme_free(struct shard *shard, const struct extreme *extreme);
 size_t extreme_entry_bytes(void);
 size_t extreme_bytes(const struct extreme *extreme);
+void extreme_trim(struct shard *shard, struct extreme *extreme);
 
 /* window_day.c */
 bool days_add(const struct at *at, struct days *days, const struct aggregate_layout *aggregate, const struct kept *kept, int32_t day);
@@ -114,8 +133,18 @@ void days_free(struct shard *shard, const struct days *days);
 size_t bucket_bytes(void);
 size_t days_id_bytes(void);
 size_t days_bytes(const struct days *days);
+void days_trim(struct shard *shard, struct days *days);
+/* Marks the ids it holds, where its column holds ids. */
+void days_mark(const struct shard *shard, const struct days *days, uint8_t fn);
+
+/* window.c: the tables that find an id's last record, made smaller where they can be. */
+void maps_trim(const struct at *at);
+
+void days_hash(const struct shard *shard, const struct days *days, const struct aggregate_layout *aggregate, bool ids, int32_t floor_day,
+               struct hash_item *item);
 
 /* habit.c */
 size_t habit_bytes(void);
+void habit_hash(const struct shard *shard, slab_ref habit, int32_t week, struct hash_item *item);
 
 #endif

@@ -1,11 +1,12 @@
 /* The sink stage: blocks that wait become one transaction; a sink that is away is waited for. */
 #include "engine/stream/pipeline_private.h"
 
+#include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
 
 #include <stdlib.h>
 
-enum { RETRY_FIRST_MS = 50, RETRY_MOST_MS = 1000 };
+enum { RETRY_FIRST_MS = 50, RETRY_MOST_MS = 500 };
 
 void commit_init(struct pipeline *pipeline)
 {
@@ -28,6 +29,7 @@ void commit_add(struct pipeline *pipeline, struct block *block)
     struct commit *commit = &pipeline->commit;
     const struct output *output = &block->output;
     invariant(commit->count < commit->room);
+    (void)fail_point(FAIL_COMMIT_ADD);
     if (commit->count == 0)
         commit->oldest_ms = pipeline_now_ms();
     commit->row[commit->count] = (struct commit_block){
@@ -84,9 +86,8 @@ static bool wait_again(struct pipeline *pipeline, const struct error *err, uint3
     note_away(pipeline, err);
     pipeline_sleep_ms(*wait_ms);
     *wait_ms = *wait_ms * 2 < RETRY_MOST_MS ? *wait_ms * 2 : RETRY_MOST_MS;
-    int64_t stop_by_ms = atomic_load(&pipeline->stop_by_ms);
-    if (!stop_by_ms || pipeline_now_ms() < stop_by_ms)
-        return !atomic_load(&pipeline->failed);
+    if (pipeline_may_wait(pipeline))
+        return true;
     struct error gave_up;
     error_set(&gave_up, ERROR_RETRY, "stopped while the sink was away: %s; what was not written will be read again",
               err->text);
@@ -112,11 +113,13 @@ bool commit_write(struct pipeline *pipeline, void (*release)(struct pipeline *pi
         if (!wait_again(pipeline, &err, &wait_ms))
             return false;
     }
+    (void)fail_point(FAIL_COMMIT_DONE);
     note_back(pipeline);
     uint64_t last = commit->row[commit->count - 1].journal.block;
     atomic_store(&pipeline->committed_block, last);
     atomic_store(&pipeline->figures->block_committed, last);
     atomic_fetch_add(&pipeline->figures->commits, 1);
+    (void)fail_point(FAIL_COMMIT_RELEASE);
     for (uint32_t i = 0; i < commit->count; i++)
         release(pipeline, commit->block[i]);
     commit->count = 0;

@@ -1,68 +1,12 @@
 /* Points, decay, caps, episodes and revisions: RULES 20 to 26 for one subject at a time. */
-#include "engine/stream/decide.h"
+#include "engine/stream/decide_private.h"
 
 #include "engine/base/invariant.h"
-#include "engine/model/zone.h"
-#include "engine/state/table.h"
 
 #include <sodium.h>
 #include <stdlib.h>
 
-enum { STORED_MAX = 4096, TOUCHED_MAX = 1024, FAMILY_MAX = 64, MILLI = 1000 };
-static const int64_t EPISODE_GAP_MS = 90 * (int64_t)MS_PER_DAY; /* where there is no half-life */
-
-struct decide {
-    const struct program *program;
-    uint64_t *rule_hash;     /* by rule */
-    uint64_t *typology_hash; /* by typology */
-};
-
-/* Points that one hit gave to one subject. */
-struct stored_hit {
-    int64_t time_ms;
-    uint64_t seq;
-    uint64_t rule_hash;
-    int32_t points;
-    uint32_t pad;
-};
-
-/* What is known of one subject for one typology. */
-struct score {
-    uint64_t typology_hash;
-    uint32_t entity;
-    uint32_t roles;            /* since the last gap */
-    int64_t newest_ms;
-    slab_ref stored;           /* struct stored_hit */
-    uint32_t stored_count, stored_room;
-    uint8_t open;              /* inside an episode */
-    uint8_t kind;              /* enum entity_kind */
-    uint16_t pad;
-    /* of the episode */
-    uint8_t alert_id[16];
-    uint32_t revision, hit_total;
-    int64_t first_ms;
-    int64_t told_milli;        /* score of the last revision */
-    uint32_t told_roles;
-    uint32_t told_count;       /* indicators of the last revision: hashes in `told` */
-    slab_ref told;
-    uint32_t told_room;
-    slab_ref first_text;       /* source, then id, of the event that began it */
-    uint32_t first_source_size, first_id_size, pad2;
-};
-
-struct score_entry {
-    uint32_t tag, home;
-    slab_ref score;
-};
-
-struct once_entry {
-    uint32_t tag, home;
-    uint64_t rule_hash;
-    uint32_t entity, role;
-    int64_t last_ms;           /* of the last hit that gave points */
-    uint64_t last_seq;         /* of that hit's event */
-    uint32_t last_place, pad;  /* which hit of that event it was */
-};
+enum { STORED_MAX = 4096, TOUCHED_MAX = 1024, FAMILY_MAX = 64 };
 
 /* One subject touched by the event at hand. */
 struct touched {
@@ -73,9 +17,11 @@ struct touched {
 
 struct deciding {
     const struct decide *decide;
+    struct shard *shard;
     struct slab *slab;
     const struct state *state;
     struct decide_out *out;
+    int64_t horizon_ms;
     struct touched touched[TOUCHED_MAX];
     uint32_t touched_count;
     uint32_t place;            /* of the hit at hand among the event's hits that this shard sees */
@@ -154,14 +100,21 @@ static struct score *score_get(struct deciding *d, uint16_t typology, const stru
     if (!table)
         return NULL;
     const struct score_entry *found = table_find(d->slab, table, sizeof *found, hash, score_same, &want);
-    if (found)
-        return slab_edit(d->slab, found->score, sizeof(struct score));
+    if (found) {
+        struct score *have = slab_edit(d->slab, found->score, sizeof *have);
+        if (score_idle(d->slab, have, &d->decide->program->typology[typology], d->horizon_ms))
+            score_empty(d->slab, have); /* whether or not a sweep has been here */
+        return have;
+    }
     slab_ref ref = slab_alloc(d->slab, sizeof(struct score));
     struct score_entry *entry = ref ? table_add(d->slab, table, sizeof *entry, hash) : NULL;
-    if (!entry)
+    if (!entry) {
+        slab_free(d->slab, ref, sizeof(struct score));
         return NULL;
+    }
     entry->score = ref;
     struct score *score = slab_edit(d->slab, ref, sizeof *score);
+    ident_mark(d->state, subject->entity);
     score->typology_hash = want.typology_hash;
     score->entity = subject->entity;
     score->kind = (uint8_t)subject->kind;
@@ -187,8 +140,9 @@ static bool once_allows(struct deciding *d, const struct hit *hit, const struct 
     if (!table)
         return true;
     const struct once_entry *found = table_find(d->slab, table, sizeof *found, hash, once_same, &want);
+    bool idle = found && once_idle(found, once_ms, d->horizon_ms);
     bool same_hit = found && found->last_seq == hit->seq && found->last_place == d->place;
-    if (found && !same_hit && hit->time_ms - found->last_ms < once_ms)
+    if (found && !idle && !same_hit && hit->time_ms - found->last_ms < once_ms)
         return false; /* a hit older than the last one that gave points gives none, too */
     struct once_entry *entry;
     if (found) {
@@ -199,6 +153,7 @@ static bool once_allows(struct deciding *d, const struct hit *hit, const struct 
         entry = table_add(d->slab, table, sizeof *entry, hash);
         if (!entry)
             return true;
+        ident_mark(d->state, want.entity);
         entry->rule_hash = want.rule_hash;
         entry->entity = want.entity;
         entry->role = want.role;
@@ -211,8 +166,7 @@ static bool once_allows(struct deciding *d, const struct hit *hit, const struct 
 
 /* --- decay --- */
 
-/* RULES 23, in thousandths, towards zero. */
-static int64_t decayed_milli(int32_t points, int64_t elapsed_ms, int64_t half_life_ms)
+int64_t decayed_milli(int32_t points, int64_t elapsed_ms, int64_t half_life_ms)
 {
     if (half_life_ms == 0 || elapsed_ms <= 0)
         return (int64_t)points * MILLI;
@@ -326,6 +280,7 @@ static void stored_trim(struct deciding *d, struct score *score, const struct ty
     score->stored_count = kept;
     if (kept < STORED_MAX)
         return;
+    shard_bound_hit(d->shard, BOUND_STORED_HITS);
     memmove(stored, stored + 1, (kept - 1) * sizeof *stored);
     score->stored_count--;
 }
@@ -339,8 +294,10 @@ static void stored_add(struct deciding *d, struct score *score, const struct typ
     if (score->stored_count == score->stored_room) {
         uint32_t room = score->stored_room ? score->stored_room * 2 : 4;
         slab_ref fresh = slab_alloc(d->slab, room * sizeof *hit);
-        if (!fresh)
+        if (!fresh) {
+            shard_bound_hit(d->shard, BOUND_SCORE);
             return;
+        }
         if (score->stored_count)
             memcpy(slab_edit(d->slab, fresh, room * sizeof *hit), slab_at(d->slab, score->stored),
                    score->stored_count * sizeof *hit);
@@ -364,10 +321,10 @@ static void *out_room(void *items, uint32_t count, uint32_t *room, size_t size)
     return items;
 }
 
-static void score_forget_episode(struct deciding *d, struct score *score)
+void score_forget_episode(struct slab *slab, struct score *score)
 {
-    slab_free(d->slab, score->told, score->told_room * sizeof(uint64_t));
-    slab_free(d->slab, score->first_text, (size_t)score->first_source_size + score->first_id_size);
+    slab_free(slab, score->told, score->told_room * sizeof(uint64_t));
+    slab_free(slab, score->first_text, (size_t)score->first_source_size + score->first_id_size);
     score->told = 0;
     score->told_room = score->told_count = 0;
     score->first_text = 0;
@@ -511,8 +468,10 @@ static struct touched *touch(struct deciding *d, struct score *score, uint16_t t
     for (uint32_t i = 0; i < d->touched_count; i++)
         if (d->touched[i].score == score)
             return &d->touched[i];
-    if (d->touched_count == TOUCHED_MAX)
+    if (d->touched_count == TOUCHED_MAX) {
+        shard_bound_hit(d->shard, BOUND_TOUCHED);
         return NULL;
+    }
     d->touched[d->touched_count] = (struct touched){.score = score, .typology = typology};
     return &d->touched[d->touched_count++];
 }
@@ -520,9 +479,8 @@ static struct touched *touch(struct deciding *d, struct score *score, uint16_t t
 /* RULES 25: a hit that comes half_life (else 90d) or more after the last one ends the episode. */
 static void episode_check(struct deciding *d, struct score *score, const struct typology *typology, const struct hit *hit)
 {
-    int64_t gap_ms = typology->half_life_ms ? typology->half_life_ms : EPISODE_GAP_MS;
-    if (score->newest_ms != INT64_MIN && hit->time_ms - score->newest_ms >= gap_ms) {
-        score_forget_episode(d, score);
+    if (score->newest_ms != INT64_MIN && hit->time_ms - score->newest_ms >= episode_gap_ms(typology)) {
+        score_forget_episode(d->slab, score);
         score->roles = 0;
     }
     if (hit->time_ms > score->newest_ms)
@@ -549,6 +507,8 @@ static void apply_visit(struct deciding *d, const struct decide_visit *visit)
     struct hit_subject *subject = &visit->hit->subject[visit->subject];
     const struct typology *typology = &d->decide->program->typology[hit->typology];
     struct score *score = score_get(d, hit->typology, subject);
+    if (!score)
+        shard_bound_hit(d->shard, BOUND_SCORE);
     struct touched *touched = score ? touch(d, score, hit->typology) : NULL;
     if (!touched)
         return;
@@ -601,10 +561,12 @@ static void judge_subject(struct deciding *d, const struct touched *touched, con
 }
 
 void decide_shard(const struct decide *decide, struct shard *shard, const struct state *state, const struct decide_visit *visit,
-                  uint32_t count, struct decide_out *out)
+                  uint32_t count, int64_t horizon_ms, struct decide_out *out)
 {
     struct deciding *d = arena_alloc(out->arena, sizeof *d);
     d->decide = decide;
+    d->shard = shard;
+    d->horizon_ms = horizon_ms;
     d->slab = shard_slab(shard);
     d->state = state;
     d->out = out;
@@ -620,4 +582,92 @@ void decide_shard(const struct decide *decide, struct shard *shard, const struct
             judge_subject(d, &d->touched[i], visit[from].hit);
         from = to;
     }
+}
+
+/* --- the state hash --- */
+
+/* Every hit that a sum may still count, in the order they came; half_life of a typology that is gone: none. */
+static void stored_hash(const struct slab *slab, const struct score *score, int64_t half_life_ms, struct hash_item *item)
+{
+    const struct stored_hit *stored = slab_at(slab, score->stored);
+    for (uint32_t i = 0; i < score->stored_count; i++) {
+        if (decayed_milli(stored[i].points, score->newest_ms - stored[i].time_ms, half_life_ms) == 0)
+            continue; /* trimmed when room is needed, at no certain moment */
+        hash_item_number(item, stored[i].time_ms);
+        hash_item_number(item, (int64_t)stored[i].seq);
+        hash_item_number(item, (int64_t)stored[i].rule_hash);
+        hash_item_number(item, stored[i].points);
+    }
+}
+
+static void episode_hash(const struct slab *slab, const struct score *score, struct hash_item *item)
+{
+    const char *first = slab_at(slab, score->first_text);
+    const uint64_t *told = slab_at(slab, score->told);
+    hash_item_text(item, (struct slice){(const char *)score->alert_id, sizeof score->alert_id});
+    hash_item_text(item, (struct slice){first, score->first_source_size});
+    hash_item_text(item, (struct slice){first + score->first_source_size, score->first_id_size});
+    hash_item_number(item, score->revision);
+    hash_item_number(item, score->hit_total);
+    hash_item_number(item, score->first_ms);
+    hash_item_number(item, score->told_milli);
+    hash_item_number(item, score->told_roles);
+    for (uint32_t i = 0; i < score->told_count; i++)
+        hash_item_number(item, (int64_t)told[i]);
+}
+
+static void score_hash(const struct decide *decide, const struct slab *slab, const struct state *state, const struct score *score,
+                       int64_t horizon_ms, struct hash_item *item, struct state_sum *sum)
+{
+    const struct typology *typology = NULL;
+    for (uint16_t t = 0; t < decide->program->typology_count; t++)
+        if (decide->typology_hash[t] == score->typology_hash)
+            typology = &decide->program->typology[t];
+    if (typology && score_idle(slab, score, typology, horizon_ms))
+        return; /* the sweep may have been here already */
+    hash_item_text(item, SLICE("score"));
+    hash_item_number(item, (int64_t)score->typology_hash);
+    hash_item_number(item, score->kind);
+    hash_item_entity(item, state, score->entity);
+    hash_item_number(item, score->newest_ms);
+    hash_item_number(item, score->roles);
+    stored_hash(slab, score, typology ? typology->half_life_ms : 0, item);
+    hash_item_number(item, score->open);
+    if (score->open)
+        episode_hash(slab, score, item);
+    hash_item_add(item, sum);
+}
+
+static void once_hash(const struct decide *decide, const struct state *state, const struct once_entry *once, int64_t horizon_ms,
+                      struct hash_item *item, struct state_sum *sum)
+{
+    int32_t rule = rule_of(decide, once->rule_hash);
+    int64_t once_ms = rule < 0 ? INT64_MAX / 2 : decide->program->rule[rule].once_ms;
+    if (once_idle(once, once_ms, horizon_ms))
+        return;
+    hash_item_text(item, SLICE("once"));
+    hash_item_number(item, (int64_t)once->rule_hash);
+    hash_item_entity(item, state, once->entity);
+    hash_item_number(item, once->role);
+    hash_item_number(item, once->last_ms);
+    hash_item_number(item, (int64_t)once->last_seq);
+    hash_item_add(item, sum);
+}
+
+void decide_hash(const struct decide *decide, struct shard *shard, const struct state *state, int64_t horizon_ms, struct state_sum *sum)
+{
+    static const struct table none;
+    struct slab *slab = shard_slab(shard);
+    struct hash_item item = {0};
+    const struct table *scores = slab_root(slab, DECIDE_ROOT_SCORES) ? slab_at(slab, slab_root(slab, DECIDE_ROOT_SCORES)) : &none;
+    const struct table *onces = slab_root(slab, DECIDE_ROOT_ONCE) ? slab_at(slab, slab_root(slab, DECIDE_ROOT_ONCE)) : &none;
+    const struct score_entry *score = slab_at(slab, scores->entries);
+    const struct once_entry *once = slab_at(slab, onces->entries);
+    for (uint32_t i = 0; i < scores->room; i++)
+        if (score[i].tag > TAG_REMOVED)
+            score_hash(decide, slab, state, slab_at(slab, score[i].score), horizon_ms, &item, sum);
+    for (uint32_t i = 0; i < onces->room; i++)
+        if (once[i].tag > TAG_REMOVED)
+            once_hash(decide, state, &once[i], horizon_ms, &item, sum);
+    hash_item_fini(&item);
 }

@@ -4,7 +4,7 @@
  * subject's virtual shard, under slab roots DECIDE_ROOT_*; so everything about one subject is worked
  * by one owner, in sequence order, and shards are independent of each other. Scores carry the hashes
  * of typology names and rule ids, so they survive a restart with changed rules: what a hit of a rule
- * that is gone gave counts nothing. Scores are few (subjects with hits) and are kept.
+ * that is gone gave counts nothing.
  *
  * Where RULES.md is silent:
  * - "newest" (23, 25) is the greatest event time of the live hits that named the subject for the
@@ -18,12 +18,19 @@
  * - Points of one rule for one subject are added up, whatever their sign, before they are asked to be
  *   at least 1 (24); an indicator is new once per episode, even if it faded in between.
  * - Points, unlike roles, outlive the end of an episode: they only decay.
- * - At most STORED_MAX hits are kept per typology and subject; the oldest go first. */
+ * - At most STORED_MAX hits are kept per typology and subject; the oldest go first.
+ * - A score goes once no hit of the horizon or later could tell it from none: the gap that ends an episode lies
+ *   behind its newest hit, and each of its points has decayed to nothing; without a half-life points stay. `once per` goes
+ *   when its span is over. The horizon (the slowest partition's newest time minus lateness, RULES 3, never
+ *   falling) moves at fixed sequence numbers, and what is idle by it counts as absent, swept or not. So sweeping never
+ *   shows; a hit of an event that comes later than the horizon finds no score that had gone by then.
+ * - What belongs to a typology or rule that the loaded rules do not know is kept. */
 #ifndef ENGINE_STREAM_DECIDE_H
 #define ENGINE_STREAM_DECIDE_H
 
 #include "engine/base/arena.h"
 #include "engine/model/hit.h"
+#include "engine/state/hash.h"
 #include "engine/state/state.h"
 #include "rules/lang/program.h"
 
@@ -52,6 +59,14 @@ struct decide_out {
  * hit->subject[i].given. All visits of one event (same seq) are applied before its touched
  * (typology, subject) pairs are judged, each once. */
 void decide_shard(const struct decide *decide, struct shard *shard, const struct state *state,
-                  const struct decide_visit *visit, uint32_t count, struct decide_out *out);
+                  const struct decide_visit *visit, uint32_t count, int64_t horizon_ms, struct decide_out *out);
+
+/* Drops what is idle in one shard and marks the subjects of what stays (engine/state/state.h). */
+void decide_sweep(const struct decide *decide, struct shard *shard, const struct state *state, int64_t horizon_ms);
+
+/* Adds what is remembered of one shard's subjects to the state hash: scores with the hits that are not
+ * faded and their episodes, and when each `once per` last gave points while that still holds points back
+ * at horizon_ms (INT64_MIN: before any event). */
+void decide_hash(const struct decide *decide, struct shard *shard, const struct state *state, int64_t horizon_ms, struct state_sum *sum);
 
 #endif

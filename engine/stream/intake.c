@@ -1,7 +1,9 @@
 /* Decoding in parallel, merging, numbering. */
 #include "engine/stream/intake.h"
 
+#include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
+#include "engine/base/planted.h"
 #include "engine/stream/fact.h"
 #include "engine/stream/step.h"
 #include "rules/lang/text.h"
@@ -91,6 +93,8 @@ void block_clear(struct block *block)
     for (uint32_t w = 0; w < block->workers; w++)
         arena_reset(&block->texts[w]);
     block->message_count = block->event_count = block->rejection_count = block->arrival_count = 0;
+    block->has_aside = false;
+    block->watch = NULL;
     block->journal = (struct journal_block){0};
     block->output = (struct output){0};
 }
@@ -165,6 +169,33 @@ static void reject(struct intake_worker *worker, const struct message *message, 
     };
 }
 
+static bool set_aside(const struct block *block, const struct position *position)
+{
+    for (uint32_t r = 0; block->has_aside && r < block->journal.range_count; r++)
+        if (block->range[r].partition == position->partition)
+            return journal_range_aside(&block->range[r], position->offset);
+    return false;
+}
+
+static enum reject_reason decode_one(struct intake *intake, struct intake_worker *worker, const struct message *message,
+                                     struct arena *arena, struct event *event, struct slice *field)
+{
+    const struct record_watch *watch = intake->block->watch;
+    if (set_aside(intake->block, &message->position)) {
+        event->id = (struct slice){0};
+        return REJECT_POISON;
+    }
+    if (watch)
+        watch->at(watch->self, &message->position);
+    fail_point_record(FAIL_RECORD_DECODE, message->body);
+    enum reject_reason reason = message_decode(worker->decoder, message, arena, event, field);
+    if (reason == REJECT_NONE && event->fact)
+        fact_bind(intake->settings.program, decoder_entity_hash, worker->decoder, event);
+    if (reason == REJECT_NONE)
+        step_match_texts(intake->settings.program, worker->scratch, event);
+    return reason;
+}
+
 static void decode_work(void *context, uint32_t index, uint32_t workers)
 {
     struct intake *intake = context;
@@ -180,22 +211,19 @@ static void decode_work(void *context, uint32_t index, uint32_t workers)
             intake->event_reason[i] = INTAKE_MARK;
             continue;
         }
-        enum reject_reason reason =
-            message_decode(worker->decoder, &block->message[i], &block->texts[index], event, &field);
+        enum reject_reason reason = decode_one(intake, worker, &block->message[i], &block->texts[index], event, &field);
         intake->event_reason[i] = (uint8_t)reason;
-        if (reason == REJECT_NONE && event->fact)
-            fact_bind(intake->settings.program, decoder_entity_hash, worker->decoder, event);
-        if (reason == REJECT_NONE)
-            step_match_texts(intake->settings.program, worker->scratch, event);
-        else
+        if (reason != REJECT_NONE)
             reject(worker, &block->message[i], reason, field, event->id);
     }
+    if (block->watch)
+        block->watch->at(block->watch->self, NULL);
 }
 
 void intake_decode(struct intake *intake, struct block *block, struct event *event, uint8_t *reason)
 {
     uint64_t since = now_ns();
-    bool alone = block->message_count < intake->settings.inline_below;
+    bool alone = block->message_count < intake->settings.inline_below || block->watch;
     uint32_t workers = alone ? 1 : intake->worker_count;
     intake->block = block;
     intake->event = event;
@@ -224,8 +252,8 @@ static void gather_work(void *context, uint32_t index, uint32_t workers)
     }
 }
 
-/* The offsets that the block took: per partition from where it stood to behind the last message. */
-static void note_ranges(struct block *block, int64_t *position)
+/* Per partition from where it stood to behind the last message. */
+void intake_range(struct block *block, int64_t *position)
 {
     uint32_t count = 0;
     for (uint32_t p = 0; p < block->partitions; p++)
@@ -253,8 +281,7 @@ static void note_ranges(struct block *block, int64_t *position)
     block->journal.range_count = count;
 }
 
-void intake_sequence(struct intake *intake, struct block *block, struct order *order, uint64_t first_seq,
-                     int64_t *position)
+void intake_sequence(struct intake *intake, struct block *block, struct order *order, uint64_t first_seq)
 {
     if (block->message_count > intake->room) {
         intake->room = block->room;
@@ -268,7 +295,7 @@ void intake_sequence(struct intake *intake, struct block *block, struct order *o
     for (uint32_t i = 0; i < block->message_count; i++)
         if (intake->reason[i] == INTAKE_MARK)
             block->mark_count++;
-        else if (intake->reason[i] == REJECT_NONE)
+        else if (intake->reason[i] == REJECT_NONE && !planted_drop(block->message[i].position.offset))
             order_push(order, block->message[i].position.partition, intake->decoded[i].time_ms, i);
     block->event_count = 0;
     while (order_next(order, &intake->sequence[block->event_count]))
@@ -276,7 +303,6 @@ void intake_sequence(struct intake *intake, struct block *block, struct order *o
             break;
     intake->first_seq = first_seq;
     crew_run(intake->settings.crew, block->message_count < intake->settings.inline_below, gather_work, intake);
-    note_ranges(block, position);
     block->journal.first_seq = first_seq;
     block->journal.last_seq = first_seq + block->event_count - 1;
     intake->order_ns += now_ns() - since;

@@ -28,6 +28,8 @@ struct block {
     uint32_t rejection_count;
     struct journal_block journal;
     struct journal_range *range; /* one per partition at most */
+    bool has_aside;             /* one of the ranges names records to refuse as poison */
+    const struct record_watch *watch; /* told of each record, on one thread; NULL: nobody asks */
     uint32_t partitions;        /* known when it was read: what is in it belongs to the first so many of the table */
     uint32_t mark_count;        /* messages that were no events: they moved positions */
     uint32_t *gap;              /* by partition: offsets of its range that held nothing */
@@ -63,12 +65,14 @@ void intake_free(struct intake *intake);
  * INTAKE_MARK. event and reason have room for message_count. Texts live in the block. */
 void intake_decode(struct intake *intake, struct block *block, struct event *event, uint8_t *reason);
 
-/* A whole block: decode, merge by `order` (all lines closed and empty), number from first_seq. Fills
- * block->event, rejection and journal (but for journal.block, which stays the caller's). position, one
- * per partition, says up to where the blocks before read (-1: nothing yet) and is moved; a range
- * begins there, so that ranges leave no hole where the broker skips offsets. */
-void intake_sequence(struct intake *intake, struct block *block, struct order *order, uint64_t first_seq,
-                     int64_t *position);
+/* Notes block->journal's ranges. position, one per partition, says up to where the blocks before read
+ * (-1: nothing yet) and is moved; a range begins there, so that ranges leave no hole where the broker
+ * skips offsets. The caller may then give ranges records that are set aside. */
+void intake_range(struct block *block, int64_t *position);
+
+/* A block whose ranges are noted: decode, merge by `order` (all lines closed and empty), number from
+ * first_seq. Fills block->event, rejection and journal (but for journal.block, which stays the caller's). */
+void intake_sequence(struct intake *intake, struct block *block, struct order *order, uint64_t first_seq);
 
 /* Nanoseconds spent decoding and ordering since the last call. */
 void intake_phase_ns(struct intake *intake, uint64_t *decode_ns, uint64_t *order_ns);

@@ -181,6 +181,7 @@ static void use_walk(struct step *step, const struct look *look, uint16_t stream
 struct each_walk {
     uint8_t column;
     struct use_bound bound;
+    bool cut;
     uint32_t count;
     entity_id seen[EACH_MAX];
 };
@@ -213,20 +214,27 @@ static bool each_visit(void *context, const struct record *record, bool key_is_r
     for (uint32_t i = 0; i < walk->count; i++)
         if (walk->seen[i] == id)
             return true;
-    walk->seen[walk->count++] = id;
-    return walk->count < EACH_MAX;
+    walk->cut = walk->count == EACH_MAX;
+    if (!walk->cut)
+        walk->seen[walk->count++] = id;
+    return !walk->cut;
 }
 
 /* Adds a subject unless the same subject, role and points are there already (RULES 21). */
-static void subject_add(const struct rule *rule, struct raw_subject *subject, uint32_t *count, entity_id entity, uint16_t def)
+static void subject_add(struct step_worker *worker, const struct rule *rule, struct raw_subject *subject, uint32_t *count,
+                        entity_id entity, uint16_t def)
 {
-    if (entity == ENTITY_MISSING || *count == HIT_SUBJECT_MAX)
+    if (entity == ENTITY_MISSING)
         return;
     const struct subject_def *want = &rule->subject[def];
     for (uint32_t i = 0; i < *count; i++) {
         const struct subject_def *have = &rule->subject[subject[i].def];
         if (subject[i].entity == entity && have->role == want->role && have->points == want->points)
             return;
+    }
+    if (*count == HIT_SUBJECT_MAX) {
+        worker->bound[BOUND_SUBJECTS]++;
+        return;
     }
     subject[(*count)++] = (struct raw_subject){.entity = entity,
                                                .kind = want->type == TYPE_PARTY ? ENTITY_PARTY : ENTITY_ACCOUNT,
@@ -242,13 +250,14 @@ static void judge_subjects(struct step *step, struct step_worker *worker, const 
         const struct subject_def *def = &rule->subject[s];
         if (!def->each) {
             const struct value *value = &hit->value[def->node];
-            subject_add(rule, subject, &count, value->known ? (entity_id)value->number : ENTITY_MISSING, s);
+            subject_add(worker, rule, subject, &count, value->known ? (entity_id)value->number : ENTITY_MISSING, s);
             continue;
         }
         struct each_walk walk = {.column = def->column, .bound = use_bound(step, look, &def->use)};
         use_walk(step, look, def->use.stream, &walk.bound, each_visit, &walk);
+        worker->bound[BOUND_EACH] += walk.cut;
         for (uint32_t i = 0; i < walk.count; i++)
-            subject_add(rule, subject, &count, walk.seen[i], s);
+            subject_add(worker, rule, subject, &count, walk.seen[i], s);
     }
     hit->subject = subject;
     hit->subject_count = count;
@@ -315,6 +324,7 @@ static void judge_evidence(struct step *step, struct step_worker *worker, const 
     hit->evidence = walk.evidence;
     hit->evidence_count = walk.count;
     hit->evidence_more = walk.more;
+    worker->bound[BOUND_EVIDENCE] += walk.more;
 }
 
 static struct raw_hit *judge_note(struct step_worker *worker)

@@ -2,7 +2,7 @@
 #include "engine/stream/step_private.h"
 
 /* An attempt as words: step, time of its last truth, four per step that may be in hand, then what lets kept. */
-enum { WORD_STEP, WORD_LAST, WORD_STEPS };
+enum { WORD_STEP, WORD_LAST = ATTEMPT_TIME_WORD, WORD_STEPS };
 
 static void attempt_load(struct step *step, struct look *look)
 {

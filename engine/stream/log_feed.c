@@ -80,7 +80,7 @@ bool log_feed_read(struct log_feed *feed, struct block *block, uint64_t *seq, ui
 {
     struct log_record record;
     invariant(block->message_count == 0 && max <= block->room);
-    while (!feed->ended && block->message_count < max) {
+    while (!feed->ended && block->message_count < max && !arena_full(&block->bodies)) {
         int got = log_reader_next(feed->reader, &record, err);
         if (got < 0)
             return error_context(err, "log");

@@ -2,6 +2,7 @@
 #include "engine/stream/step_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/base/planted.h"
 #include "rules/lang/load.h"
 
 /* Owners find their events by scanning one byte per event instead of 600: each worker notes the
@@ -11,6 +12,7 @@ static void own_note(void *context, uint32_t worker, uint32_t workers)
     struct step *step = context;
     uint32_t from, to;
     crew_piece(step->count, worker, workers, &from, &to);
+    planted_race(&step->silenced);
     for (uint32_t i = from; i < to; i++) {
         struct event *event = &step->event[i];
         event->outcome = OUTCOME_SCORED;
@@ -30,9 +32,9 @@ static void own_note(void *context, uint32_t worker, uint32_t workers)
  * older than what comes with it. */
 static int64_t own_seen_ms(const struct step *step, const struct event *event)
 {
-    if (step->dedup_horizon_ms == INT64_MIN || event->time_ms >= step->dedup_horizon_ms + step->settings.dedup_ms)
+    if (step->sweep.dedup_horizon_ms == INT64_MIN || event->time_ms >= step->sweep.dedup_horizon_ms + step->settings.dedup_ms)
         return event->time_ms;
-    return step->dedup_horizon_ms + step->settings.dedup_ms;
+    return step->sweep.dedup_horizon_ms + step->settings.dedup_ms;
 }
 
 static void own_repeats(void *context, uint32_t worker, uint32_t workers)
@@ -43,7 +45,7 @@ static void own_repeats(void *context, uint32_t worker, uint32_t workers)
             continue;
         struct event *event = &step->event[i];
         struct shard *shard = state_shard(step->state, step->id_shard[i]);
-        switch (dedup_check(shard, event->id_hash, event->body_hash, own_seen_ms(step, event), step->dedup_horizon_ms)) {
+        switch (dedup_check(shard, event->id_hash, event->body_hash, own_seen_ms(step, event), step->sweep.dedup_horizon_ms)) {
         case DEDUP_NEW:
             break;
         case DEDUP_REPEAT:
@@ -62,14 +64,14 @@ static void own_join(struct step *step, uint32_t i)
     struct event *event = &step->event[i];
     struct shard *shard = state_shard(step->state, step->join_shard[i]);
     uint32_t same = 0;
-    if (join_check(shard, event->join_hash, event->ref_hash, own_seen_ms(step, event), step->dedup_horizon_ms, &same)) {
+    if (join_check(shard, event->join_hash, event->ref_hash, own_seen_ms(step, event), step->sweep.dedup_horizon_ms, &same)) {
         event->flags |= EVENT_JOINED;
         event->joined_same = same;
         event->outcome = OUTCOME_JOINED;
     }
 }
 
-/* Ids rise in the order of calls, so each shard meets its texts in sequence order. Runs behind the
+/* Ids depend on the order of calls, so each shard meets its texts in sequence order. Runs behind the
  * repeats' barrier; `outcome` of an event is then written only by the owner of its join hash. */
 static void own_identify(void *context, uint32_t worker, uint32_t workers)
 {
@@ -80,6 +82,8 @@ static void own_identify(void *context, uint32_t worker, uint32_t workers)
             uint32_t at = i * REF_COUNT + r;
             if (!step->ref_given[at] || shard_owner(step->ref_shard[at], workers) != worker)
                 continue;
+            if (!event_active(event))
+                break; /* a log holds accepted events only, and its replay shall give out the same ids */
             struct shard *shard = state_shard(step->state, step->ref_shard[at]);
             event->ref[r] = ident_intern(shard, ref_kind((enum event_ref)r), event->ref_text[r], event->ref_hash[r],
                                          program_list_lookup, step->program);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { IDLE_WAIT_MS = 20, SOURCE_RETRY_MS = 100 };
+enum { IDLE_WAIT_MS = 20, SOURCE_RETRY_MS = 100, QUEUE_TOLD_MS = 1000 };
 
 /* --- shared by the stages --- */
 
@@ -64,6 +64,14 @@ bool pipeline_stopping(struct pipeline *pipeline)
     return true;
 }
 
+bool pipeline_may_wait(struct pipeline *pipeline)
+{
+    if (pipeline->settings->threads == 1)
+        (void)pipeline_stopping(pipeline); /* nobody else asks */
+    int64_t stop_by_ms = atomic_load(&pipeline->stop_by_ms);
+    return !atomic_load(&pipeline->failed) && (!stop_by_ms || pipeline_now_ms() < stop_by_ms);
+}
+
 static bool over(const struct pipeline *pipeline)
 {
     return atomic_load(&pipeline->failed);
@@ -74,6 +82,7 @@ static void release(struct pipeline *pipeline, struct block *block)
 {
     if (atomic_fetch_sub(&block->holders, 1) != 1)
         return;
+    atomic_fetch_sub(&pipeline->figures->block_bytes_in_flight, block->bodies.total);
     block_clear(block);
     atomic_fetch_sub(&pipeline->figures->blocks_in_flight, 1);
     queue_put(pipeline->idle, block);
@@ -94,6 +103,16 @@ static void note_source(struct pipeline *pipeline, const struct error *err)
     }
 }
 
+static void note_cut(struct pipeline *pipeline, const struct block *block)
+{
+    if (block->message_count == block->room || !arena_full(&block->bodies))
+        return;
+    if (atomic_fetch_add(&pipeline->figures->blocks_cut, 1) == 0)
+        pipeline_notice(pipeline, NOTICE_INFO, "block_full",
+                        "%u messages made %zu KiB, the most that a block takes: large messages make small blocks "
+                        "(muster_blocks_cut_total counts them)", block->message_count, block->bodies.total >> 10);
+}
+
 /* Reads one block; false when nothing came. */
 static bool stage_read(struct pipeline *pipeline, struct block *block)
 {
@@ -112,7 +131,9 @@ static bool stage_read(struct pipeline *pipeline, struct block *block)
         return false;
     block->partitions = source->partitions->count;
     note_source(pipeline, NULL);
+    note_cut(pipeline, block);
     atomic_fetch_add(&pipeline->figures->blocks_in_flight, 1);
+    atomic_fetch_add(&pipeline->figures->block_bytes_in_flight, block->bodies.total);
     atomic_fetch_add(&pipeline->figures->messages, block->message_count);
     return true;
 }
@@ -140,12 +161,29 @@ static void count_results(struct pipeline *pipeline, const struct block *block)
     atomic_fetch_add(&figures->revisions, output->revision_count);
     atomic_fetch_add(&figures->blocks, 1);
     atomic_store(&figures->seq, pipeline->seq);
+    if (pipeline->world->feed)
+        feed_count(pipeline->world->feed, block);
     intake_phase_ns(pipeline->intake, &decode_ns, &order_ns);
     step_phase_ns(pipeline->step, step_ns);
     atomic_fetch_add(&figures->decode_ns, decode_ns);
     atomic_fetch_add(&figures->order_ns, order_ns);
     for (int i = 0; i < PHASE_COUNT; i++)
         atomic_fetch_add(&figures->step_ns[i], step_ns[i]);
+}
+
+static void alarm_told(void *context, bool high, const char *source, uint64_t rejected, uint64_t events)
+{
+    double share = (double)rejected * 100 / (double)(events ? events : 1);
+    pipeline_notice(context, high ? NOTICE_WARNING : NOTICE_INFO, high ? "rejections_high" : "rejections_normal",
+                    "%s: %llu of %llu events of the last 5 minutes were refused (%.1f %%)%s", source, (unsigned long long)rejected,
+                    (unsigned long long)events, share,
+                    high ? ", more than rejection_alarm_permille allows; muster_source_rejections_total and `muster feed-report` say why: tell the bank" : "");
+}
+
+static void tick(struct pipeline *pipeline)
+{
+    if (pipeline->world->feed)
+        feed_tick(pipeline->world->feed, pipeline_now_ms(), alarm_told, pipeline);
 }
 
 void pipeline_know(struct pipeline *pipeline, uint32_t count)
@@ -155,18 +193,38 @@ void pipeline_know(struct pipeline *pipeline, uint32_t count)
     partition_rank(pipeline->partitions, count, pipeline->rank);
     order_rank(pipeline->order, pipeline->rank, count);
     pipeline->known = count;
+    if (pipeline->world->feed)
+        feed_know(pipeline->world->feed, pipeline->partitions, count);
 }
 
 static void stage_work(struct pipeline *pipeline, struct block *block)
 {
     pipeline_know(pipeline, block->partitions);
-    intake_sequence(pipeline->intake, block, pipeline->order, pipeline->seq + 1, pipeline->position);
-    step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
+    intake_range(block, pipeline->position);
+    if (pipeline->poison)
+        poison_begin(pipeline->poison, block);
+    intake_sequence(pipeline->intake, block, pipeline->order, pipeline->seq + 1);
+    if (block->watch)
+        step_run_singly(pipeline->step, block->event, block->event_count, block->watch, &block->results, &block->output);
+    else
+        step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
+    pipeline_publish(pipeline, false);
     block->journal.block = ++pipeline->block;
+    if (pipeline->poison)
+        poison_end(pipeline->poison, pipeline->block, pipeline->position);
     pipeline->seq = block->journal.last_seq;
     arrival_count(block);
     atomic_store(&block->holders, pipeline->log ? 2 : 1);
     count_results(pipeline, block);
+}
+
+/* Work thread, between blocks. */
+static void stage_settle(struct pipeline *pipeline)
+{
+    if (!pipeline->poison || !atomic_load_explicit(&pipeline->figures->crash_suspects, memory_order_relaxed))
+        return;
+    poison_settle(pipeline->poison, atomic_load(&pipeline->committed_block));
+    atomic_store(&pipeline->figures->crash_suspects, poison_suspects(pipeline->poison));
 }
 
 static bool stage_log(struct pipeline *pipeline, struct block *block)
@@ -190,13 +248,53 @@ static bool stage_sink(struct pipeline *pipeline, bool more)
 
 /* --- threads --- */
 
+/* The source thread's wait for a free block; told when it lasts. */
+struct queue_wait {
+    int64_t since_ms; /* 0: a block was free */
+    bool told;
+};
+
+static void tell_queue_full(struct pipeline *pipeline)
+{
+    bool log = pipeline->log && atomic_load(&pipeline->logged_block) < atomic_load(&pipeline->committed_block);
+    pipeline_notice(pipeline, NOTICE_WARNING, "queue_full",
+                    "all %u blocks are in flight, with %llu KiB of messages, and %s has let none go for %d ms: nothing more is taken "
+                    "from Kafka until it does", pipeline->pool_count,
+                    (unsigned long long)atomic_load(&pipeline->figures->block_bytes_in_flight) >> 10, log ? "the log" : "the sink", QUEUE_TOLD_MS);
+}
+
+static void note_queue(struct pipeline *pipeline, struct queue_wait *wait, bool free)
+{
+    int64_t now_ms = pipeline_now_ms(), waited_ms = wait->since_ms ? now_ms - wait->since_ms : 0;
+    if (!free && !wait->since_ms)
+        wait->since_ms = now_ms;
+    if (!free && !wait->told && waited_ms >= QUEUE_TOLD_MS) {
+        atomic_store(&pipeline->figures->queue_full_since_ms, wait->since_ms);
+        tell_queue_full(pipeline);
+        wait->told = true;
+    }
+    if (!free || !wait->since_ms)
+        return;
+    atomic_store(&pipeline->figures->queue_full_since_ms, 0);
+    atomic_fetch_add(&pipeline->figures->queue_full_ns, (uint64_t)waited_ms * 1000000);
+    if (wait->told)
+        pipeline_notice(pipeline, NOTICE_INFO, "queue_free", "events are taken again after %lld ms", (long long)waited_ms);
+    *wait = (struct queue_wait){0};
+}
+
 static void *source_thread(void *argument)
 {
     struct pipeline *pipeline = argument;
+    struct source *source = pipeline->world->source;
     struct block *block = NULL;
+    struct queue_wait wait = {0};
     while (!over(pipeline) && !pipeline_stopping(pipeline)) {
-        if (!block)
+        if (!block) {
             block = queue_take(pipeline->idle, IDLE_WAIT_MS);
+            if (!block && source->measure)
+                source->measure(source->self);
+            note_queue(pipeline, &wait, block != NULL);
+        }
         if (!block || !stage_read(pipeline, block))
             continue;
         queue_put(pipeline->to_work, block);
@@ -235,12 +333,14 @@ static void work_loop(struct pipeline *pipeline)
 {
     while (!over(pipeline) && !queue_drained(pipeline->to_work)) {
         struct block *block = queue_take(pipeline->to_work, IDLE_WAIT_MS);
+        tick(pipeline);
         if (block) {
             stage_work(pipeline, block);
             if (pipeline->log)
                 queue_put(pipeline->to_log, block);
             queue_put(pipeline->to_sink, block);
         }
+        stage_settle(pipeline);
         saver_tick(pipeline);
     }
     queue_close(pipeline->to_log);
@@ -285,11 +385,13 @@ static void run_alone(struct pipeline *pipeline)
     while (!over(pipeline) && !pipeline_stopping(pipeline)) {
         struct block *block = queue_take(pipeline->idle, 0);
         invariant(block);
+        tick(pipeline);
         bool read = stage_read(pipeline, block);
         if (!read)
             queue_put(pipeline->idle, block);
         if (over(pipeline) || (read && !run_block(pipeline, block)) || !stage_sink(pipeline, false))
             return;
+        stage_settle(pipeline);
         if (!saver_due(pipeline))
             continue;
         if (pipeline->commit.count && !commit_write(pipeline, release))
@@ -329,6 +431,7 @@ static void make_pool(struct pipeline *pipeline)
         *queue[i] = queue_new(pipeline->pool_count);
     for (uint32_t i = 0; i < pipeline->pool_count; i++) {
         pipeline->pool[i] = block_new(pipeline->settings->batch_max, pipeline->settings->threads, partitions);
+        pipeline->pool[i]->bodies.bound = pipeline->settings->batch_bytes_max;
         queue_put(pipeline->idle, pipeline->pool[i]);
     }
     pipeline->order = order_new(partitions);
@@ -340,6 +443,9 @@ static void dismantle(struct pipeline *pipeline)
 {
     for (uint32_t i = 0; i < pipeline->pool_count; i++)
         block_free(pipeline->pool[i]);
+    if (pipeline->poison && pipeline->world->source->watch)
+        pipeline->world->source->watch(pipeline->world->source->self, NULL);
+    poison_close(pipeline->poison);
     free(pipeline->pool);
     free(pipeline->position);
     free(pipeline->rank);
@@ -360,6 +466,7 @@ static void dismantle(struct pipeline *pipeline)
 
 static void live(struct pipeline *pipeline)
 {
+    pipeline->live = true;
     atomic_store(&pipeline->figures->phase, PIPELINE_LIVE);
     pipeline_notice(pipeline, NOTICE_INFO, "live", "%u partitions, %u threads, from block %llu", pipeline->partitions->count,
                     pipeline->settings->threads, (unsigned long long)pipeline->block + 1);
@@ -368,6 +475,8 @@ static void live(struct pipeline *pipeline)
         run_alone(pipeline);
     else
         run_threads(pipeline);
+    pipeline_publish(pipeline, true);
+    stage_settle(pipeline);
     if (over(pipeline)) {
         saver_abandon(pipeline);
         return;

@@ -4,7 +4,8 @@
  *                                                         └─► sink thread      saver thread
  *
  * Intake blocks come from a fixed pool of queue_blocks_max; a block goes back when log and sink have
- * let it go, so whatever is slow holds up the source and memory stays bounded. With one thread,
+ * let it go, and takes batch_max messages or batch_bytes_max at most, so whatever is slow holds up the
+ * source and memory stays bounded. A sink that is away and a log whose disk is full are waited for. With one thread,
  * reading, work, log, sink and saving run in turn on the caller's.
  *
  * Promises: an event is in exactly one committed block; positions, results and journal move together;
@@ -15,6 +16,7 @@
 
 #include "engine/model/seam.h"
 #include "engine/state/log.h"
+#include "engine/stream/feed.h"
 #include "engine/stream/step.h"
 
 #include <stdatomic.h>
@@ -22,16 +24,18 @@
 struct pipeline_settings {
     uint32_t threads;             /* workers of the crew; 1: everything on the caller's thread */
     uint32_t batch_max;           /* messages per block: 16,384 */
+    size_t batch_bytes_max;       /* of messages per block, and one message more; 0: no bound */
     uint32_t batch_wait_ms;       /* 5 */
     uint32_t queue_blocks_max;    /* blocks in flight: 8 */
     uint32_t sink_wait_ms;        /* longest time without a commit while blocks wait: 250 */
-    uint32_t stop_wait_ms;        /* when told to stop while the sink is away: 10,000 */
+    uint32_t stop_wait_ms;        /* when told to stop while the sink is away or the log's disk full: 10,000 */
     uint32_t lease_wait_ms;       /* one attempt at the lease: 1,000 */
     bool standby;                 /* without the lease: follow the journal; the log is believed up to a checkpoint only */
     uint32_t renew_every_ms;      /* a third of what the lease lasts */
     const char *checkpoint_dir;   /* NULL: no checkpoints */
     int64_t checkpoint_every_ms;  /* 60,000 */
     const struct log_settings *log; /* NULL: no log */
+    const char *at_work_file;     /* tells the next life what this one died at (engine/stream/poison.h); NULL: none */
     struct step_settings step;    /* partition_max is set by the pipeline */
     struct decode_settings decode; /* hash_key is set by the pipeline */
 };
@@ -43,6 +47,7 @@ struct pipeline_world {
     struct source *source;
     struct sink *sink;
     const struct program *program;
+    struct feed *feed; /* counts per bank; NULL: nobody asks */
     void *context;
     /* True once the pipeline shall drain and end. Called often, from one thread at a time. */
     bool (*stop)(void *context);
@@ -52,6 +57,12 @@ struct pipeline_world {
 
 /* Where the pipeline stands; each figure has one writer and may be read from any thread. */
 enum pipeline_phase { PIPELINE_WAITING_LEASE, PIPELINE_RECOVERING, PIPELINE_LIVE, PIPELINE_DRAINING, PIPELINE_ENDED, PIPELINE_STANDBY };
+/* struct state_totals, as it was published last. */
+struct state_figures {
+    atomic_uint_least64_t bytes_used, bytes_resident, bytes_max, fullest_bytes, shard_bytes_max, shards_full;
+    atomic_uint_least64_t identities, keys, records, repeats, identities_freed, keys_dropped;
+    atomic_uint_least64_t bound[BOUND_COUNT];
+};
 struct pipeline_figures {
     atomic_uint phase;                      /* enum pipeline_phase */
     atomic_uint_least64_t messages;         /* taken from the source */
@@ -60,6 +71,9 @@ struct pipeline_figures {
     atomic_uint_least64_t late, facts, facts_odd, hits, revisions, shadow_hits;
     atomic_uint_least64_t rejected[REJECT_COUNT];
     atomic_uint_least64_t blocks, block_committed, blocks_in_flight;
+    atomic_uint_least64_t block_bytes_in_flight; /* of messages in them */
+    atomic_uint_least64_t blocks_cut;       /* blocks that batch_bytes_max ended */
+    atomic_uint_least64_t queue_full_ns;    /* time in which no block was free */
     atomic_uint_least64_t commits, commit_ns;
     atomic_uint_least64_t seq;              /* last sequence number worked */
     atomic_uint_least64_t decode_ns, order_ns, step_ns[PHASE_COUNT], log_ns;
@@ -67,7 +81,12 @@ struct pipeline_figures {
     atomic_uint_least64_t checkpoint_block, checkpoint_pause_ns, checkpoint_write_ns, checkpoints;
     atomic_int_least64_t sink_away_since_ms;   /* monotonic; 0: it answers */
     atomic_int_least64_t source_away_since_ms; /* monotonic; 0: it answers */
+    atomic_int_least64_t log_away_since_ms; /* monotonic; 0: the log's disk has room */
+    atomic_int_least64_t queue_full_since_ms; /* monotonic; 0: a block was free within the last second */
+    atomic_uint_least64_t checkpoints_failed;
     atomic_uint_least64_t recovered_events;
+    struct state_figures state;
+    atomic_uint_least64_t crash_suspects;   /* ranges and records that are worked one by one since a crash */
     atomic_uint_least64_t standby_lag;      /* committed blocks that a standby has read of and not applied */
 };
 

@@ -1,10 +1,11 @@
-/* What the files of the pipeline share. Included by engine/stream/{pipeline,recover,record,commit,saver}.c only. */
+/* What the files of the pipeline share. Included by engine/stream/{pipeline,recover,record,commit,saver,bounds}.c only. */
 #ifndef ENGINE_STREAM_PIPELINE_PRIVATE_H
 #define ENGINE_STREAM_PIPELINE_PRIVATE_H
 
 #include "engine/state/checkpoint.h"
 #include "engine/stream/intake.h"
 #include "engine/stream/pipeline.h"
+#include "engine/stream/poison.h"
 #include "engine/stream/queue.h"
 
 #include <pthread.h>
@@ -33,6 +34,12 @@ struct saver {
     uint32_t kept_count;
 };
 
+/* What operators were told of a bound. */
+struct bound_told {
+    uint64_t hits;
+    int64_t at_ms;
+};
+
 struct pipeline {
     const struct pipeline_settings *settings;
     const struct pipeline_world *world;
@@ -50,7 +57,11 @@ struct pipeline {
     uint64_t seq;        /* last one given out */
     uint64_t block;      /* last one numbered */
     struct saver saver;
+    struct bound_told told[BOUND_COUNT];
+    int64_t published_ms; /* when the state's figures were last published */
+    struct poison *poison; /* says what is at work, once live; NULL: nobody asks */
 
+    bool live;           /* recovery is behind us: a full disk is waited for */
     struct log_writer *log; /* the log thread's, once it runs; NULL: none */
     struct commit commit;   /* the sink thread's, once it runs */
 
@@ -69,6 +80,8 @@ struct pipeline {
     struct error failure;
 };
 
+/* May whoever waits for the world go on waiting? Not once somebody failed, or told to stop too long ago. */
+bool pipeline_may_wait(struct pipeline *pipeline);
 int64_t pipeline_now_ms(void); /* monotonic: for waits, never for decisions about events */
 uint64_t pipeline_now_ns(void);
 void pipeline_notice(struct pipeline *pipeline, enum notice_level level, const char *event, const char *format, ...)
@@ -79,17 +92,21 @@ void pipeline_fail(struct pipeline *pipeline, const struct error *err);
 bool pipeline_stopping(struct pipeline *pipeline);
 void pipeline_sleep_ms(uint32_t ms);
 
+/* bounds.c, the work thread between batches: the state's figures to the metrics, notices of bounds that were hit; twice
+ * a second, unless `last`. */
+void pipeline_publish(struct pipeline *pipeline, bool last);
+
 /* recover.c: from the lease to the first live block. False with err.class ERROR_NONE: told to stop. */
 bool recover(struct pipeline *pipeline, struct error *err) must_check;
 
 /* Work thread: takes note of the table's first `count` partitions before any event of them is ordered. */
 void pipeline_know(struct pipeline *pipeline, uint32_t count);
 
-/* recover.c: topics and numbers of the partitions known as bytes, by their index, for the checkpoint. */
-struct slice partition_table_bytes(const struct pipeline *pipeline, struct arena *arena);
-
-/* record.c, the log thread: adds a block's accepted events with seq > after to the log. */
+/* record.c, the log thread: adds a block's accepted events with seq > after to the log. When live, both wait
+ * for a disk that is full; a start or a standby ends, for it may be started again and be no worse off. */
 bool record_block(struct pipeline *pipeline, const struct block *block, uint64_t after, struct error *err) must_check;
+/* The log cannot be opened or written and is not waited for: says what to do. Returns false. */
+bool record_fail(struct error *err);
 /* Syncs the log where the saver asked for it. */
 bool record_sync(struct pipeline *pipeline, struct error *err) must_check;
 

@@ -2,8 +2,35 @@
 #include "engine/stream/plan.h"
 
 #include "engine/base/invariant.h"
+#include "rules/lang/fact.h"
 
 #include <stdlib.h>
+
+/* --- what holds ids, for the marks of engine/state --- */
+
+static const uint8_t field_types[FIELD_COUNT] = {
+#define FIELD(name, word, type, help) TYPE_##type,
+#include "rules/lang/field.def"
+#undef FIELD
+};
+
+static uint32_t entity_bits(const enum value_type *type, uint32_t count)
+{
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bits |= (uint32_t)fact_type_is_entity(type[i]) << i;
+    return bits;
+}
+
+static uint16_t entity_extras(const struct stream *stream)
+{
+    enum value_type type[STREAM_EXTRA_MAX];
+    for (uint8_t i = 0; i < stream->extra_count; i++)
+        type[i] = (enum value_type)field_types[stream->extra[i]];
+    return (uint16_t)entity_bits(type, stream->extra_count);
+}
+
+/* --- layouts --- */
 
 static void plan_clocks(struct plan *plan, uint16_t keyspace, struct keyspace_layout *layout, uint16_t *clock_local)
 {
@@ -59,7 +86,8 @@ static void plan_window(struct plan *plan, uint16_t stream, struct window_layout
                         struct plan_aggregate *bound, uint16_t window_index, int64_t lateness_ms)
 {
     const struct stream *def = &plan->program->stream[stream];
-    *window = (struct window_layout){.hash = def->hash, .keep_ms = def->keep_ms + lateness_ms, .extra_count = def->extra_count};
+    *window = (struct window_layout){.hash = def->hash, .keep_ms = def->keep_ms + lateness_ms, .extra_count = def->extra_count,
+                                     .entity_extras = entity_extras(def)};
     at->window = window_index;
     plan_aggregates(plan, stream, window, at, bound, window_index, lateness_ms);
 }
@@ -74,6 +102,7 @@ static void plan_layout(struct plan *plan, uint16_t keyspace, struct keyspace_la
     struct memory_layout *kept = ARENA_ARRAY(&plan->arena, struct memory_layout, program->memory_count + 1);
     *layout = (struct keyspace_layout){.hash = program->keyspace[keyspace].hash,
                                        .width = program->keyspace[keyspace].width ? program->keyspace[keyspace].width : 1,
+                                       .entity_words = (uint8_t)entity_bits(program->keyspace[keyspace].type, program->keyspace[keyspace].width),
                                        .window = window,
                                        .memory = kept};
     plan_clocks(plan, keyspace, layout, clock_local);
@@ -91,10 +120,26 @@ static void plan_layout(struct plan *plan, uint16_t keyspace, struct keyspace_la
             continue;
         memory[i].memory = layout->memory_count;
         kept[layout->memory_count++] =
-            (struct memory_layout){.hash = def->hash, .for_ms = def->for_ms, .keep_count = def->keep_count, .dated = def->fact};
+            (struct memory_layout){.hash = def->hash,
+                                   .for_ms = def->for_ms,
+                                   .keep_count = def->keep_count,
+                                   .entity_keeps = (uint8_t)entity_bits(def->keep_type, def->keep_count),
+                                   .dated = def->fact};
         if (def->for_ms > layout->widest_ms)
             layout->widest_ms = def->for_ms;
     }
+}
+
+/* The last step ends the attempt: what its lets come to has a slot, but is never stored. */
+static uint32_t kept_entities(const struct rule *rule)
+{
+    uint32_t bits = 0;
+    for (uint8_t s = 0; s + 1 < rule->step_count; s++)
+        for (uint8_t k = 0; k < rule->step[s].kept_count; k++) {
+            const struct kept_let *kept = &rule->step[s].kept[k];
+            bits |= (uint32_t)fact_type_is_entity((enum value_type)rule->body.node[kept->node].type) << kept->slot;
+        }
+    return bits;
 }
 
 static void plan_attempts(struct plan *plan, uint16_t keyspace, struct keyspace_layout *layout, struct plan_rule *rule)
@@ -106,8 +151,11 @@ static void plan_attempts(struct plan *plan, uint16_t keyspace, struct keyspace_
         if (def->keyspace != keyspace || def->step_count == 1)
             continue;
         rule[i].attempt = layout->attempt_count;
-        attempt[layout->attempt_count++] =
-            (struct attempt_layout){.hash = def->attempt_hash, .word_count = attempt_words(def->step_count, def->kept_count)};
+        attempt[layout->attempt_count++] = (struct attempt_layout){.hash = def->attempt_hash,
+                                                                   .word_count = attempt_words(def->step_count, def->kept_count),
+                                                                   .time_word = ATTEMPT_TIME_WORD,
+                                                                   .kept_from = attempt_words(def->step_count, 0),
+                                                                   .entity_kept = kept_entities(def)};
         if (def->within_ms > layout->widest_ms)
             layout->widest_ms = def->within_ms;
     }

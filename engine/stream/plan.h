@@ -59,6 +59,7 @@ struct plan {
 };
 
 /* Words that an attempt is kept as (engine/stream/judge_step.c). */
+enum { ATTEMPT_TIME_WORD = 1 };
 static inline uint16_t attempt_words(uint8_t step_count, uint8_t kept_count)
 {
     return (uint16_t)(2 + 4 * (step_count - 1) + kept_count);

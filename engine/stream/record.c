@@ -1,6 +1,51 @@
 /* The log stage: a block's accepted events become records of the log. */
 #include "engine/stream/pipeline_private.h"
 
+enum { ROOM_WAIT_MS = 200 };
+
+bool record_fail(struct error *err)
+{
+    (void)error_context(err, "log");
+    if (err->class != ERROR_RETRY)
+        return false;
+    err->class = ERROR_FATAL;
+    return error_context(err, "make room in log_dir and log_key_dir, then start again");
+}
+
+static void note_log_away(struct pipeline *pipeline, const struct error *err)
+{
+    if (atomic_load(&pipeline->figures->log_away_since_ms))
+        return;
+    atomic_store(&pipeline->figures->log_away_since_ms, pipeline_now_ms());
+    pipeline_notice(pipeline, NOTICE_ERROR, "log_full",
+                    "%s; nothing is lost: the engine waits, and goes on by itself once log_dir and log_key_dir have room", err->text);
+}
+
+static void note_log_back(struct pipeline *pipeline)
+{
+    int64_t since_ms = atomic_load(&pipeline->figures->log_away_since_ms);
+    if (!since_ms)
+        return;
+    atomic_store(&pipeline->figures->log_away_since_ms, 0);
+    pipeline_notice(pipeline, NOTICE_INFO, "log_back", "the log can be written again after %lld ms",
+                    (long long)(pipeline_now_ms() - since_ms));
+}
+
+/* After the log failed: true to try again. False: err says why not. */
+static bool wait_for_room(struct pipeline *pipeline, struct error *err)
+{
+    if (err->class != ERROR_RETRY || !pipeline->live)
+        return record_fail(err);
+    (void)error_context(err, "log");
+    note_log_away(pipeline, err);
+    pipeline_sleep_ms(ROOM_WAIT_MS);
+    bool alone = pipeline->settings->threads == 1;
+    if (!pipeline_may_wait(pipeline) || (alone && !commit_keep(pipeline)))
+        return error_context(err, "stopped while the log waited; what was not written will be read again");
+    *err = (struct error){0};
+    return true;
+}
+
 static struct log_record record_of(const struct pipeline *pipeline, const struct event *event)
 {
     const struct partition *partition = &pipeline->partitions->partition[event->position.partition];
@@ -26,12 +71,15 @@ bool record_block(struct pipeline *pipeline, const struct block *block, uint64_t
             continue;
         struct log_record record = record_of(pipeline, event);
         int64_t day_ms = event->broker_ms == MISSING_I64 ? event->time_ms : event->broker_ms;
-        if (!log_writer_add(pipeline->log, &record, day_ms, err))
-            return error_context(err, "log");
+        while (!log_writer_add(pipeline->log, &record, day_ms, err))
+            if (!wait_for_room(pipeline, err))
+                return false;
         records++;
     }
-    if (!log_writer_flush(pipeline->log, false, err))
-        return error_context(err, "log");
+    while (!log_writer_flush(pipeline->log, false, err))
+        if (!wait_for_room(pipeline, err))
+            return false;
+    note_log_back(pipeline);
     atomic_fetch_add_explicit(&pipeline->figures->log_records, records, memory_order_relaxed);
     atomic_fetch_add_explicit(&pipeline->figures->log_ns, pipeline_now_ns() - since, memory_order_relaxed);
     atomic_store(&pipeline->logged_block, block->journal.block);
@@ -44,8 +92,9 @@ bool record_sync(struct pipeline *pipeline, struct error *err)
     uint64_t logged = atomic_load(&pipeline->logged_block);
     if (wanted <= atomic_load(&pipeline->synced_block) || logged < wanted)
         return true;
-    if (!log_writer_flush(pipeline->log, true, err))
-        return error_context(err, "log");
+    while (!log_writer_flush(pipeline->log, true, err))
+        if (!wait_for_room(pipeline, err))
+            return false;
     atomic_store(&pipeline->synced_block, logged);
     atomic_store(&pipeline->figures->log_synced_block, logged);
     return true;

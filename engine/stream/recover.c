@@ -2,6 +2,7 @@
 #include "engine/stream/pipeline_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/stream/checkpoint_words.h"
 #include "engine/stream/log_feed.h"
 
 #include <stdlib.h>
@@ -30,51 +31,21 @@ struct recovery {
 
 /* --- what a checkpoint says about partitions --- */
 
-enum { PARTITION_BYTES = TOPIC_NAME_MAX + sizeof(int32_t) };
-
-struct slice partition_table_bytes(const struct pipeline *pipeline, struct arena *arena)
+/* Where each of a checkpoint's partitions stands in this run's table; the caller frees it. NULL when it was made with
+ * a topic or partition that this run does not have. New ones do no harm. */
+static uint32_t *partitions_here(const struct pipeline *pipeline, const struct checkpoint_words *words)
 {
-    size_t size = pipeline->known * (size_t)PARTITION_BYTES;
-    char *bytes = arena_alloc(arena, size + 1), *at = bytes;
-    for (uint32_t i = 0; i < pipeline->known; i++) {
-        const struct partition *partition = &pipeline->partitions->partition[i];
-        memcpy(at, partition->topic, TOPIC_NAME_MAX);
-        memcpy(at + TOPIC_NAME_MAX, &partition->number, sizeof(int32_t));
-        at += PARTITION_BYTES;
-    }
-    return (struct slice){bytes, size};
-}
-
-/* A checkpoint's partitions: where each stands in this run's table, and the step's own words. */
-struct checkpoint_words {
-    uint32_t *partition; /* the caller frees it */
-    uint32_t partitions;
-    struct slice words;
-};
-
-/* False when it was made with a topic or partition that this run does not have. New ones do no harm. */
-static bool checkpoint_words(const struct pipeline *pipeline, const struct checkpoint_head *head, struct checkpoint_words *out)
-{
-    uint64_t table_size = 0;
-    const char *extra = head->extra;
-    if (head->extra_size < sizeof table_size)
-        return false;
-    memcpy(&table_size, extra, sizeof table_size);
-    if (table_size > head->extra_size - sizeof table_size || table_size % PARTITION_BYTES)
-        return false;
-    const char *at = extra + sizeof table_size;
-    out->words = (struct slice){at + table_size, head->extra_size - sizeof table_size - table_size};
-    out->partitions = (uint32_t)(table_size / PARTITION_BYTES);
-    out->partition = calloc(out->partitions + 1u, sizeof *out->partition);
-    invariant(out->partition);
-    for (uint32_t i = 0; i < out->partitions; i++, at += PARTITION_BYTES) {
+    uint32_t *here = calloc(words->partitions + 1u, sizeof *here);
+    invariant(here);
+    for (uint32_t i = 0; i < words->partitions; i++) {
         int32_t number;
-        memcpy(&number, at + TOPIC_NAME_MAX, sizeof number);
-        if (!partition_find(pipeline->partitions, pipeline->known, (struct slice){at, strnlen(at, TOPIC_NAME_MAX)}, number,
-                            &out->partition[i]))
-            return false;
+        struct slice topic = checkpoint_words_partition(words, i, &number);
+        if (!partition_find(pipeline->partitions, pipeline->known, topic, number, &here[i])) {
+            free(here);
+            return NULL;
+        }
     }
-    return true;
+    return here;
 }
 
 static void checkpoint_refused(void *context, const char *file, const char *reason)
@@ -94,10 +65,10 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
     if (!checkpoint_load(pipeline->settings->checkpoint_dir, recovery->start.block, step_layout(pipeline->step), &state,
                          &head, checkpoint_refused, pipeline, err))
         return err->class == ERROR_NONE;
-    bool usable = checkpoint_words(pipeline, &head, &words);
+    uint32_t *here = checkpoint_words_read(&head, &words) ? partitions_here(pipeline, &words) : NULL;
     bool ok = true;
-    if (usable) {
-        ok = step_restore(pipeline->step, state, words.words, words.partition, words.partitions, err);
+    if (here) {
+        ok = step_restore(pipeline->step, state, words.step, here, words.partitions, err);
         pipeline->block = head.block;
         pipeline->seq = head.seq;
         saver_loaded(pipeline, head.block);
@@ -110,7 +81,7 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
         pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_refused",
                         "it was made with topics or partitions that are not here; state is built from the log again");
     }
-    free(words.partition);
+    free(here);
     free((void *)(uintptr_t)head.extra);
     return ok;
 }
@@ -128,6 +99,11 @@ static bool keep_row(void *context, const struct journal_block *block)
     struct journal_range *range = ARENA_ARRAY(&rows->arena, struct journal_range, block->range_count + 1);
     if (block->range_count)
         memcpy(range, block->range, block->range_count * sizeof *range);
+    for (uint32_t r = 0; r < block->range_count; r++)
+        if (range[r].aside_count) {
+            struct slice aside = {(const char *)range[r].aside, range[r].aside_count * sizeof *range[r].aside};
+            range[r].aside = (const int64_t *)(const void *)arena_copy(&rows->arena, aside).data;
+        }
     rows->row[rows->count] = *block;
     rows->row[rows->count++].range = range;
     return true;
@@ -177,6 +153,7 @@ static bool apply_log(struct recovery *recovery, struct log_feed *feed, uint64_t
             return false;
         step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
         atomic_fetch_add(&pipeline->figures->recovered_events, block->event_count);
+        pipeline_publish(pipeline, false);
         block_clear(block);
         if (!recovery_goes_on(recovery))
             return false;
@@ -213,7 +190,7 @@ static bool read_row(struct recovery *recovery, const struct journal_block *row,
     struct pipeline *pipeline = recovery->pipeline;
     struct source *source = pipeline->world->source;
     struct block *block = recovery->block;
-    for (uint32_t r = 0; r < row->range_count; r++) {
+    for (uint32_t r = 0; r < row->range_count; r++) { /* a range names what was set aside: a source leaves that alone again */
         struct message *messages = NULL;
         uint32_t count = 0;
         while (!source->read_range(source->self, &row->range[r], &block->bodies, &messages, &count, err)) {
@@ -233,6 +210,19 @@ static bool read_row(struct recovery *recovery, const struct journal_block *row,
     return true;
 }
 
+/* What the journal's row set aside is refused again. */
+static void aside_again(struct block *block, const struct journal_block *row)
+{
+    for (uint32_t r = 0; r < row->range_count; r++)
+        for (uint32_t b = 0; row->range[r].aside_count && b < block->journal.range_count; b++) {
+            if (block->range[b].partition != row->range[r].partition)
+                continue;
+            block->range[b].aside = row->range[r].aside;
+            block->range[b].aside_count = row->range[r].aside_count;
+            block->has_aside = true;
+        }
+}
+
 /* Takes one journal block again; fills the log where it ends earlier. */
 static bool recover_row(struct recovery *recovery, const struct journal_block *row, struct error *err)
 {
@@ -240,7 +230,9 @@ static bool recover_row(struct recovery *recovery, const struct journal_block *r
     struct block *block = recovery->block;
     if (!read_row(recovery, row, err))
         return false;
-    intake_sequence(pipeline->intake, block, pipeline->order, row->first_seq, pipeline->position);
+    intake_range(block, pipeline->position);
+    aside_again(block, row);
+    intake_sequence(pipeline->intake, block, pipeline->order, row->first_seq);
     if (block->journal.last_seq != row->last_seq)
         return error_set(err, ERROR_FATAL,
                          "block %llu gave sequence numbers %llu to %llu, read again it gives %llu: the source has changed",
@@ -251,6 +243,7 @@ static bool recover_row(struct recovery *recovery, const struct journal_block *r
         applied++; /* the log had these */
     step_run(pipeline->step, block->event + applied, block->event_count - applied, &block->results, &block->output);
     atomic_fetch_add(&pipeline->figures->recovered_events, block->event_count - applied);
+    pipeline_publish(pipeline, false);
     bool ok = !pipeline->log || record_block(pipeline, block, recovery->log_last, err);
     block_clear(block);
     return ok && recovery_goes_on(recovery);
@@ -312,7 +305,7 @@ static bool follow_log(struct recovery *recovery, struct error *err)
     if (!pipeline->settings->log)
         return true;
     pipeline->log = log_writer_open(pipeline->settings->log, err);
-    return (pipeline->log && log_writer_cut(pipeline->log, pipeline->seq, err)) || error_context(err, "log");
+    return (pipeline->log && log_writer_cut(pipeline->log, pipeline->seq, err)) || record_fail(err);
 }
 
 /* Loads the newest checkpoint that the journal reaches back to. */
@@ -448,7 +441,7 @@ static bool open_log(struct recovery *recovery, struct error *err)
         return true;
     pipeline->log = log_writer_open(pipeline->settings->log, err);
     if (!pipeline->log || !log_writer_cut(pipeline->log, recovery->start.seq, err))
-        return error_context(err, "log");
+        return record_fail(err);
     recovery->log_last = log_writer_last_seq(pipeline->log);
     return true;
 }
@@ -466,14 +459,34 @@ static bool open_intake(struct pipeline *pipeline, struct error *err)
     return pipeline->intake != NULL;
 }
 
-static bool rebuild(struct recovery *recovery, struct error *err)
+/* Reads the journal behind the checkpoint. The lease is ours, so a sink that goes away just now is waited for;
+ * renewing the lease brings it back, or tells that we are fenced. */
+static bool read_journal(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
     struct sink *sink = pipeline->world->sink;
+    for (;;) {
+        *err = (struct error){0};
+        recovery->rows.count = 0;
+        arena_reset(&recovery->rows.arena);
+        if (sink->journal(sink->self, pipeline->block, keep_row, &recovery->rows, err))
+            return true;
+        if (err->class != ERROR_RETRY)
+            return false;
+        *err = (struct error){0};
+        pipeline_sleep_ms(LEASE_WAIT_MS);
+        if (!recovery_goes_on(recovery))
+            return false;
+    }
+}
+
+static bool rebuild(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
     atomic_store(&pipeline->figures->phase, PIPELINE_RECOVERING);
     if (!open_log(recovery, err) || !load_checkpoint(recovery, err) || !open_intake(pipeline, err))
         return false;
-    if (!sink->journal(sink->self, pipeline->block, keep_row, &recovery->rows, err))
+    if (!read_journal(recovery, err))
         return false;
     /* Without a checkpoint a complete log may stand for journal rows long pruned. */
     bool log_alone = pipeline->seq == 0 && recovery->log_last > 0 && recovery->rows.count &&
@@ -498,6 +511,44 @@ static bool rebuild(struct recovery *recovery, struct error *err)
     return true;
 }
 
+static void tell_story(void *context, const struct poison_story *story)
+{
+    struct pipeline *pipeline = context;
+    const struct partition *partition = &pipeline->partitions->partition[story->partition];
+    long long offset = story->offset, last = story->next - 1;
+    if (story->crashes == 0)
+        pipeline_notice(pipeline, NOTICE_WARNING, "crash_suspects",
+                        "the engine ended while it worked offsets %lld to %lld of %s/%d; they are worked one by one now, slower", offset,
+                        last, partition->topic, partition->number);
+    else if (story->crashes < POISON_CRASHES)
+        pipeline_notice(pipeline, NOTICE_WARNING, "crash_record",
+                        "the engine has ended %u times while it worked offset %lld of %s/%d; after %d times it is set aside",
+                        story->crashes, offset, partition->topic, partition->number, POISON_CRASHES);
+    else
+        pipeline_notice(pipeline, NOTICE_ERROR, "poison",
+                        "the engine has ended %u times while it worked offset %lld of %s/%d: it is set aside and NOT scored; "
+                        "its bytes are among the rejections (reason POISON): report it, the engine is at fault",
+                        story->crashes, offset, partition->topic, partition->number);
+}
+
+/* From here on a crash leaves behind at what. */
+static void watch_begin(struct pipeline *pipeline)
+{
+    struct source *source = pipeline->world->source;
+    struct error err = {0};
+    if (!pipeline->settings->at_work_file)
+        return;
+    pipeline->poison = poison_open(pipeline->settings->at_work_file, pipeline->partitions, &err);
+    if (!pipeline->poison) { /* worth a warning, not worth to stop scoring */
+        pipeline_notice(pipeline, NOTICE_WARNING, "at_work_failed", "%s; a record that ends the engine will not be found", err.text);
+        return;
+    }
+    poison_tell(pipeline->poison, tell_story, pipeline);
+    atomic_store(&pipeline->figures->crash_suspects, poison_suspects(pipeline->poison));
+    if (source->watch)
+        source->watch(source->self, poison_translating(pipeline->poison));
+}
+
 static bool go_live(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
@@ -507,6 +558,7 @@ static bool go_live(struct recovery *recovery, struct error *err)
     atomic_store(&pipeline->logged_block, pipeline->block);
     atomic_store(&pipeline->figures->block_committed, pipeline->block);
     atomic_store(&pipeline->figures->seq, pipeline->seq);
+    watch_begin(pipeline);
     return source->seek(source->self, pipeline->position, err);
 }
 
@@ -517,6 +569,7 @@ bool recover(struct pipeline *pipeline, struct error *err)
     recovery.start.next = calloc(partitions + 1, sizeof *recovery.start.next);
     recovery.seq = calloc(pipeline->settings->batch_max, sizeof *recovery.seq);
     recovery.block = block_new(pipeline->settings->batch_max, pipeline->settings->threads, partitions);
+    recovery.block->bodies.bound = pipeline->settings->batch_bytes_max;
     invariant(recovery.start.next && recovery.seq);
     arena_init(&recovery.rows.arena);
     bool ok = win_lease(&recovery, err);

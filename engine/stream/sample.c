@@ -351,7 +351,8 @@ static bool run_batches(struct running *running, struct error *err)
             return true;
         for (uint32_t i = 0; i < block->message_count; i++)
             block->message[i].position.partition = 0;
-        intake_sequence(running->intake, block, running->order, running->seq + 1, &running->position);
+        intake_range(block, &running->position);
+        intake_sequence(running->intake, block, running->order, running->seq + 1);
         step_run(running->step, block->event, block->event_count, &block->results, &block->output);
         running->seq = block->journal.last_seq;
         count_batch(running);

@@ -2,7 +2,9 @@
  * can be lost any more. */
 #include "engine/stream/pipeline_private.h"
 
+#include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
+#include "engine/stream/checkpoint_words.h"
 
 #include <stdlib.h>
 
@@ -11,27 +13,12 @@ static bool saver_wanted(const struct pipeline *pipeline)
     return pipeline->settings->checkpoint_dir != NULL;
 }
 
-/* The names of the partitions, then the step's own words: an index in them means something only
- * together with the table it belonged to. */
-static struct slice saver_extra(const struct pipeline *pipeline, struct arena *arena)
-{
-    struct slice words;
-    step_save_extra(pipeline->step, arena, &words);
-    struct slice table = partition_table_bytes(pipeline, arena);
-    char *both = arena_alloc(arena, sizeof(uint64_t) + table.size + words.size);
-    uint64_t table_size = table.size;
-    memcpy(both, &table_size, sizeof table_size);
-    memcpy(both + sizeof table_size, table.data, table.size);
-    if (words.size)
-        memcpy(both + sizeof table_size + table.size, words.data, words.size);
-    return (struct slice){both, sizeof table_size + table.size + words.size};
-}
-
 static struct checkpoint_writer *saver_freeze(struct pipeline *pipeline, struct error *err)
 {
     struct arena arena;
+    (void)fail_point(FAIL_SAVER_FREEZE);
     arena_init(&arena);
-    struct slice extra = saver_extra(pipeline, &arena);
+    struct slice extra = checkpoint_words_write(pipeline->step, pipeline->partitions, pipeline->known, &arena);
     struct checkpoint_head head = {
         .block = pipeline->block,
         .seq = pipeline->seq,
@@ -50,7 +37,9 @@ static struct checkpoint_writer *saver_freeze(struct pipeline *pipeline, struct 
 
 static void saver_failed(struct pipeline *pipeline, const struct error *err)
 {
-    pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_failed", "%s; the one before stays", err->text);
+    atomic_fetch_add(&pipeline->figures->checkpoints_failed, 1);
+    pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_failed", "%s; the one before stays, and another is tried after checkpoint_every_s",
+                    err->text);
 }
 
 /* Is everything that the checkpoint holds safe elsewhere? */
@@ -60,12 +49,18 @@ static bool saver_safe(const struct pipeline *pipeline, uint64_t block)
            (!pipeline->log || atomic_load(&pipeline->synced_block) >= block);
 }
 
+static bool log_away(const struct pipeline *pipeline)
+{
+    return atomic_load(&pipeline->figures->log_away_since_ms) != 0;
+}
+
 static bool saver_write(struct pipeline *pipeline, struct error *err)
 {
     struct saver *saver = &pipeline->saver;
     uint64_t since = pipeline_now_ns();
     if (!checkpoint_write(saver->writer, pipeline->settings->checkpoint_dir, err))
         return false;
+    (void)fail_point(FAIL_SAVER_WRITTEN);
     atomic_store(&pipeline->figures->checkpoint_write_ns, pipeline_now_ns() - since);
     atomic_store(&pipeline->sync_wanted, saver->block);
     return true;
@@ -77,8 +72,11 @@ static void *saver_run(void *argument)
     struct saver *saver = &pipeline->saver;
     struct error err = {0};
     bool ok = saver_write(pipeline, &err);
-    while (ok && !saver_safe(pipeline, saver->block) && !atomic_load(&pipeline->failed))
+    while (ok && !saver_safe(pipeline, saver->block) && !atomic_load(&pipeline->failed)) {
+        if (log_away(pipeline)) /* the log needs the room more: the file goes */
+            ok = error_set(&err, ERROR_RETRY, "the log that a checkpoint rests on cannot be written, for its disk is full");
         pipeline_sleep_ms(10);
+    }
     saver->published = ok && !atomic_load(&pipeline->failed) && checkpoint_publish(saver->writer, &err);
     if (err.class)
         saver_failed(pipeline, &err);
@@ -105,6 +103,7 @@ static void saver_end(struct pipeline *pipeline)
     atomic_store(&saver->state, SAVER_IDLE);
     if (!saver->published)
         return;
+    (void)fail_point(FAIL_SAVER_PUBLISHED);
     saver_loaded(pipeline, saver->block);
     atomic_fetch_add(&pipeline->figures->checkpoints, 1);
     atomic_store(&pipeline->figures->checkpoint_block, saver->block);
@@ -138,7 +137,7 @@ bool saver_due(const struct pipeline *pipeline)
 {
     const struct saver *saver = &pipeline->saver;
     bool news = saver->kept_count == 0 || pipeline->block > saver->kept[saver->kept_count - 1];
-    return saver_wanted(pipeline) && news && pipeline->block > 0 && atomic_load(&saver->state) == SAVER_IDLE &&
+    return saver_wanted(pipeline) && news && pipeline->block > 0 && !log_away(pipeline) && atomic_load(&saver->state) == SAVER_IDLE &&
            pipeline_now_ms() - saver->last_ms >= pipeline->settings->checkpoint_every_ms;
 }
 
@@ -178,7 +177,11 @@ void saver_finish(struct pipeline *pipeline)
         return;
     if (!saver_begin(pipeline))
         return;
-    bool ok = saver_write(pipeline, &err) && (!pipeline->log || record_sync(pipeline, &err));
+    bool ok = saver_write(pipeline, &err);
+    if (ok && pipeline->log && !record_sync(pipeline, &err)) {
+        pipeline_fail(pipeline, &err); /* what was not synced may be gone, and a second sync would not say so */
+        ok = false;
+    }
     invariant(!ok || saver_safe(pipeline, saver->block));
     saver->published = ok && checkpoint_publish(saver->writer, &err);
     if (err.class)

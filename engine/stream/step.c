@@ -2,15 +2,12 @@
 #include "engine/stream/step_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/model/seam.h"
 #include "rules/lang/load.h"
 #include "rules/lang/text.h"
 
 #include <stdlib.h>
 #include <time.h>
-
-/* All 256 shards are swept once per so many sequence numbers: often enough that idle keys cost
- * little memory, seldom enough that sweeping costs nothing. */
-enum { SWEEP_EVERY_SEQ = 65536 };
 
 static uint64_t now_ns(void)
 {
@@ -26,12 +23,14 @@ struct step *step_new(const struct program *program, const struct step_settings 
     invariant(step != NULL);
     step->program = program;
     step->settings = *settings;
+    step->settings.epoch_seq = settings->epoch_seq ? settings->epoch_seq : EPOCH_SEQ;
+    step->settings.sweep_work = settings->sweep_work ? settings->sweep_work : 2 * step->settings.epoch_seq;
     step->crew = crew;
     step->worker_count = crew_count(crew);
     step->plan = plan_new(program, &(struct plan_settings){.lateness_ms = settings->lateness_ms,
                                                            .shard_bytes_max = settings->shard_bytes_max});
     step->decide = decide_new(program);
-    step->dedup_horizon_ms = INT64_MIN;
+    step->sweep = (struct step_sweep){.dedup_horizon_ms = INT64_MIN, .horizon_ms = INT64_MIN};
     step->partition_newest = calloc(settings->partition_max, sizeof *step->partition_newest);
     step->worker = calloc(step->worker_count, sizeof *step->worker);
     invariant(step->partition_newest && step->worker);
@@ -178,7 +177,7 @@ static void decide_work(void *context, uint32_t index, uint32_t workers)
         while (to < count && visit_shard(&worker->decide_visit[to]) == shard)
             to++;
         decide_shard(step->decide, state_shard(step->state, shard), step->state, worker->decide_visit + from, to - from,
-                     &worker->decided);
+                     step->sweep.horizon_ms, &worker->decided);
         from = to;
     }
 }
@@ -232,52 +231,6 @@ static void decide_gather(struct step *step, uint32_t workers, struct arena *are
 }
 
 /* --- after the batch --- */
-
-/* The slowest partition's newest time; INT64_MIN before any event. */
-static int64_t step_slowest(const struct step *step)
-{
-    int64_t slowest = INT64_MAX;
-    for (uint32_t p = 0; p < step->partition_count; p++)
-        if (step->partition_newest[p] != INT64_MIN && step->partition_newest[p] < slowest)
-            slowest = step->partition_newest[p];
-    return slowest == INT64_MAX ? INT64_MIN : slowest;
-}
-
-struct sweep {
-    struct step *step;
-    int64_t horizon_ms;
-    uint32_t from, count;
-};
-
-static void sweep_work(void *context, uint32_t worker, uint32_t workers)
-{
-    const struct sweep *sweep = context;
-    struct step *step = sweep->step;
-    for (uint32_t i = 0; i < sweep->count; i++) {
-        uint32_t index = (sweep->from + i) % SHARD_COUNT;
-        if (shard_owner(index, workers) != worker)
-            continue;
-        struct shard *shard = state_shard(step->state, index);
-        (void)shard_sweep(shard, sweep->horizon_ms, step->dedup_horizon_ms);
-    }
-}
-
-/* Dropping what can no longer matter is invisible in results (RULES 3), so it may follow batches:
- * all shards once per SWEEP_EVERY_SEQ. */
-static void step_sweep(struct step *step, uint64_t last_seq)
-{
-    uint64_t due = (last_seq - step->swept_seq) * SHARD_COUNT / SWEEP_EVERY_SEQ;
-    int64_t slowest = step_slowest(step);
-    if (last_seq <= step->swept_seq || due == 0 || slowest == INT64_MIN)
-        return;
-    struct sweep sweep = {.step = step,
-                          .horizon_ms = slowest - step->settings.lateness_ms,
-                          .from = step->sweep_next,
-                          .count = due < SHARD_COUNT ? (uint32_t)due : SHARD_COUNT};
-    step->swept_seq = last_seq;
-    crew_run(step->crew, step->alone, sweep_work, &sweep);
-    step->sweep_next = (step->sweep_next + sweep.count) % SHARD_COUNT;
-}
 
 static void step_outcomes(struct step *step, struct arena *arena, struct output *out)
 {
@@ -342,71 +295,108 @@ static void step_piece(struct step *step, struct event *events, uint32_t count, 
         decide_gather(step, step->alone ? 1 : step->worker_count, arena, out);
     }
     step_outcomes(step, arena, out);
-    step_sweep(step, out->last_seq);
     step_lap(step, PHASE_DECIDE, &since);
 }
 
-static const void *joined(struct arena *arena, const void *a, uint32_t a_count, const void *b, uint32_t b_count, size_t size)
+/* --- results of several pieces become one --- */
+
+static const void *gathered(struct arena *arena, uint32_t count, size_t size, char **at)
 {
-    char *both = arena_bytes(arena, ((size_t)a_count + b_count + 1) * size);
-    if (a_count)
-        memcpy(both, a, a_count * size);
-    if (b_count)
-        memcpy(both + a_count * size, b, b_count * size);
-    return both;
+    return *at = arena_bytes(arena, ((size_t)count + 1) * size);
 }
 
-/* Puts the next piece's results behind those so far. */
-static void output_append(struct arena *arena, struct output *all, const struct output *next)
+static void gather(char **at, const void *from, uint32_t count, size_t size)
 {
-    all->hit = joined(arena, all->hit, all->hit_count, next->hit, next->hit_count, sizeof *all->hit);
-    all->revision =
-        joined(arena, all->revision, all->revision_count, next->revision, next->revision_count, sizeof *all->revision);
-    all->alert_hit =
-        joined(arena, all->alert_hit, all->alert_hit_count, next->alert_hit, next->alert_hit_count, sizeof *all->alert_hit);
-    all->rejection =
-        joined(arena, all->rejection, all->rejection_count, next->rejection, next->rejection_count, sizeof *all->rejection);
-    all->hit_count += next->hit_count;
-    all->revision_count += next->revision_count;
-    all->alert_hit_count += next->alert_hit_count;
-    all->rejection_count += next->rejection_count;
-    for (int o = 0; o < OUTCOME_COUNT; o++)
-        all->outcome[o] += next->outcome[o];
-    all->late += next->late;
-    all->facts += next->facts;
-    all->facts_odd += next->facts_odd;
-    all->first_seq = all->first_seq ? all->first_seq : next->first_seq;
-    all->last_seq = next->last_seq;
+    if (count)
+        memcpy(*at, from, count * size);
+    *at += count * size;
 }
 
-/* The sequence enters a new epoch: repeats of what is older than dedup_ms behind the slowest
- * partition, its lateness allowed for, are forgotten from here on. */
-static void step_enter(struct step *step, uint64_t epoch)
+static void output_totals(const struct output *piece, uint32_t pieces, struct output *all)
 {
-    int64_t slowest = step_slowest(step);
-    step->epoch = epoch;
-    if (slowest != INT64_MIN && slowest - step->settings.dedup_ms - step->settings.lateness_ms > step->dedup_horizon_ms)
-        step->dedup_horizon_ms = slowest - step->settings.dedup_ms - step->settings.lateness_ms;
+    *all = (struct output){0};
+    for (uint32_t p = 0; p < pieces; p++) {
+        all->hit_count += piece[p].hit_count;
+        all->revision_count += piece[p].revision_count;
+        all->alert_hit_count += piece[p].alert_hit_count;
+        all->rejection_count += piece[p].rejection_count;
+        for (int o = 0; o < OUTCOME_COUNT; o++)
+            all->outcome[o] += piece[p].outcome[o];
+        all->late += piece[p].late;
+        all->facts += piece[p].facts;
+        all->facts_odd += piece[p].facts_odd;
+        all->first_seq = all->first_seq ? all->first_seq : piece[p].first_seq;
+        all->last_seq = piece[p].last_seq;
+    }
+}
+
+static void output_join(struct arena *arena, const struct output *piece, uint32_t pieces, struct output *all)
+{
+    char *hit, *revision, *alert_hit, *rejection;
+    output_totals(piece, pieces, all);
+    all->hit = gathered(arena, all->hit_count, sizeof *all->hit, &hit);
+    all->revision = gathered(arena, all->revision_count, sizeof *all->revision, &revision);
+    all->alert_hit = gathered(arena, all->alert_hit_count, sizeof *all->alert_hit, &alert_hit);
+    all->rejection = gathered(arena, all->rejection_count, sizeof *all->rejection, &rejection);
+    for (uint32_t p = 0; p < pieces; p++) {
+        gather(&hit, piece[p].hit, piece[p].hit_count, sizeof *all->hit);
+        gather(&revision, piece[p].revision, piece[p].revision_count, sizeof *all->revision);
+        gather(&alert_hit, piece[p].alert_hit, piece[p].alert_hit_count, sizeof *all->alert_hit);
+        gather(&rejection, piece[p].rejection, piece[p].rejection_count, sizeof *all->rejection);
+    }
+}
+
+static uint32_t piece_end(const struct step *step, const struct event *events, uint32_t from, uint32_t count)
+{
+    uint64_t epoch = events[from].seq / step->settings.epoch_seq;
+    uint32_t to = from + 1;
+    while (to < count && events[to].seq / step->settings.epoch_seq == epoch)
+        to++;
+    return to;
+}
+
+/* The sequence enters an epoch: what is due at one is done before its first event. */
+static void piece_begin(struct step *step, const struct event *first)
+{
+    uint64_t epoch = first->seq / step->settings.epoch_seq;
+    if (epoch == step->sweep.epoch)
+        return;
+    uint64_t since = now_ns();
+    sweep_enter(step, epoch);
+    step_lap(step, PHASE_DECIDE, &since);
+}
+
+static void step_pieces(struct step *step, struct event *events, uint32_t count, const struct record_watch *watch,
+                        struct arena *arena, struct output *out)
+{
+    *out = (struct output){0};
+    if (count == 0)
+        return;
+    uint64_t epochs = events[count - 1].seq / step->settings.epoch_seq - events[0].seq / step->settings.epoch_seq + 1;
+    struct output *piece = epochs == 1 && !watch ? out : ARENA_ARRAY(arena, struct output, watch ? count : epochs);
+    uint32_t pieces = 0;
+    for (uint32_t from = 0; from < count;) {
+        uint32_t to = watch ? from + 1 : piece_end(step, events, from, count);
+        if (watch)
+            watch->at(watch->self, &events[from].position);
+        piece_begin(step, &events[from]);
+        step_piece(step, events + from, to - from, arena, &piece[pieces++]);
+        from = to;
+    }
+    if (piece != out)
+        output_join(arena, piece, pieces, out);
 }
 
 void step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out)
 {
-    *out = (struct output){0};
-    for (uint32_t from = 0; from < count;) {
-        uint64_t epoch = events[from].seq / EPOCH_SEQ;
-        uint32_t to = from + 1;
-        while (to < count && events[to].seq / EPOCH_SEQ == epoch)
-            to++;
-        if (epoch != step->epoch)
-            step_enter(step, epoch);
-        struct output piece;
-        step_piece(step, events + from, to - from, arena, &piece);
-        if (from == 0)
-            *out = piece;
-        else
-            output_append(arena, out, &piece);
-        from = to;
-    }
+    step_pieces(step, events, count, NULL, arena, out);
+}
+
+void step_run_singly(struct step *step, struct event *events, uint32_t count, const struct record_watch *watch, struct arena *arena,
+                     struct output *out)
+{
+    step_pieces(step, events, count, watch, arena, out);
+    watch->at(watch->self, NULL);
 }
 
 /* --- around it --- */
@@ -467,6 +457,14 @@ const struct state_layout *step_layout(const struct step *step)
     return &step->plan->layout;
 }
 
+void step_totals(const struct step *step, struct state_totals *out)
+{
+    state_totals(step->state, out);
+    for (uint32_t w = 0; w < step->worker_count; w++)
+        for (int b = 0; b < BOUND_COUNT; b++)
+            out->bound[b] += step->worker[w].bound[b];
+}
+
 uint64_t step_silenced(const struct step *step)
 {
     return step->silenced;
@@ -481,10 +479,8 @@ void step_phase_ns(struct step *step, uint64_t ns[PHASE_COUNT])
 /* The step's own words: what besides the shards decides about later events. */
 struct step_words {
     uint32_t partition_count;
-    uint32_t sweep_next;
-    uint64_t swept_seq;
-    uint64_t epoch;
-    int64_t dedup_horizon_ms;
+    uint32_t pad;
+    struct step_sweep sweep;
     int64_t newest[];
 };
 
@@ -493,10 +489,8 @@ void step_save_extra(const struct step *step, struct arena *arena, struct slice 
     size_t size = sizeof(struct step_words) + step->partition_count * sizeof(int64_t);
     struct step_words *words = arena_alloc(arena, size);
     words->partition_count = step->partition_count;
-    words->sweep_next = step->sweep_next;
-    words->swept_seq = step->swept_seq;
-    words->epoch = step->epoch;
-    words->dedup_horizon_ms = step->dedup_horizon_ms;
+    words->pad = 0;
+    words->sweep = step->sweep;
     memcpy(words->newest, step->partition_newest, step->partition_count * sizeof(int64_t));
     *extra = (struct slice){(const char *)words, size};
 }
@@ -509,19 +503,17 @@ bool step_restore(struct step *step, struct state *state, struct slice extra, co
         return error_set(err, ERROR_FATAL, "the checkpoint's partition times are cut short");
     memcpy(&words, extra.data, sizeof words);
     if (words.partition_count > partitions || partitions > step->settings.partition_max ||
-        extra.size != sizeof words + words.partition_count * sizeof(int64_t) || words.sweep_next >= SHARD_COUNT)
+        extra.size != sizeof words + words.partition_count * sizeof(int64_t) || words.sweep.next >= SHARD_COUNT)
         return error_set(err, ERROR_FATAL, "the checkpoint's partition times do not fit this engine's settings");
     for (uint32_t i = 0; i < words.partition_count; i++) {
         while (step->partition_count <= partition[i])
             step->partition_newest[step->partition_count++] = INT64_MIN;
         memcpy(&step->partition_newest[partition[i]], extra.data + sizeof words + i * sizeof(int64_t), sizeof(int64_t));
     }
-    step->sweep_next = words.sweep_next;
-    step->swept_seq = words.swept_seq;
-    step->epoch = words.epoch;
-    step->dedup_horizon_ms = words.dedup_horizon_ms;
+    step->sweep = words.sweep;
     state_free(step->state);
     step->state = state;
+    state_cycle_set(state, step->sweep.cycle);
     for (uint32_t s = 0; s < SHARD_COUNT; s++) {
         /* bit i of an identity means list i of the program that was loaded then: ask again */
         ident_relist(state_shard(state, s), program_list_lookup, step->program);

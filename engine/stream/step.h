@@ -9,9 +9,12 @@
 #include "engine/base/arena.h"
 #include "engine/model/decode.h"
 #include "engine/model/hit.h"
+#include "engine/model/partition.h"
+#include "engine/state/hash.h"
 #include "engine/state/state.h"
 #include "rules/lang/program.h"
 
+struct record_watch; /* engine/model/seam.h */
 struct crew; /* the workers: engine/stream/crew.h */
 
 struct step_settings {
@@ -20,6 +23,9 @@ struct step_settings {
     size_t shard_bytes_max;
     uint32_t partition_max;   /* 128 */
     uint32_t inline_below;    /* batches smaller than this run on the calling thread: 256 */
+    uint32_t epoch_seq;       /* sequence numbers between two sweeps; 0: 65,536. Results of events that come no later
+                                 than lateness do not depend on it */
+    uint32_t sweep_work;      /* records to look through at each, at least; 0: two per sequence number */
 };
 
 struct step;
@@ -37,12 +43,22 @@ void step_free(struct step *step);
  * the step itself refuses (ID_REUSED); decode's own rejections are the caller's to add. */
 void step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out);
 
+/* step_run with each event a piece of its own, `watch` told before each: what a crash leaves behind then
+ * names the event. Same results, slower. */
+void step_run_singly(struct step *step, struct event *events, uint32_t count, const struct record_watch *watch, struct arena *arena,
+                     struct output *out);
+
 /* Fills event->text_true/text_unknown; called by decode workers, one scratch per worker. */
 struct text_scratch; /* rules/lang/text.h */
 void step_match_texts(const struct program *program, struct text_scratch *scratch, struct event *event);
 
 struct state *step_state(struct step *step);
 const struct state_layout *step_layout(const struct step *step);
+/* Sizes, and bounds that were hit; between batches, by the thread that runs the step. */
+void step_totals(const struct step *step, struct state_totals *out);
+/* The hash of all that the step remembers after the event with sequence number last_seq, partitions by
+ * their names in `table` (engine/state/hash.h); between batches. */
+void step_hash(const struct step *step, const struct partition_table *table, uint64_t last_seq, unsigned char hash[STATE_HASH_BYTES]);
 uint64_t step_silenced(const struct step *step); /* hits that an `except` silenced, so far */
 /* For the checkpoint: the step's own words (partition times …) as bytes; restore takes them back. */
 void step_save_extra(const struct step *step, struct arena *arena, struct slice *extra);

@@ -1,6 +1,6 @@
 /* What the files of the step function share: the batch at work, the workers' own room, raw hits.
  *
- * Included by engine/stream/{step,own,strata,judge,judge_step,report}.c only. */
+ * Included by engine/stream/{step,step_hash,own,strata,judge,judge_step,report,sweep}.c only. */
 #ifndef ENGINE_STREAM_STEP_PRIVATE_H
 #define ENGINE_STREAM_STEP_PRIVATE_H
 
@@ -10,9 +10,19 @@
 #include "engine/stream/step.h"
 #include "rules/lang/eval.h"
 
-/* The horizon of repeats moves when the sequence crosses a multiple of EPOCH_SEQ, never at a batch's
- * end: so it does not depend on where batches were cut. */
+/* Horizons move, shards are swept and looked at when the sequence crosses a multiple of this, never at a
+ * batch's end: so nothing of it depends on where batches were cut. */
 enum { EPOCH_SEQ = 65536 };
+
+/* How far the sweep has come; saved with a checkpoint. */
+struct step_sweep {
+    uint64_t epoch;                 /* sequence number / epoch_seq of the newest event */
+    int64_t dedup_horizon_ms;       /* repeats of events older than this are forgotten */
+    int64_t horizon_ms;             /* never falls: scores that are idle by it count as absent */
+    uint64_t work;                  /* shard_work of all shards behind the last sweep */
+    uint32_t next;                  /* next shard to sweep */
+    uint32_t cycle;                 /* how often all have been swept: engine/state's marks */
+};
 
 enum { SIDES_SENDER = 1, SIDES_RECEIVER = 2, SIDES_BOTH = 3 };
 
@@ -99,6 +109,7 @@ struct step_worker {
     struct decide_out decided;
     struct arena decided_arena;
     uint64_t silenced;              /* hits that an `except` silenced */
+    uint64_t bound[BOUND_COUNT];    /* bounds that hits were cut at, since the start */
 };
 
 struct step {
@@ -112,10 +123,7 @@ struct step {
     uint32_t worker_count;
     int64_t *partition_newest;      /* by partition; INT64_MIN before its first event */
     uint32_t partition_count;       /* partitions seen: highest index + 1 */
-    uint32_t sweep_next;            /* next shard to sweep */
-    uint64_t swept_seq;             /* sequence up to which sweeping was done */
-    uint64_t epoch;                 /* sequence number / EPOCH_SEQ of the newest event */
-    int64_t dedup_horizon_ms;       /* repeats of events older than this are forgotten */
+    struct step_sweep sweep;
     uint64_t phase_ns[PHASE_COUNT];
     uint64_t silenced;
     const struct step_watch *watch; /* nearly always NULL */
@@ -164,8 +172,22 @@ void own_run(struct step *step);
 /* strata.c: route and visit, stratum by stratum; adds to PHASE_ROUTE and PHASE_VISIT from *since on. */
 void strata_run(struct step *step, uint64_t *since);
 
+/* sweep.c: the sequence enters a new epoch; between two pieces, nothing in flight. */
+void sweep_enter(struct step *step, uint64_t epoch);
+
 /* step.c: adds the time since *since to a phase. */
 void step_lap(struct step *step, enum step_phase phase, uint64_t *since);
+
+/* Keys are dropped by this: the slowest partition's newest time minus lateness (RULES 3), as it was when the sequence
+ * entered this epoch; never falling. INT64_MIN before the first. What an event that came very late could still have
+ * read of a key counts as absent from here on, so that it does not show whether the sweep has been there. */
+static inline int64_t step_keys_horizon(const struct step *step)
+{
+    return step->sweep.horizon_ms;
+}
+
+/* sweep.c: the slowest partition's newest time; INT64_MIN before any event. */
+int64_t step_slowest(const struct step *step);
 
 /* judge.c: evaluates one rule for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. The
  * caller fills in index, visit, mask, whole, shard and cell. */

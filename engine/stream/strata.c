@@ -4,7 +4,9 @@
 #include "engine/model/fact.h"
 #include "rules/lang/fact.h"
 
+#include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
+#include "engine/base/planted.h"
 
 #include <stdlib.h>
 
@@ -259,6 +261,14 @@ static void slot_fill(struct value *slot, const struct memory *memory, int64_t t
         slot[1 + v] = (struct value){keep[v], keep[v] != MISSING_I64};
 }
 
+/* An id that leaves a memory for a slot may be stored elsewhere, where this cycle's sweep has been already. */
+static void slot_mark(const struct step *step, const struct memory *memory, const struct value *slot)
+{
+    for (uint8_t v = 0; v < memory->keep_count; v++)
+        if (slot[1 + v].known && fact_type_is_entity(memory->keep_type[v]))
+            ident_mark(step->state, (entity_id)slot[1 + v].number);
+}
+
 /* Facts from a file are no state: the subject's name is looked up. */
 static void read_file(const struct step *step, const struct memory *memory, const struct visit *visit, struct value *slot)
 {
@@ -279,6 +289,9 @@ static bool read_record(const struct step *step, uint16_t index, const struct vi
         return fact_get(shard, cell, visit->keyspace, bound, now_ms, record);
     if (!memory_get(shard, cell, visit->keyspace, bound, record))
         return false;
+    int64_t horizon_ms = step_keys_horizon(step);
+    if (horizon_ms != INT64_MIN && record->time_ms < horizon_ms - step->plan->layout.keyspace[visit->keyspace].widest_ms)
+        return false; /* the sweep may have been here already */
     int64_t age_ms = now_ms - record->time_ms;
     return memory->seen || (age_ms >= 0 && age_ms < memory->for_ms);
 }
@@ -296,8 +309,10 @@ static void visit_read(struct step *step, const struct plan_keyspace *at, const 
         struct memory_record record;
         if (memory->file)
             read_file(step, memory, visit, slots + read->slot);
-        else if (cell && read_record(step, read->memory, visit, shard, cell, &record))
+        else if (cell && read_record(step, read->memory, visit, shard, cell, &record)) {
             slot_fill(slots + read->slot, memory, record.time_ms, record.keep);
+            slot_mark(step, memory, slots + read->slot);
+        }
     }
 }
 
@@ -325,6 +340,8 @@ static void visit_stream(struct step *step, uint16_t index, const struct visit *
     (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
     if (step->watch && step->watch->recorded)
         step->watch->recorded(step->watch->context, index, visit->key, visit->width, &record, side == SIDE_RECEIVER);
+    if (planted_double(event->seq))
+        (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
 }
 
 static void visit_memory(struct step *step, struct step_worker *worker, uint16_t index, const struct visit *visit, int side,
@@ -385,6 +402,7 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
     struct cell *cell = cell_find(shard, visit->keyspace, visit->key);
     const struct event *event = &step->event[visit->event];
     uint64_t mask[MASK_WORDS_MAX];
+    fail_point_record(FAIL_RECORD_STEP, event->body);
     visit_mask(step, visit, mask);
     bool changes = mask_meets(mask, at->mask, step->plan->mask_words);
     bool late = (event->flags & EVENT_LATE) != 0;

@@ -179,6 +179,27 @@ static void test_poll(struct tally *tally, struct source *source)
     reading_free(reading);
 }
 
+/* A block ends at its bound in bytes, behind the message that reached it. */
+static void test_bound(struct tally *tally, struct source *source)
+{
+    enum { BOUND = 3000, BODY_MAX = 256, FEW = 200 };
+    struct reading *reading = reading_new();
+    const int64_t beginning[PARTITIONS + 1] = {-1, -1, -1, -1};
+    struct error err = {0};
+    bool bounded = true, cut = false;
+    reading->arena.bound = BOUND;
+    check(tally, source->seek(source->self, beginning, &err), "seek to the beginning again", &err);
+    for (int polls = 0; polls < 2000 && reading->count < FEW; polls++) {
+        uint32_t before = reading->count;
+        arena_reset(&reading->arena);
+        read_until(source, reading, before + 1, 5);
+        bounded = bounded && reading->arena.total < BOUND + BODY_MAX;
+        cut = cut || arena_full(&reading->arena);
+    }
+    check(tally, reading->count >= FEW && bounded && cut, "a poll ends at its bound in bytes, and the next goes on", NULL);
+    reading_free(reading);
+}
+
 static void test_positions(struct tally *tally, struct source *source)
 {
     struct error err = {0};
@@ -197,7 +218,7 @@ static void test_read_range(struct tally *tally, struct source *source)
 {
     struct arena arena;
     arena_init(&arena);
-    const struct journal_range ranges[] = {{0, 10, 20}, {1, 0, 5}, {0, 20, 700}, {1, 5, 6}, {0, 100, 101}};
+    const struct journal_range ranges[] = {{0, 10, 20, 0, NULL}, {1, 0, 5, 0, NULL}, {0, 20, 700, 0, NULL}, {1, 5, 6, 0, NULL}, {0, 100, 101, 0, NULL}};
     bool ok = true;
     struct error err = {0};
     for (size_t r = 0; ok && r < sizeof ranges / sizeof *ranges; r++) {
@@ -212,7 +233,7 @@ static void test_read_range(struct tally *tally, struct source *source)
     check(tally, ok, "ranges are read exactly, one behind the other and back again", &err);
     struct message *messages = NULL;
     uint32_t count = 0;
-    bool refused = !source->read_range(source->self, &(struct journal_range){0, 990, 1010}, &arena, &messages, &count, &err);
+    bool refused = !source->read_range(source->self, &(struct journal_range){.first = 990, .next = 1010}, &arena, &messages, &count, &err);
     check(tally, refused && err.class == ERROR_FATAL, "a range that the broker does not hold is fatal", NULL);
     arena_fini(&arena);
 }
@@ -269,7 +290,8 @@ int main(void)
         test_table(&tally, source);
         test_read_range(&tally, source);
         test_poll(&tally, source);
-        test_positions(&tally, source);
+        test_bound(&tally, source);
+    test_positions(&tally, source);
         test_offset_gone(&tally, source);
         source->close(source->self);
         test_outage(&tally, &cluster, answer);

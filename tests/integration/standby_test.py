@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Twenty takeovers: the live engine of a pair dies by `kill -9` under load, or sleeps beyond its lease and wakes
 as a zombie, and its standby goes on. Measured from the kill to the first commit under the new epoch; at the end the
-rows in PostgreSQL must equal a one-thread replay of the log of the engine that was last live.
+rows in PostgreSQL must equal a one-thread replay of the log of the engine that was last live. Wherever both engines
+have left a checkpoint of the same block, at the end at least, their state hashes must be equal.
 
 Usage: standby_test.py [--takeovers 20] [--lease-ms 3000] [--muster build/muster]"""
 import argparse
+import json
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -14,18 +17,10 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "crash"))
 import crash  # noqa: E402
+from testbed import wait_for  # noqa: E402
 
 TAKEOVER_MS_MAX = 6000
 FOLLOWS_S, LIVE_S = 60, 30
-
-
-def wait_for(what, seconds, good):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if good():
-            return
-        time.sleep(0.02)
-    raise crash.Failure("not within %d s: %s" % (seconds, what))
 
 
 def told(engine, word):
@@ -41,9 +36,10 @@ class Pair:
         self.bench, self.lease_ms = bench, lease_ms
 
     def start(self, name):
-        words = ["standby=true", "lease_ms=%d" % self.lease_ms, "batch_max=512"]
+        # three checkpoints are as far as the journal reaches back: a standby must not need longer to start, however busy the machine
+        words = ["standby=true", "lease_ms=%d" % self.lease_ms, "batch_max=512", "checkpoint_every_s=3"]
         for setting, folder in (("state_dir", "state"), ("log_dir", "log"), ("log_key_dir", "keys")):
-            words.append("%s=%s" % (setting, os.path.join(crash.HOME, folder if name == "a" else folder + "-b")))
+            words.append("%s=%s" % (setting, self.bench.path(folder if name == "a" else folder + "-b")))
         engine = self.bench.engine(name, [word for setting in words for word in ("--set", setting)])
         engine.name = name
         return engine
@@ -72,13 +68,43 @@ class Pair:
         return took_ms, None
 
 
+class Hashes:
+    """State hashes of the checkpoints of both engines, by block; a block's file is looked into once for each engine."""
+
+    def __init__(self, bench):
+        self.bench, self.seen = bench, {}
+
+    def look(self):
+        folders = [self.bench.path(folder) for folder in ("state", "state-b")]
+        files = [{name for name in os.listdir(folder) if re.fullmatch(r"checkpoint-\d+", name)} if os.path.isdir(folder) else set() for folder in folders]
+        for name in sorted(files[0] & files[1])[-1:]:
+            for engine, folder in enumerate(folders):
+                shown = self.show(os.path.join(folder, name)) if (name, engine) not in self.seen else None
+                if shown:
+                    self.seen[name, engine] = shown
+
+    def show(self, path):
+        done = self.bench.run(self.bench.muster, "checkpoint", "show", path, "--config", self.bench.settings, "--json", check=False)
+        if done.returncode == 0:
+            shown = json.loads(done.stdout)
+            return shown["block"], shown["seq"], shown["state_hash"]
+        if os.path.exists(path):  # else it was pruned meanwhile
+            raise crash.Failure("checkpoint show %s: %s" % (path, done.stderr))
+        return None
+
+    def pairs(self):
+        blocks = {name for name, _ in self.seen}
+        return {name: (self.seen[name, 0], self.seen[name, 1]) for name in blocks if (name, 0) in self.seen and (name, 1) in self.seen}
+
+
 def run(bench, checks, options):
-    stream = os.path.join(crash.HOME, "stream.ndjson")
+    stream = bench.path("stream.ndjson")
     bench.run(options.muster, "gen", "--events", str(options.events), "--seed", "7", "--sources", "2", "--broken", "1%",
-              "--out", stream, "--labels", os.path.join(crash.HOME, "labels.csv"))
+              "--out", stream, "--labels", bench.path("labels.csv"))
     total = sum(1 for _ in open(stream))
-    feeder = crash.Feeder(bench, stream, options.takeovers * (options.lease_ms / 1000 + 2.5))
+    feeder = crash.Feeder(bench, stream, options.takeovers * (options.lease_ms / 1000 + 9))  # longer than the takeovers last
     pair, took, zombies, chance = Pair(bench, options.lease_ms), [], [], random.Random(1)
+    hashes = Hashes(bench)
     live = pair.start("a")
     wait_for("the first engine is live", LIVE_S, lambda: told(live, "live"))
     feeder.start()
@@ -92,10 +118,19 @@ def run(bench, checks, options):
         if feeder.error:
             raise feeder.error
         live, standby = standby, pair.start(live.name)
+        hashes.look()
         time.sleep(chance.uniform(0, 1.5))  # kills meet checkpoints and commits at any point
+    feeder.hurry = True
     feeder.join(timeout=300)
     wait_for("everything is committed", 60, lambda: told(live, "live") and
              int(bench.query("select coalesce(sum(next_offset), 0) from muster.position")[0][0]) >= total)
+    last = "checkpoint-%020d" % pair.committed()[1]
+    wait_for("both engines have a checkpoint of the last block", 30,
+             lambda: all(os.path.exists(os.path.join(bench.path(folder), last)) for folder in ("state", "state-b")))
+    hashes.look()
+    pairs = hashes.pairs()
+    checks.hold("active and standby have the same state hash at %d common blocks, the last one too" % len(pairs),
+                last in pairs and all(left == right for left, right in pairs.values()), str({k: v for k, v in pairs.items() if v[0] != v[1]}))
     lived = bench.query("select count(distinct epoch) from muster.journal")  # those not pruned
     for engine in (standby, live):
         engine.terminate()
@@ -108,8 +143,8 @@ def run(bench, checks, options):
     checks.hold("each zombie left fenced", all(code == 4 for code in zombies) and len(zombies) == options.takeovers // 5, str(zombies))
     if live.name == "b":  # the log to replay is that of the engine that was live last
         for folder in ("log", "keys"):
-            os.rename(os.path.join(crash.HOME, folder), os.path.join(crash.HOME, folder + "-a"))
-            os.rename(os.path.join(crash.HOME, folder + "-b"), os.path.join(crash.HOME, folder))
+            os.rename(bench.path(folder), bench.path(folder + "-a"))
+            os.rename(bench.path(folder + "-b"), bench.path(folder))
     crash.compare(bench, checks, stream)
 
 
@@ -120,8 +155,7 @@ def main():
     options.add_argument("--events", type=int, default=40000)
     options.add_argument("--muster", default="build/muster")
     options = options.parse_args()
-    crash.HOME = os.path.join(TOP, "build", "standby")
-    bench, checks = crash.Bench(options.muster, "rules/packs/trafficking"), crash.Checks()
+    bench, checks = crash.Bench("standby", options.muster, "rules/packs/trafficking"), crash.Checks()
     try:
         bench.start()
         run(bench, checks, options)

@@ -1,6 +1,7 @@
 /* Holds decide against a slow, obvious model: points 20 to 26 of RULES.md, each score recomputed from
  * the full list of all hits by the words of the definition, on random streams of hits cut into
- * batches at random, with reloads of the program in between. Usage: decide_model [STREAMS [SEED]]. */
+ * batches at random, with reloads of the program in between, and with sweeps as strict as the rest of the stream allows
+ * between batches. Usage: decide_model [STREAMS [SEED]]. */
 #include "engine/base/invariant.h"
 #include "engine/stream/decide.h"
 
@@ -451,7 +452,8 @@ static struct hit *make_hits(const struct world *world, struct arena *arena, int
 }
 
 /* Runs said[from, end) as one batch, shard by shard, as the step does. */
-static void decide_batch(const struct world *world, struct state *state, int from, int end, struct decide_out *out, bool *given)
+static void decide_batch(const struct world *world, struct state *state, int from, int end, int64_t horizon_ms,
+                         struct decide_out *out, bool *given)
 {
     bool gone = world->gone[world->said[from].seq - world->first_seq];
     struct decide *decide = decide_new(&world->program[gone]);
@@ -466,7 +468,7 @@ static void decide_batch(const struct world *world, struct state *state, int fro
                 if (entity_shard(hit[h].subject[i].entity) == shard)
                     visit[count++] = (struct decide_visit){&hit[h], i};
         if (count)
-            decide_shard(decide, state_shard(state, shard), state, visit, count, out);
+            decide_shard(decide, state_shard(state, shard), state, visit, count, horizon_ms, out);
         done[shard] = true;
     }
     int at = from;
@@ -476,8 +478,31 @@ static void decide_batch(const struct world *world, struct state *state, int fro
     decide_free(decide);
 }
 
+/* The highest horizon at which no hit is still to come that is older. */
+static int64_t horizon_after(const struct world *world, int from)
+{
+    int64_t least = INT64_MAX;
+    for (int i = from; i < world->said_count; i++)
+        least = world->said[i].time_ms < least ? world->said[i].time_ms : least;
+    return least;
+}
+
+static void sweep_all(struct world *world, struct state *state, int from, int64_t *horizon_ms)
+{
+    if (from == world->said_count || below(world, 3) == 0)
+        return;
+    int64_t next_ms = horizon_after(world, from) - (below(world, 2) ? 0 : below(world, 20) * DAY);
+    *horizon_ms = next_ms > *horizon_ms ? next_ms : *horizon_ms;
+    struct decide *decide = decide_new(&world->program[world->gone[world->said[from].seq - world->first_seq]]);
+    for (int s = 0; s < SUBJECTS; s++)
+        if (below(world, 4))
+            decide_sweep(decide, state_shard(state, entity_shard(world->subject[s])), state, *horizon_ms);
+    decide_free(decide);
+}
+
 static void run_decide(struct world *world, struct state *state, struct decide_out *out, bool *given)
 {
+    int64_t horizon_ms = INT64_MIN;
     for (int from = 0; from < world->said_count;) {
         int end = from;
         for (int64_t events = 1 + below(world, 20); events > 0 && end < world->said_count; events--) {
@@ -487,8 +512,9 @@ static void run_decide(struct world *world, struct state *state, struct decide_o
             while (end < world->said_count && world->said[end].seq == seq)
                 end++;
         }
-        decide_batch(world, state, from, end, out, given);
+        decide_batch(world, state, from, end, horizon_ms, out, given);
         from = end;
+        sweep_all(world, state, from, &horizon_ms);
     }
 }
 

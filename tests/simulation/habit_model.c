@@ -332,7 +332,8 @@ static void engine_run(const struct program *program, struct crew *crew, const s
     struct error err = {0};
     struct arena in, results;
     struct step_settings settings = {
-        .lateness_ms = LATENESS, .dedup_ms = 3 * DAY, .shard_bytes_max = 8 << 20, .partition_max = PARTITIONS, .inline_below = 2};
+        .lateness_ms = LATENESS, .dedup_ms = 3 * DAY, .shard_bytes_max = 8 << 20, .partition_max = PARTITIONS, .inline_below = 2,
+        .epoch_seq = 1 + (uint32_t)below(chance, 40), .sweep_work = below(chance, 2) ? UINT32_MAX : 400};
     unsigned char key[16];
     for (int i = 0; i < 16; i++)
         key[i] = (unsigned char)next_random(chance);

@@ -5,6 +5,7 @@
 #ifndef TESTS_SIMULATION_MODEL_STEP_H
 #define TESTS_SIMULATION_MODEL_STEP_H
 
+#include "engine/model/seam.h"
 #include "engine/stream/step.h"
 #include "rules/lang/text.h"
 
@@ -62,6 +63,12 @@ const unsigned char *state_hash_key(const struct state *state)
     return state->key;
 }
 
+void state_stats(struct state *state, struct state_stats *out)
+{
+    (void)state;
+    *out = (struct state_stats){0};
+}
+
 struct state *step_state(struct step *step)
 {
     return step->state;
@@ -87,6 +94,12 @@ bool step_restore(struct step *step, struct state *state, struct slice extra, co
     free(step->state);
     step->state = state;
     return true;
+}
+
+void step_totals(const struct step *step, struct state_totals *out)
+{
+    (void)step;
+    *out = (struct state_totals){0};
 }
 
 void step_phase_ns(struct step *step, uint64_t ns[PHASE_COUNT])
@@ -124,6 +137,15 @@ void step_run(struct step *step, struct event *events, uint32_t count, struct ar
         if (event->outcome == OUTCOME_SCORED && hash_event(step->state, id, event->seq))
             hit[out->hit_count++] = (struct hit){.seq = event->seq, .time_ms = (int64_t)step->state->hash};
     }
+}
+
+void step_run_singly(struct step *step, struct event *events, uint32_t count, const struct record_watch *watch, struct arena *arena,
+                     struct output *out)
+{
+    for (uint32_t i = 0; i < count; i++)
+        watch->at(watch->self, &events[i].position);
+    step_run(step, events, count, arena, out);
+    watch->at(watch->self, NULL);
 }
 
 /* --- the decoder: "ID TIME", or anything else --- */

@@ -1,8 +1,9 @@
 /* The pipeline under faults: source, sink, log, checkpoints and step are models in memory that lose
  * what a kill -9 loses, so that hundreds of crashes take seconds. A seed is one story of up to 60 runs:
  * killed between any two calls, a sink that is away, slow, fenced or whose answer is lost, a log that
- * cannot be written or synced (ENOSPC, EIO), checkpoints that cannot be begun, written or published,
- * or that are damaged later. The faults stop for the last run, which must drain.
+ * cannot be written or synced (ENOSPC, which passes, and EIO) and of which a crash keeps any part behind the last
+ * sync (a short write), checkpoints that cannot be begun, written or published, or that are damaged later, and a clock
+ * that leaps ahead. The faults stop for the last run, which must drain.
  *
  * The model step gives a hit wherever a running hash over all accepted events says so: one event
  * twice, missing or out of place, and every later hit differs. At the end the sink's hits must be
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +29,23 @@ int nanosleep(const struct timespec *wanted, struct timespec *left)
     int64_t ns = ((int64_t)wanted->tv_sec * 1000000000 + wanted->tv_nsec) / SLEEP_DIVISOR;
     const struct timespec shorter = {ns / 1000000000, ns % 1000000000};
     return clock_nanosleep(CLOCK_MONOTONIC, 0, &shorter, left);
+}
+
+/* The monotonic clock leaps ahead now and then, as after a machine's sleep: leases, waits and checkpoints are due at once. */
+static atomic_int_least64_t leapt_s;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int result = (int)syscall(SYS_clock_gettime, clock, now);
+    now->tv_sec += atomic_load(&leapt_s);
+    return result;
+}
+
+/* Deadlines are by the clock that leapt; the kernel's did not. */
+int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+    const struct timespec real = {until->tv_sec - atomic_load(&leapt_s), until->tv_nsec};
+    return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &real);
 }
 
 /* --- the world: everything that outlives a crash --- */
@@ -67,10 +86,10 @@ struct world {
     int64_t next[PARTITIONS];
     uint64_t hit[MESSAGES + 1];  /* hash by seq, 0: none */
     uint32_t hit_count, rejections, outcome_messages;
-    bool fence_next;
+    bool fence_next, clock_leaps;
     uint32_t sink_away;          /* commits that will be refused */
     uint32_t disk_fault_every;   /* one call of the log in so many fails; 0: the disk is well */
-    atomic_uint *disk_faults;    /* of all stories */
+    atomic_uint *disk_faults, *leaps; /* of all stories */
     atomic_bool live;            /* the last run came through its recovery */
     uint32_t wrong;              /* things the sink must never see */
 
@@ -100,7 +119,16 @@ static bool disk_fails(struct world *world, uint32_t every, struct error *err)
         return false;
     errno = chance_below(&world->chance, 2) ? ENOSPC : EIO;
     atomic_fetch_add(world->disk_faults, 1);
-    return !error_errno(err, ERROR_FATAL, "the model's disk");
+    return !error_errno(err, errno == ENOSPC ? ERROR_RETRY : ERROR_FATAL, "the model's disk");
+}
+
+/* The lock is held. */
+static void clock_may_leap(struct world *world)
+{
+    if (!world->clock_leaps || chance_below(&world->chance, 80))
+        return;
+    atomic_fetch_add(&leapt_s, 1 + chance_below(&world->chance, 7200));
+    atomic_fetch_add(world->leaps, 1);
 }
 
 /* --- source --- */
@@ -173,11 +201,12 @@ static bool model_poll(void *self, uint32_t wait_ms, struct arena *arena, struct
     *count = 0;
     pthread_mutex_lock(&world->lock);
     bool trouble = chance_below(&world->chance, 40) == 0;
+    clock_may_leap(world);
     if (world->table.count < PARTITIONS && chance_below(&world->chance, 4) == 0)
         world->table.count++;
     for (uint32_t i = 0; !trouble && i < world->table.count; i++) {
         uint32_t p = number_at(world, i);
-        for (uint32_t n = chance_below(&world->chance, 60); n > 0 && *count < max && world->read[p] < PER_PARTITION; n--) {
+        for (uint32_t n = chance_below(&world->chance, 60); n > 0 && *count < max && !arena_full(arena) && world->read[p] < PER_PARTITION; n--) {
             int64_t at = world->read[p]++;
             if (at % 97 != 13) /* offsets may have holes */
                 messages[(*count)++] = message_at(world, p, at, arena);
@@ -272,7 +301,7 @@ static void take_block(struct world *world, const struct commit_block *block)
         if (*next >= 0 ? *next != range->first : range->first > 13)
             world->wrong++;
         *next = range->next;
-        row->range[i] = (struct journal_range){number, range->first, range->next}; /* as rows keep it: by name */
+        row->range[i] = (struct journal_range){.partition = number, .first = range->first, .next = range->next}; /* as rows keep it: by name */
     }
     world->row_last = journal->block;
     world->sink_seq = journal->last_seq;
@@ -287,6 +316,7 @@ static bool model_commit(void *self, const struct commit_block *blocks, uint32_t
     struct world *world = self;
     bool ok = true;
     pthread_mutex_lock(&world->lock);
+    clock_may_leap(world);
     if (world_dead(world))
         ok = killed(err);
     else if (world->fence_next)
@@ -609,6 +639,7 @@ static bool run_once(struct world *world, uint32_t threads, struct error *err)
     const struct pipeline_settings settings = {
         .threads = threads,
         .batch_max = 1 + chance_below(&world->chance, 300),
+        .batch_bytes_max = chance_below(&world->chance, 2) * (1 + chance_below(&world->chance, 4000)),
         .batch_wait_ms = 0,
         .queue_blocks_max = 3 + chance_below(&world->chance, 6),
         .sink_wait_ms = chance_below(&world->chance, 8),
@@ -656,12 +687,13 @@ static bool agrees(const struct world *world, const char **what)
 
 /* What the stories came to; children of this process add to it. */
 struct tally {
-    atomic_uint crashes, loads, disk_faults, passed;
+    atomic_uint crashes, loads, disk_faults, leaps, passed;
 };
 
 static bool run_expected(const struct error *err)
 {
-    return err->class == ERROR_FENCED || strstr(err->text, "killed") || strstr(err->text, "the model's disk");
+    return err->class == ERROR_FENCED || strstr(err->text, "killed") || strstr(err->text, "stopped while the sink was away") ||
+           strstr(err->text, "the model's disk");
 }
 
 static bool story(uint64_t seed, uint32_t threads, struct tally *tally, const char **what)
@@ -671,6 +703,7 @@ static bool story(uint64_t seed, uint32_t threads, struct tally *tally, const ch
     bool ok = true;
     *what = NULL;
     world->disk_faults = &tally->disk_faults;
+    world->leaps = &tally->leaps;
     uint32_t every = fault_every[chance_below(&world->chance, 5)];
     for (uint32_t round = 0; ok && round < 60; round++) {
         struct error err = {0};
@@ -678,6 +711,7 @@ static bool story(uint64_t seed, uint32_t threads, struct tally *tally, const ch
         world->calls_left = last ? 0 : 1 + chance_below(&world->chance, 900);
         world->fence_next = !last && chance_below(&world->chance, 15) == 0;
         world->disk_fault_every = last ? 0 : every;
+        world->clock_leaps = !last;
         bool drained = run_once(world, threads, &err);
         ok = drained || run_expected(&err);
         if (!ok)
@@ -739,8 +773,8 @@ int main(int argc, char **argv)
     else
         tell_all(stories, first, tally);
     uint32_t passed = atomic_load(&tally->passed);
-    printf("%u crashes, %u faults of the disk, %u checkpoints loaded\n", atomic_load(&tally->crashes),
-           atomic_load(&tally->disk_faults), atomic_load(&tally->loads));
+    printf("%u crashes, %u faults of the disk, %u leaps of the clock, %u checkpoints loaded\n", atomic_load(&tally->crashes),
+           atomic_load(&tally->disk_faults), atomic_load(&tally->leaps), atomic_load(&tally->loads));
     printf("%u passed, %u failed\n", passed, stories - passed);
     return passed == stories ? 0 : 1;
 }

@@ -19,7 +19,7 @@ struct lines {
     uint32_t count, room;
 };
 
-static uint64_t next_random(uint64_t *state)
+static inline uint64_t next_random(uint64_t *state)
 {
     uint64_t z = (*state += 0x9E3779B97F4A7C15u);
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
@@ -27,12 +27,12 @@ static uint64_t next_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-static int64_t below(uint64_t *state, int64_t bound)
+static inline int64_t below(uint64_t *state, int64_t bound)
 {
     return (int64_t)(next_random(state) % (uint64_t)bound);
 }
 
-static void lines_add(struct lines *lines, const char *text)
+static inline void lines_add(struct lines *lines, const char *text)
 {
     if (lines->count == lines->room) {
         lines->room = lines->room ? lines->room * 2 : 256;
@@ -42,13 +42,13 @@ static void lines_add(struct lines *lines, const char *text)
     (void)snprintf(lines->line[lines->count++].text, LINE, "%s", text);
 }
 
-static const char *money(int64_t minor, char out[MONEY_TEXT_MAX])
+static inline const char *money(int64_t minor, char out[MONEY_TEXT_MAX])
 {
     (void)money_format(minor, currency_parse(SLICE("USD")), out);
     return out;
 }
 
-static struct hash128 hash_text(uint64_t kind, const char *text)
+static inline struct hash128 hash_text(uint64_t kind, const char *text)
 {
     uint64_t state = kind + 1;
     for (const char *c = text; *c; c++)
@@ -57,7 +57,7 @@ static struct hash128 hash_text(uint64_t kind, const char *text)
     return (struct hash128){lo, next_random(&state)};
 }
 
-static void hit_line(const struct hit *hit, struct lines *out)
+static inline void hit_line(const struct hit *hit, struct lines *out)
 {
     char text[LINE];
     int at = snprintf(text, LINE, "%d %.*s", (int)hit->seq, (int)hit->rule_id.size, hit->rule_id.data);
@@ -69,7 +69,7 @@ static void hit_line(const struct hit *hit, struct lines *out)
     lines_add(out, text);
 }
 
-static bool lines_equal(const struct lines *model, const struct lines *engine)
+static inline bool lines_equal(const struct lines *model, const struct lines *engine)
 {
     uint32_t i = 0;
     while (i < model->count && i < engine->count && strcmp(model->line[i].text, engine->line[i].text) == 0)

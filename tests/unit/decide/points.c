@@ -81,7 +81,7 @@ static uint32_t happen(struct bench *b, int64_t after_ms)
         visit[i] = (struct decide_visit){.hit = &b->hit[i]};
     }
     uint32_t before = b->out.revision_count;
-    decide_shard(b->decide, state_shard(b->state, 5), b->state, visit, b->hits, &b->out);
+    decide_shard(b->decide, state_shard(b->state, 5), b->state, visit, b->hits, INT64_MIN, &b->out);
     b->hits = 0;
     return b->out.revision_count - before;
 }

@@ -171,3 +171,46 @@ Test(program, the_identity_changes_with_the_text_and_hashes_do_not_with_the_layo
     program_free(a);
     program_free(b);
 }
+
+Test(program, rules_16_steps_are_parts_with_inputs_of_their_own)
+{
+    struct program *program = load(
+        HEAD RULE("A-1", "for each account let got = sum amount of in over 1h let gone = sum amount of out since step 1 "
+                         "when got > 3 USD then within 2h gone >= got then within 3h gone >= 1 USD and count of in since step 2 > 1 "
+                         "unless amount > 900 USD points 5 to account as payer"));
+    const struct rule *rule = &program->rule[0];
+    cr_assert_eq(rule->step_count, 3);
+    cr_expect_eq(rule->step[1].within_ms, 2 * 3600000);
+    cr_expect_eq(rule->within_ms, 5 * 3600000, "RULES 3: a key is kept as long as all steps may take");
+    cr_expect_geq(program->widest_ms, rule->within_ms);
+    cr_expect_eq(rule->kept_count, 2, "RULES 18: got by step 1, gone by step 2");
+    cr_expect_eq(rule->step[0].kept_count + rule->step[1].kept_count, 2);
+    cr_expect_eq(rule->step[2].kept_count, 0);
+    uint32_t seen = 0;
+    for (int s = 0; s < 3; s++) {
+        cr_expect_eq(__builtin_popcount(rule->step[s].part.inputs), 1, "RULES 9: a kept value is not read again");
+        cr_expect_not(rule->step[s].part.touched_by_all);
+        seen |= rule->step[s].part.inputs;
+    }
+    cr_expect_eq(__builtin_popcount(seen), 3);
+    cr_assert_not_null(rule->unless);
+    cr_expect(rule->unless[1].touched_by_all && rule->touched_by_all, "RULES 9: unless reads the amount of every event");
+    int since = 0;
+    for (uint16_t i = 0; i < rule->input_count; i++) {
+        const struct aggregate *aggregate = &program->aggregate[rule->input[i]];
+        since += aggregate->since;
+        cr_expect(!aggregate->since || aggregate->span_ms == rule->step[aggregate->since].within_ms);
+    }
+    cr_expect_eq(since, 3, "one since step 1, one since step 2");
+    program_free(program);
+}
+
+Test(program, the_same_window_since_a_step_is_of_one_rule)
+{
+#define SINCE "for each account when count of in over 1h > 3 then within 2h count of out since step 1 > 1 points 5 to account as payer"
+    struct program *program = load(HEAD RULE("A-1", SINCE) RULE("B-1", SINCE));
+    cr_expect_eq(program->stream_count, 2, "the records are shared");
+    cr_expect_eq(program->aggregate_count, 3, "what is counted since a step is not");
+    cr_expect_eq(program->rule[0].attempt_hash, program->rule[1].attempt_hash);
+    program_free(program);
+}

@@ -1,18 +1,40 @@
-/* The log: round trips over days, torn tails, cuts at every sequence number, wrong keys, expiry. */
+/* The log: round trips over days, torn tails, cuts at every sequence number, a full disk, wrong keys, expiry. */
 #include "engine/state/log.h"
 
 #include "engine/model/zone.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { RECORDS = 60, PER_DAY = 25 };
+
+/* How many bytes the disk still takes; negative: as many as come. */
+static long disk_room = -1;
+
+/* Stands in front of the C library's: files fill up as on a disk that is nearly full. */
+ssize_t write(int fd, const void *data, size_t size)
+{
+    struct stat info;
+    bool bounded = disk_room >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    if (bounded && disk_room == 0 && size) {
+        errno = ENOSPC;
+        return -1;
+    }
+    if (bounded && (long)size > disk_room)
+        size = (size_t)disk_room;
+    ssize_t put = syscall(SYS_write, fd, data, size);
+    if (bounded && put > 0)
+        disk_room -= put;
+    return put;
+}
 
 struct place {
     char home[64], dir[96], keys[96], master[96];
@@ -156,6 +178,43 @@ Test(log, forgets_a_torn_end_and_nothing_else)
     write_records(&p, before, RECORDS); /* opening cuts the rest of the torn block off */
     cr_assert_eq(read_records(&p, 0, &err), RECORDS, "%s", err.text);
     folder_remove(p.home);
+}
+
+/* Makes a little room; true when the failure before was the full disk's and nothing else. */
+static bool make_room(const struct error *err, uint32_t *chance)
+{
+    *chance = *chance * 1664525u + 1013904223u;
+    disk_room += (long)(*chance >> 16) % 260;
+    return err->class == ERROR_RETRY && strstr(err->text, "No space left");
+}
+
+Test(log, waits_for_room_and_loses_nothing)
+{
+    for (uint32_t seed = 0; seed < 40; seed++) {
+        struct place p;
+        struct error err = {0};
+        char body[64];
+        uint32_t chance = seed, refused = 0;
+        place_open(&p);
+        write_records(&p, 0, 3);
+        struct log_writer *log = log_writer_open(&p.settings, &err);
+        cr_assert_not_null(log, "%s", err.text);
+        disk_room = seed % 7 * 40;
+        for (int i = 3; i < RECORDS; i++) {
+            struct log_record record = record_at(i, body);
+            for (; !log_writer_add(log, &record, 0, &err); refused++)
+                cr_assert(make_room(&err, &chance), "%s", err.text);
+            for (; i % 5 == 0 && !log_writer_flush(log, i % 10 == 0, &err); refused++)
+                cr_assert(make_room(&err, &chance), "%s", err.text);
+        }
+        for (; !log_writer_flush(log, true, &err); refused++)
+            cr_assert(make_room(&err, &chance), "%s", err.text);
+        disk_room = -1;
+        log_writer_close(log);
+        cr_assert_gt(refused, 10u);
+        cr_assert_eq(read_records(&p, 0, &err), RECORDS, "seed %u: %s", seed, err.text);
+        folder_remove(p.home);
+    }
 }
 
 Test(log, refuses_what_was_changed)

@@ -119,6 +119,19 @@ Test(rule_test, a_missing_hit_shows_the_last_evaluation)
                                          "last evaluated at 2026-03-02 12:01 with n = 2", NULL});
 }
 
+#define STEPS "rule S-1 \"s\" { version 1 status live typology t family debt source \"x\" V why \"y\"\n"                    \
+              "for each account let n = count of in over 1h let m = sum amount of out since step 1\n"                   \
+              "when n >= 2 then within 1h m >= 5 USD points 10 to account as collector say \"{n}\" }\n"
+
+Test(rule_test, a_missing_hit_says_how_far_the_attempt_came)
+{
+    expect_failure(STEPS "test \"x\" for S-1 { start 2026-03-02 12:00\n every 1m x 2 A -> B 1 USD\n after 5m B -> C 4 USD\n"
+                         "after 2h B -> C 9 USD\n expect hit on B }",
+                   (const char *const[]){"S-1 did not hit; its step 2 of 2 was last looked at 2026-03-02 12:06 with n = 2, m = 4.00 USD", NULL});
+    expect_failure(STEPS "test \"x\" for S-1 { start 2026-03-02 12:00\n A -> B 1 USD\n after 5m B -> C 9 USD\n expect hit on B }",
+                   (const char *const[]){"its step 1 of 2 was last looked at 2026-03-02 12:00 with n = 1", ", the next one never", NULL});
+}
+
 Test(rule_test, a_rule_that_nothing_touched_is_said_so)
 {
     expect_failure("test \"x\" { start 2026-03-02 12:00\n A -> CASH 1 USD\n expect hit on A }",

@@ -1,0 +1,79 @@
+/* Windows under the sweep: marking the ids they hold, giving back the room they no longer need. */
+#include "engine/state/window_private.h"
+
+int64_t window_newest(const struct shard *shard, slab_ref ref)
+{
+    return ((const struct window *)slab_at(&shard->slab, ref))->newest_ms;
+}
+
+/* --- marking --- */
+
+static bool column_holds_ids(const struct window_layout *layout, uint8_t column)
+{
+    if (column >= WINDOW_EXTRA)
+        return layout->entity_extras >> (column - WINDOW_EXTRA) & 1;
+    return column == WINDOW_SENDER || column == WINDOW_RECEIVER || column == WINDOW_OTHER;
+}
+
+static void record_mark(const struct state *state, const struct kept *kept, uint32_t entity_extras)
+{
+    ident_mark(state, kept->sender);
+    ident_mark(state, kept->receiver);
+    for (uint32_t left = entity_extras; left; left &= left - 1) {
+        int64_t id = kept->extra[__builtin_ctz(left)];
+        if (id != MISSING_I64)
+            ident_mark(state, (entity_id)id);
+    }
+}
+
+/* The tables that find an id's last record hold no id that is not in the ring, and extremes are no ids. */
+void window_mark(const struct shard *shard, slab_ref ref, const struct window_layout *layout)
+{
+    if (!ref)
+        return;
+    const struct window *window = slab_at(&shard->slab, ref);
+    size_t size = kept_size(layout);
+    const char *ring = (const char *)slab_at(&shard->slab, window->ring) + window->head * size;
+    for (uint32_t i = 0; i < window->count; i++)
+        record_mark(shard->state, (const void *)(ring + i * size), layout->entity_extras);
+    for (uint16_t i = 0; i < layout->aggregate_count; i++)
+        if (layout->aggregate[i].days && layout->aggregate[i].fn != WINDOW_COUNT && column_holds_ids(layout, layout->aggregate[i].column))
+            days_mark(shard, &window->aggregate[i].days, layout->aggregate[i].fn);
+}
+
+/* --- giving back --- */
+
+static void ring_trim(const struct at *at)
+{
+    struct window *window = at->window;
+    struct slab *slab = &at->shard->slab;
+    if (!room_too_large(window->room, window->count))
+        return;
+    uint32_t room = room_fitting(window->count);
+    slab_ref fresh = slab_alloc(slab, room * at->size);
+    if (!fresh)
+        return;
+    if (window->count)
+        memcpy(slab_edit(slab, fresh, room * at->size), (const char *)slab_at(slab, window->ring) + window->head * at->size,
+               window->count * at->size);
+    slab_free(slab, window->ring, window->room * at->size);
+    window->ring = fresh;
+    window->room = room;
+    window->head = 0;
+}
+
+void window_trim(struct shard *shard, slab_ref ref, const struct window_layout *layout)
+{
+    struct at at = {.shard = shard, .layout = layout, .size = kept_size(layout)};
+    at.window = slab_edit(&shard->slab, ref, window_size(layout));
+    for (uint16_t i = 0; i < layout->aggregate_count; i++) {
+        if (layout->aggregate[i].fn == WINDOW_DISTINCT && !layout->aggregate[i].days)
+            at.distinct |= 1u << layout->aggregate[i].column;
+        if (layout->aggregate[i].days)
+            days_trim(shard, &at.window->aggregate[i].days);
+        else if (is_extreme(&layout->aggregate[i]))
+            extreme_trim(shard, &at.window->aggregate[i].extreme);
+    }
+    ring_trim(&at);
+    maps_trim(&at);
+}

@@ -1,0 +1,83 @@
+/* Sweeping: what the state no longer needs goes, a few shards at each epoch of the sequence. */
+#include "engine/stream/step_private.h"
+
+/* For each unit of work that the state has grown by since the last sweep, so many are swept: then what is gone but not
+ * swept yet is never more than about a third of what lives, however fast accounts come and go. */
+enum { SWEEP_PER_GROWTH = 4 };
+
+int64_t step_slowest(const struct step *step)
+{
+    int64_t slowest = INT64_MAX;
+    for (uint32_t p = 0; p < step->partition_count; p++)
+        if (step->partition_newest[p] != INT64_MIN && step->partition_newest[p] < slowest)
+            slowest = step->partition_newest[p];
+    return slowest == INT64_MAX ? INT64_MIN : slowest;
+}
+
+struct sweep {
+    struct step *step;
+    int64_t horizon_ms;
+    uint32_t from, to;
+};
+
+static void sweep_shards(void *context, uint32_t worker, uint32_t workers)
+{
+    const struct sweep *sweep = context;
+    struct step *step = sweep->step;
+    for (uint32_t index = sweep->from; index < sweep->to; index++) {
+        if (shard_owner(index, workers) != worker)
+            continue;
+        struct shard *shard = state_shard(step->state, index);
+        (void)shard_sweep(shard, sweep->horizon_ms, step->sweep.dedup_horizon_ms);
+        decide_sweep(step->decide, shard, step->state, step->sweep.horizon_ms);
+    }
+}
+
+static void sweep_settle(void *context, uint32_t worker, uint32_t workers)
+{
+    const struct sweep *sweep = context;
+    for (uint32_t index = sweep->from; index < sweep->to; index++)
+        if (shard_owner(index, workers) == worker)
+            (void)shard_settle(state_shard(sweep->step->state, index));
+}
+
+static uint64_t work_of(const struct step *step, uint32_t from, uint32_t to)
+{
+    uint64_t work = 0;
+    for (uint32_t index = from; index < to; index++)
+        work += shard_work(state_shard(step->state, index));
+    return work;
+}
+
+/* Sweeps the next shards: at least one, at most up to the last of the cycle. */
+static void sweep_next(struct step *step, int64_t horizon_ms)
+{
+    uint64_t total = work_of(step, 0, SHARD_COUNT), work = 0;
+    uint64_t budget = step->settings.sweep_work + (total > step->sweep.work ? SWEEP_PER_GROWTH * (total - step->sweep.work) : 0);
+    struct sweep sweep = {.step = step, .horizon_ms = horizon_ms, .from = step->sweep.next, .to = step->sweep.next};
+    while (sweep.to < SHARD_COUNT && work < budget)
+        work += work_of(step, sweep.to, sweep.to + 1), sweep.to++;
+    bool alone = work < (uint64_t)step->settings.inline_below * 16;
+    crew_run(step->crew, alone, sweep_shards, &sweep);
+    crew_run(step->crew, alone, sweep_settle, &sweep);
+    step->sweep.work = work_of(step, 0, SHARD_COUNT);
+    step->sweep.next = sweep.to % SHARD_COUNT;
+    if (step->sweep.next == 0)
+        state_cycle_set(step->state, ++step->sweep.cycle);
+}
+
+void sweep_enter(struct step *step, uint64_t epoch)
+{
+    int64_t slowest = step_slowest(step);
+    step->sweep.epoch = epoch;
+    if (slowest != INT64_MIN) {
+        int64_t horizon_ms = slowest - step->settings.lateness_ms, dedup_ms = horizon_ms - step->settings.dedup_ms;
+        if (dedup_ms > step->sweep.dedup_horizon_ms)
+            step->sweep.dedup_horizon_ms = dedup_ms;
+        if (horizon_ms > step->sweep.horizon_ms)
+            step->sweep.horizon_ms = horizon_ms;
+        sweep_next(step, horizon_ms);
+    }
+    for (uint32_t index = 0; index < SHARD_COUNT; index++)
+        shard_look(state_shard(step->state, index));
+}

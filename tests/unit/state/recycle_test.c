@@ -1,0 +1,170 @@
+/* Identities: a text that goes gives its number back, marks keep it, and a full shard says so. */
+#include "engine/state/state.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+static const unsigned char seed[16] = {5};
+
+static const struct window_layout windows[] = {{.hash = 1, .keep_ms = 1000}};
+static const struct memory_layout memories[] = {{.hash = 2, .for_ms = 1000, .keep_count = 2, .entity_keeps = 2}};
+static const struct keyspace_layout keyspaces[] = {{.hash = 5, .width = 1, .entity_words = 1, .window_count = 1, .window = windows,
+                                                    .memory_count = 1, .memory = memories, .widest_ms = 1000}};
+
+static struct state *state_make(size_t shard_bytes)
+{
+    struct error err = {0};
+    struct state *state = state_new(&(struct state_layout){.keyspace_count = 1, .keyspace = keyspaces, .shard_bytes_max = shard_bytes}, seed, &err);
+    cr_assert_not_null(state, "%s", err.text);
+    return state;
+}
+
+static entity_id name(struct state *state, uint32_t shard, int number)
+{
+    char text[32];
+    int size = snprintf(text, sizeof text, "account-%d", number);
+    struct hash128 hash = {.lo = shard | (uint64_t)number << 8, .hi = (uint64_t)number * 0x9E3779B97F4A7C15u};
+    return ident_intern(state_shard(state, shard), ENTITY_ACCOUNT, (struct slice){text, (size_t)size}, hash, NULL, NULL);
+}
+
+/* One cycle: all shards swept at a horizon, then settled. */
+static uint64_t cycle(struct state *state, uint32_t number, int64_t horizon_ms)
+{
+    uint64_t freed = 0;
+    for (uint32_t i = 0; i < SHARD_COUNT; i++)
+        (void)shard_sweep(state_shard(state, i), horizon_ms, INT64_MIN);
+    for (uint32_t i = 0; i < SHARD_COUNT; i++)
+        freed += shard_settle(state_shard(state, i));
+    state_cycle_set(state, number + 1);
+    return freed;
+}
+
+static void assert_text(const struct state *state, entity_id id, const char *want)
+{
+    struct slice text = ident_text(state, id);
+    cr_expect(slice_equal(text, slice_of(want)), "%.*s, not %s", (int)text.size, text.data, want);
+}
+
+Test(recycle, a_number_comes_back_lowest_first)
+{
+    struct state *state = state_make(1 << 20);
+    entity_id a = name(state, 7, 1), b = name(state, 7, 2), c = name(state, 7, 3);
+    cr_expect(a == (1 << 8 | 7) && b == (2 << 8 | 7) && c == (3 << 8 | 7));
+    cr_expect_eq(cycle(state, 0, 0), 0, "named in this cycle");
+    cr_expect_eq(name(state, 7, 3), c, "known still");
+    cr_expect_eq(cycle(state, 1, 0), 0, "named in the cycle before");
+    cr_expect_eq(cycle(state, 2, 0), 2);
+    assert_text(state, c, "account-3");
+    cr_expect_eq(name(state, 7, 4), a);
+    cr_expect_eq(name(state, 7, 5), b);
+    cr_expect_eq(name(state, 7, 6), (entity_id)(4 << 8 | 7));
+    assert_text(state, a, "account-4");
+    assert_text(state, b, "account-5");
+    cr_expect_eq(name(state, 7, 1), (entity_id)(5 << 8 | 7), "a name that went is new when it comes again");
+    state_free(state);
+}
+
+Test(recycle, what_holds_an_id_keeps_it)
+{
+    struct state *state = state_make(1 << 20);
+    entity_id key = name(state, 1, 1), sender = name(state, 2, 2), kept = name(state, 3, 3), number = name(state, 4, 4);
+    struct shard *shard = state_shard(state, 1);
+    struct cell *cell = cell_get(shard, 0, &key);
+    cr_assert(window_add(shard, cell, 0, 0, &(struct record){.time_ms = 5000, .seq = 1, .amount = 1, .sender = sender, .receiver = key}, true));
+    memory_put(shard, cell, 0, 0, &(struct memory_record){.time_ms = 5000, .seq = 1, .keep = {(int64_t)number, (int64_t)kept}});
+    for (uint32_t i = 0; i < 600; i++) /* marks wrap around after 255 cycles */
+        cr_assert_eq(cycle(state, i, 6000), i == 2 ? 1 : 0, "cycle %u", i); /* the number that only looks like an id */
+    assert_text(state, sender, "account-2");
+    assert_text(state, kept, "account-3");
+    cr_expect_eq(cycle(state, 600, 6001), 0, "the key goes; its marks are of the cycle before");
+    cr_expect_eq(cycle(state, 601, 6001), 3);
+    struct state_totals totals;
+    state_totals(state, &totals);
+    cr_expect(totals.identities == 0 && totals.keys == 0 && totals.records == 0 && totals.identities_freed == 4 && totals.keys_dropped == 1);
+    state_free(state);
+}
+
+Test(recycle, buckets_of_days_keep_the_ids_that_the_ring_no_longer_has)
+{
+    static const enum window_fn fn[] = {WINDOW_DISTINCT, WINDOW_FIRST, WINDOW_LAST};
+    for (int f = 0; f < 3; f++) {
+        const struct aggregate_layout aggregate = {.hash = 1, .fn = (uint8_t)fn[f], .column = WINDOW_SENDER, .days = 45, .days_kept = 50};
+        const struct window_layout window = {.hash = 1, .keep_ms = 10, .by_day = true, .aggregate_count = 1, .aggregate = &aggregate};
+        const struct keyspace_layout keyspace = {.hash = 5, .width = 1, .entity_words = 1, .window_count = 1, .window = &window, .widest_ms = 1000000};
+        struct error err = {0};
+        struct state *state = state_new(&(struct state_layout){.keyspace_count = 1, .keyspace = &keyspace, .shard_bytes_max = 1 << 20}, seed, &err);
+        entity_id key = name(state, 1, 1), early = name(state, 2, 2), late = name(state, 3, 3);
+        struct cell *cell = cell_get(state_shard(state, 1), 0, &key);
+        cr_assert(window_add(state_shard(state, 1), cell, 0, 0, &(struct record){.time_ms = 1000, .seq = 1, .sender = early, .receiver = key, .day = 10}, true));
+        cr_assert(window_add(state_shard(state, 1), cell, 0, 0, &(struct record){.time_ms = 2000, .seq = 2, .sender = late, .receiver = key, .day = 11}, true));
+        for (uint32_t i = 0; i < 4; i++)
+            cr_expect_eq(cycle(state, i, 3000), 0, "function %d", f);
+        assert_text(state, early, "account-2");
+        state_free(state);
+    }
+}
+
+Test(recycle, an_id_that_moves_on_is_marked_by_who_moves_it)
+{
+    struct state *state = state_make(1 << 20);
+    entity_id key = name(state, 1, 1), who = name(state, 9, 2);
+    for (uint32_t i = 0; i < 4; i++) {
+        ident_mark(state, who);
+        (void)cycle(state, i, 0);
+    }
+    assert_text(state, who, "account-2");
+    cr_expect_eq(name(state, 1, 3), key, "the other one went");
+    state_free(state);
+}
+
+Test(recycle, memory_comes_back)
+{
+    struct state *state = state_make(1 << 22);
+    struct state_totals before, most, after;
+    state_totals(state, &before);
+    for (int i = 0; i < 20000; i++)
+        (void)name(state, 0, i);
+    state_totals(state, &most);
+    for (uint32_t i = 0; i < 3; i++)
+        (void)cycle(state, i, 0);
+    state_totals(state, &after);
+    cr_expect_eq(most.identities, 20000);
+    cr_expect_eq(after.identities, 0);
+    cr_expect_lt(after.bytes_used, before.bytes_used + 1024, "%llu bytes stay", (unsigned long long)(after.bytes_used - before.bytes_used));
+    state_free(state);
+}
+
+Test(recycle, a_full_shard_takes_nothing_in_and_counts_it)
+{
+    struct state *state = state_make(64 * 1024);
+    struct shard *shard = state_shard(state, 0);
+    struct state_totals totals;
+    uint32_t same;
+    struct hash128 refs[REF_COUNT] = {{0, 0}};
+    entity_id old = name(state, 0, 1);
+    struct cell *cell = cell_get(shard, 0, &old);
+    for (int i = 2; i < 3000; i++)
+        (void)name(state, 0, i); /* until the look, the reserve takes it */
+    shard_look(shard);
+    uint32_t fresh_key = 99 << 8;
+    cr_expect_eq(name(state, 0, 4000), ENTITY_MISSING);
+    cr_expect_eq(name(state, 0, 1), old, "what is known is found");
+    cr_expect_null(cell_get(shard, 0, &fresh_key));
+    cr_expect_eq(cell_get(shard, 0, &old), cell);
+    cr_expect_not(window_add(shard, cell, 0, 0, &(struct record){.time_ms = 1, .seq = 1}, true));
+    memory_put(shard, cell, 0, 0, &(struct memory_record){.time_ms = 1});
+    cr_expect_eq(dedup_check(shard, (struct hash128){0, 1}, (struct hash128){0, 1}, 1, 0), DEDUP_NEW);
+    cr_expect_eq(dedup_check(shard, (struct hash128){0, 1}, (struct hash128){0, 1}, 1, 0), DEDUP_NEW, "not remembered");
+    cr_expect_not(join_check(shard, (struct hash128){0, 2}, refs, 1, 0, &same));
+    state_totals(state, &totals);
+    cr_expect_eq(totals.shards_full, 1);
+    cr_expect(totals.fullest_bytes > totals.shard_bytes_max);
+    static const enum bound hit[] = {BOUND_IDENTITY, BOUND_KEY, BOUND_RECORD, BOUND_MEMORY, BOUND_REPEAT, BOUND_JOIN};
+    for (size_t i = 0; i < sizeof hit / sizeof hit[0]; i++)
+        cr_expect_eq(totals.bound[hit[i]], hit[i] == BOUND_REPEAT ? 2 : 1, "bound %d", (int)hit[i]);
+    for (uint32_t i = 0; i < 3; i++)
+        (void)cycle(state, i, 0);
+    shard_look(shard);
+    cr_expect_neq(name(state, 0, 4000), ENTITY_MISSING, "it takes in again once names have gone");
+    state_free(state);
+}
