@@ -37,7 +37,7 @@ static uint32_t row_find(struct coverage *coverage, uint32_t from, struct span s
     return from;
 }
 
-static void site_add(struct coverage *coverage, uint32_t first_row, struct slice owner, const struct comparison *comparison, struct site site)
+static void site_add(struct coverage *coverage, uint32_t first_row, struct slice owner, const struct comparison_place *comparison, struct site site)
 {
     uint32_t at = row_find(coverage, first_row, comparison->span);
     const struct node *node = &site.expr->node[comparison->node];

@@ -251,7 +251,7 @@ const struct inquiry_look *inquiry_looks(const struct inquiry *inquiry, uint32_t
     return inquiry->look;
 }
 
-static bool place_in(const struct comparison *comparison, uint16_t count, uint16_t node, struct span *span)
+static bool place_in(const struct comparison_place *comparison, uint16_t count, uint16_t node, struct span *span)
 {
     for (uint16_t i = 0; i < count; i++) {
         *span = comparison[i].span;

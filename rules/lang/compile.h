@@ -79,7 +79,7 @@ struct emitter {
     const struct syntax_let *let_limit; /* only lets before this one are visible; NULL: all */
     struct node node[EXPR_NODE_MAX];
     uint16_t count;
-    struct comparison *comparison;      /* room for COMPARISON_MAX from the first on */
+    struct comparison_place *comparison;      /* room for COMPARISON_MAX from the first on */
     uint16_t comparison_count;
     struct rule_filter *filter;         /* SCOPE_RULE: as written; room for FILTER_MAX from the first on */
     uint8_t filter_count;

@@ -53,7 +53,7 @@ struct expr emitted(struct emitter *em, uint16_t root)
         return (struct expr){0};
     struct node *node = ARENA_ARRAY(em->c->arena, struct node, em->count);
     memcpy(node, em->node, sizeof *node * em->count);
-    struct comparison *comparison = ARENA_ARRAY(em->c->arena, struct comparison, em->comparison_count + 1u);
+    struct comparison_place *comparison = ARENA_ARRAY(em->c->arena, struct comparison_place, em->comparison_count + 1u);
     if (em->comparison_count)
         memcpy(comparison, em->comparison, sizeof *comparison * em->comparison_count);
     return (struct expr){node, em->count, root, em->comparison_count, comparison};
@@ -63,7 +63,7 @@ struct expr emitted(struct emitter *em, uint16_t root)
 static void comparison_note(struct emitter *em, struct span span, uint16_t node)
 {
     for (uint16_t i = 0; i < em->comparison_count; i++) {
-        const struct comparison *have = &em->comparison[i];
+        const struct comparison_place *have = &em->comparison[i];
         if (have->node == node && have->span.at == span.at && have->span.file == span.file && have->span.size == span.size)
             return;
     }
@@ -73,7 +73,7 @@ static void comparison_note(struct emitter *em, struct span span, uint16_t node)
         em->full = true;
         return;
     }
-    em->comparison[em->comparison_count++] = (struct comparison){.node = node, .span = span};
+    em->comparison[em->comparison_count++] = (struct comparison_place){.node = node, .span = span};
 }
 
 /* --- hashes --- */

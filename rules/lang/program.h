@@ -79,7 +79,7 @@ struct span {
 };
 
 /* Where a comparison was written; the same text may have given several nodes, and a node several texts. */
-struct comparison {
+struct comparison_place {
     uint16_t node;
     struct span span;
 };
@@ -89,7 +89,7 @@ struct expr {
     uint16_t count;          /* 0: no expression, always true */
     uint16_t root;
     uint16_t comparison_count;
-    const struct comparison *comparison; /* for people: no hash and no evaluation reads it */
+    const struct comparison_place *comparison; /* for people: no hash and no evaluation reads it */
 };
 
 /* What a key is made of. */
@@ -275,7 +275,7 @@ struct rule_step {
 struct rule_filter {
     uint16_t stream;
     uint16_t comparison_count;
-    const struct comparison *comparison; /* nodes of the stream's filter */
+    const struct comparison_place *comparison; /* nodes of the stream's filter */
 };
 
 enum rule_status { RULE_DRAFT, RULE_SHADOW, RULE_LIVE, RULE_RETIRED };
