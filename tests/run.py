@@ -83,7 +83,7 @@ def suites():
         if name == "determinism_matrix":
             continue  # long: below
         yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400)
-    yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "rules/packs/trafficking", floor=40)
+    yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "--coverage", "rules/packs/trafficking", floor=40)
     yield Suite("rules/check", "quick", "build/muster", "rules", "check", "rules/packs/trafficking")
     yield Suite("rules/meaning", "quick", "tests/meaning.sh", floor=40)
     yield Suite("determinism", "quick", "python3", "tests/integration/determinism.py", "--events", "100000", limit=400)

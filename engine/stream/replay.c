@@ -32,6 +32,7 @@ struct replay {
     struct replay_summary *summary;
     struct crew *crew;
     struct step *step;
+    struct step_watch watch;
     struct intake *intake;
     struct order *order;
     struct arena results;
@@ -346,6 +347,10 @@ static bool replay_open(struct replay *replay, uint32_t partitions, struct error
         return false;
     intake.crew = replay->crew;
     replay->step = step_new(settings->program, &step, replay->crew, intake.decode.hash_key, err);
+    if (replay->step && settings->watch) {
+        settings->watch(settings->context, step_state(replay->step), &replay->watch);
+        step_watch(replay->step, &replay->watch);
+    }
     if (replay->step)
         replay->intake = intake_new(&intake, err);
     return replay->intake && open_lanes(replay, &step, intake.decode.hash_key, err);

@@ -48,6 +48,9 @@ struct replay_settings {
      * NULL for files, whose partitions are the inputs. */
     bool (*events)(void *context, const struct partition_table *table, const struct event *events, uint32_t count,
                    struct error *err);
+    /* Called once before the first event: fills in the watch of the step, which then must have one thread; NULL:
+     * nobody watches. */
+    void (*watch)(void *context, const struct state *state, struct step_watch *watch);
     bool state;                    /* fill summary->state: a walk over all keys */
     /* Asked between batches; NULL: never stop. */
     bool (*stop)(void *context);

@@ -194,10 +194,13 @@ int64_t step_slowest(const struct step *step);
 /* judge.c: evaluates one rule for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. The
  * caller fills in index, visit, mask, whole, shard and cell. */
 void judge_rule(struct step *step, struct step_worker *worker, struct look *look);
-/* Whether the event touches a part of the rule (RULES 9); then its inputs are read and its nodes evaluated. */
+/* Whether the event touches a part of the rule (RULES 9); then its inputs are read and its nodes evaluated.
+ * number: of the step, from 1; 0 for `unless`. */
 bool look_touched(const struct step *step, const struct look *look, const struct rule_part *part, const struct plan_touch *touch);
-bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part);
+bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part, uint8_t number);
 void judge_hit(struct step *step, struct step_worker *worker, struct look *look);
+/* Tells the watch of a filter that was asked of an event, once it is evaluated. */
+void judge_filter(struct step *step, struct step_worker *worker, bool memory, uint16_t index, bool truth);
 /* judge_step.c: of a rule of several steps. */
 void judge_steps(struct step *step, struct step_worker *worker, struct look *look);
 void judge_prepare(struct step *step, struct step_worker *worker, uint32_t event, int side);

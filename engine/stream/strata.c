@@ -26,19 +26,26 @@ static void visit_push(struct visit_list *list, const struct visit *visit)
     list->visit[list->count++] = *visit;
 }
 
-/* Without the index: every filter is asked (settings.filter_all). */
+/* Whoever watches filters wants to see those too that the index rules out. */
+static bool asks_all(const struct step *step)
+{
+    return step->settings.filter_all || (step->watch && step->watch->witnessed);
+}
+
+/* Without the index: every filter is asked. */
 static void route_all(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, const struct event *event, int side, uint64_t *mask)
 {
     const struct program *program = step->program;
-    for (uint16_t j = 0; j < at->stream_count; j++) {
-        const struct stream *stream = &program->stream[at->stream[j]];
-        if (stream_flow_fits((enum stream_flow)stream->flow, event, side) && eval_true(&worker->evaluation, &stream->filter))
-            mask_set(mask, j);
-    }
-    for (uint16_t j = 0; j < at->memory_count; j++) {
-        const struct memory *memory = &program->memory[at->memory[j]];
-        if (stream_flow_fits((enum stream_flow)memory->flow, event, side) && eval_true(&worker->evaluation, &memory->filter))
-            mask_set(mask, (uint32_t)at->stream_count + j);
+    for (uint32_t bit = 0; bit < (uint32_t)at->stream_count + at->memory_count; bit++) {
+        bool memory = bit >= at->stream_count;
+        uint16_t index = memory ? at->memory[bit - at->stream_count] : at->stream[bit];
+        if (!stream_flow_fits((enum stream_flow)(memory ? program->memory[index].flow : program->stream[index].flow), event, side))
+            continue;
+        bool truth = eval_true(&worker->evaluation, memory ? &program->memory[index].filter : &program->stream[index].filter);
+        if (truth)
+            mask_set(mask, bit);
+        if (step->watch && step->watch->witnessed)
+            judge_filter(step, worker, memory, index, truth);
     }
 }
 
@@ -62,7 +69,7 @@ static void route_mask(struct step *step, struct step_worker *worker, const stru
     const struct event *event = &step->event[i];
     uint64_t *mask = step_mask(step, at, i, side), begun = step->meter ? meter_ticks() : 0;
     judge_prepare(step, worker, i, side);
-    if (step->settings.filter_all) {
+    if (asks_all(step)) {
         route_all(step, worker, at, event, side, mask);
         return;
     }
@@ -196,7 +203,7 @@ static void route_transfer(struct step *step, struct step_worker *worker, uint16
         return;
     struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER};
     uint64_t candidate[RULE_WORDS_MAX];
-    if (step->settings.filter_all)
+    if (asks_all(step))
         memset(candidate, 0xff, sizeof candidate);
     else
         filter_index_find(at->conditions, event, SIDE_SENDER, candidate);
@@ -348,7 +355,7 @@ static void visit_stream(struct step *step, uint16_t index, const struct visit *
     for (uint8_t x = 0; x < stream->extra_count; x++)
         record.extra[x] = kept_number(eval_field(step->program, event, side, (enum field)stream->extra[x]));
     (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
-    if (step->watch)
+    if (step->watch && step->watch->recorded)
         step->watch->recorded(step->watch->context, index, visit->key, visit->width, &record, side == SIDE_RECEIVER);
     if (planted_double(event->seq))
         (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
@@ -360,7 +367,7 @@ static void visit_memory(struct step *step, struct step_worker *worker, uint16_t
     const struct memory *memory = &step->program->memory[index];
     const struct event *event = &step->event[visit->event];
     struct memory_record record = {.time_ms = event->time_ms, .seq = event->seq};
-    if (step->watch)
+    if (step->watch && step->watch->remembered)
         step->watch->remembered(step->watch->context, index, visit->key, visit->width);
     if (memory->fact) {
         const struct fact *fact = event->fact;
@@ -468,7 +475,7 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
         visit_read(step, at, visit, shard, cell);
     if (!cell)
         return; /* nothing is remembered, or the shard is full (counted there) */
-    if (step->watch && (changes || touched))
+    if (step->watch && step->watch->touched && (changes || touched))
         step->watch->touched(step->watch->context, visit->keyspace, visit->key, visit->width);
     if (changes)
         visit_change(step, worker, at, visit, mask, shard, cell);

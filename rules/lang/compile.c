@@ -222,7 +222,7 @@ static void memory_keeps(struct compiler *c, const struct syntax_memory *at, str
         for (uint8_t i = 0; i < memory->keep_count; i++)
             if (slice_equal(memory->keep_name[i], keep->name.text))
                 diagnostic_add(c->diagnostics, DIAG_NAME_TWICE, keep->name.span, "`%.*s` is kept twice", (int)keep->name.text.size, keep->name.text.data);
-        em->count = 0;
+        em->count = em->comparison_count = 0;
         struct typed value = emit(em, keep->value, TYPE_POISON);
         uint8_t k = memory->keep_count++;
         memory->keep_name[k] = arena_copy(c->arena, keep->name.text);

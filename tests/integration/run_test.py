@@ -219,6 +219,7 @@ def main():
         world.begin()
         for trouble in (plain, killed, database_away, brokers_away, two_engines, one_thread, without_checkpoint):
             trouble(world)
+        world.explain_alert()
     except kafka.Unavailable as why:
         print("skipped: %s\n0 passed, 0 failed, 1 skipped" % why)
         return 0
