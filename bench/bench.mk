@@ -9,5 +9,10 @@ $(OUT)/bench/main/%: $(OUT)/bench/main/%.o $(OUT)/libmuster.a
 bench: all $(BENCHES)
 	@python3 bench/bench.py
 
+# The same stream against 25, 250 and 1,500 rules; minutes.
+.PHONY: bench-growth
+bench-growth: all
+	@python3 bench/growth.py
+
 bench-check: all $(BENCHES)
 	@python3 bench/bench.py --check

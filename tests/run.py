@@ -83,7 +83,7 @@ def suites():
         if name == "determinism_matrix":
             continue  # long: below
         yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400)
-    yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "rules/packs/trafficking", floor=40)
+    yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "--coverage", "rules/packs/trafficking", floor=40)
     yield Suite("rules/check", "quick", "build/muster", "rules", "check", "rules/packs/trafficking")
     yield Suite("rules/meaning", "quick", "tests/meaning.sh", floor=40)
     yield Suite("determinism", "quick", "python3", "tests/integration/determinism.py", "--events", "100000", limit=400)
@@ -99,7 +99,7 @@ def suites():
     yield Suite("integration/standby", "long", "python3", "tests/integration/standby_test.py", limit=600, floor=7)
     yield Suite("build/tsan", "long", *make, "VARIANT=tsan", "tests", limit=900)
     tsan = {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:suppressions=tests/tsan.supp"}
-    for name, argument in (("strata_model", "150"), ("step_rule_model", "150"), ("slab_snapshot", None), ("recycle_model", "20"),
+    for name, argument in (("strata_model", "150"), ("step_rule_model", "150"), ("recycle_model", "20"),
                            ("pipeline_model", None)):
         if os.path.exists(os.path.join(TOP, "tests/simulation", name + ".c")):
             yield Suite("tsan/" + name, "long", "build/tsan/tests/simulation/" + name, *([argument] if argument else []), limit=600, env=tsan)

@@ -275,6 +275,18 @@ class Feeder(threading.Thread):
         self.hurry = False  # set: the rest is fed at once
         self.fed = 0
 
+    def feed(self, part):
+        """Sends one piece. A broker that was killed just now may take long to come back on a busy machine: `feed` says so
+        before it sends anything, and is called again."""
+        end = time.monotonic() + 90
+        while True:
+            self.bench.serves.wait()
+            done = self.bench.run(self.bench.muster, "feed", "--config", self.bench.settings, "--send-rejected", part, check=False)
+            if done.returncode in (0, 1):  # a broken line is a finding (exit 1), not a fault: bad lines are sent on purpose
+                return
+            if done.returncode != 3 or "feed: kafka topic" not in done.stderr or time.monotonic() > end:
+                raise Failure("feed: exit %d\n%s" % (done.returncode, done.stderr[-1000:]))
+
     def run(self):
         try:
             with open(self.stream) as file:
@@ -286,11 +298,7 @@ class Feeder(threading.Thread):
                 part = os.path.join(self.bench.home, "piece.ndjson")
                 with open(part, "w") as out:
                     out.writelines(lines[piece * size:(piece + 1) * size])
-                self.bench.serves.wait()
-                # a broken line is a finding (exit 1), not a fault: bad lines are sent on purpose
-                done = self.bench.run(self.bench.muster, "feed", "--config", self.bench.settings, "--send-rejected", part, check=False)
-                if done.returncode not in (0, 1):
-                    raise Failure("feed: exit %d\n%s" % (done.returncode, done.stderr[-1000:]))
+                self.feed(part)
                 self.fed += len(lines[piece * size:(piece + 1) * size])
                 while not self.hurry and time.monotonic() < begin + (piece + 1) * self.seconds / pieces:
                     time.sleep(0.05)

@@ -107,6 +107,14 @@ void json_number(struct json_writer *writer, const char *name, int64_t number)
     put(writer, digits, (size_t)snprintf(digits, sizeof digits, "%lld", (long long)number));
 }
 
+void json_real(struct json_writer *writer, const char *name, double number)
+{
+    char text[48];
+    int size = snprintf(text, sizeof text, "%.6f", number);
+    begin(writer, name);
+    put(writer, text, (size_t)size);
+}
+
 void json_bool(struct json_writer *writer, const char *name, bool yes)
 {
     begin(writer, name);

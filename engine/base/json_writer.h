@@ -24,6 +24,7 @@ void json_open_array(struct json_writer *writer, const char *name);
 void json_close_array(struct json_writer *writer);
 void json_text(struct json_writer *writer, const char *name, struct slice text);
 void json_number(struct json_writer *writer, const char *name, int64_t number);
+void json_real(struct json_writer *writer, const char *name, double number); /* six decimals; finite */
 void json_bool(struct json_writer *writer, const char *name, bool yes);
 void json_null(struct json_writer *writer, const char *name);
 void json_hex(struct json_writer *writer, const char *name, const unsigned char *bytes, size_t size);

@@ -1,7 +1,8 @@
-/* `muster rules explain`: what a rule means, in plain words. */
+/* `muster rules explain`: what a rule means, in plain words; or why an event came out as it did. */
 #include "engine/cli/command.h"
 
 #include "engine/base/suggest.h"
+#include "engine/cli/explain_event.h"
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/load.h"
 #include "rules/lang/plain.h"
@@ -80,6 +81,8 @@ static int explain(const struct command_line *line, const struct syntax *syntax)
 int cmd_rules_explain(const struct command_line *line)
 {
     struct error err = {0};
+    if (command_option(line, "event") || command_option(line, "alert"))
+        return explain_event(line);
     if (line->word_count != 2)
         return command_fail(line, EXIT_USAGE, "name the folder of rules and the id of a rule");
     struct diagnostics *diagnostics = diagnostics_new();

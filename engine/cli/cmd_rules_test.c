@@ -2,6 +2,7 @@
 #include "engine/cli/command.h"
 
 #include "engine/base/json_writer.h"
+#include "engine/cli/coverage_report.h"
 #include "engine/stream/rule_test.h"
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/load.h"
@@ -37,7 +38,7 @@ static void print_text(const char *dir, const struct rule_test_report *report)
 
 /* --- as JSON --- */
 
-static void print_json(const char *dir, const struct rule_test_report *report)
+static void print_json(const char *dir, const struct rule_test_report *report, const struct coverage_report *coverage)
 {
     struct json_writer json;
     json_writer_init(&json);
@@ -58,6 +59,8 @@ static void print_json(const char *dir, const struct rule_test_report *report)
         json_close_object(&json);
     }
     json_close_array(&json);
+    if (coverage)
+        coverage_json(coverage, &json);
     json_close_object(&json);
     json_line(&json);
     (void)fwrite(json.text, 1, json.size, stdout);
@@ -108,29 +111,42 @@ static bool write_junit(const char *path, const char *dir, const struct rule_tes
 
 /* --- the command --- */
 
-static int rules_report(const struct command_line *line, const char *dir, const struct rule_test_report *report)
+/* coverage: NULL where it is not asked for. */
+static int rules_report(const struct command_line *line, const char *dir, const struct rule_test_report *report,
+                        const struct coverage_report *coverage)
 {
     const char *junit = command_option(line, "junit");
-    if (command_option(line, "json"))
-        print_json(dir, report);
+    bool json = command_option(line, "json") != NULL;
+    if (json)
+        print_json(dir, report, coverage);
     else
         print_text(dir, report);
+    if (coverage && !json)
+        coverage_text(coverage, stdout);
     if (junit && !write_junit(junit, dir, report))
         return command_fail(line, EXIT_WORLD, "cannot write %s: %s", junit, strerror(errno));
     if (report->count == 0)
         return command_fail(line, EXIT_FINDING, "%s holds no test", dir);
-    return report->failed ? EXIT_FINDING : EXIT_FINE;
+    return report->failed || (coverage && !coverage_enough(coverage)) ? EXIT_FINDING : EXIT_FINE;
 }
 
 static int rules_run(const struct command_line *line, const char *dir, const struct program *program, struct arena *arena)
 {
+    int64_t least;
+    if (!command_number(line, "least", 0, 100, 100, &least))
+        return EXIT_USAGE;
     static const struct decode_seam seam = {decoder_new, decoder_free, decoder_decode, decoder_entity_hash};
     struct error err = {0};
     struct rule_test_report report;
     struct diagnostics *again = diagnostics_new(); /* nothing that program_load did not say already */
     struct syntax *syntax = syntax_load(dir, again, &err);
-    bool worked = syntax && rule_tests_run(program, syntax, &seam, arena, &report, &err);
-    int code = worked ? rules_report(line, dir, &report) : command_fail(line, EXIT_WORLD, "%s", err.text);
+    struct coverage *coverage = command_option(line, "coverage") ? coverage_new(program) : NULL;
+    bool worked = syntax && rule_tests_run(program, syntax, &seam, coverage, arena, &report, &err);
+    struct coverage_report rows = {.diagnostics = again, .syntax = syntax, .least_percent = (uint32_t)least};
+    if (worked && coverage)
+        rows.row = coverage_rows(coverage, &rows.count);
+    int code = worked ? rules_report(line, dir, &report, coverage ? &rows : NULL) : command_fail(line, EXIT_WORLD, "%s", err.text);
+    coverage_free(coverage);
     syntax_free(syntax);
     diagnostics_free(again);
     return code;

@@ -125,6 +125,7 @@ struct step_settings step_settings_of(const struct settings *settings)
         .dedup_ms = settings->dedup_days * 86400 * 1000,
         .shard_bytes_max = (size_t)settings->shard_mb_max << 20,
         .inline_below = (uint32_t)settings->inline_below,
+        .filter_all = !settings->filter_index,
     };
 }
 

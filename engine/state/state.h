@@ -281,6 +281,13 @@ bool fact_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_
 bool fact_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory, int64_t time_ms,
               struct memory_record *out);
 
+/* What the keys of one keyspace hold, for people: a walk over all of them. One entry per window and memory of
+ * the layout is added up; keys: how many hold it. */
+struct census {
+    uint64_t keys, bytes;
+};
+void state_census(const struct state *state, uint16_t keyspace, struct census *cells, struct census *window, struct census *memory);
+
 /* Drops keys whose newest record is older than horizon_ms minus the keyspace's widest span (horizon:
  * the slowest partition's newest time minus lateness: RULES 3), of keys that stay the windows and memories of which
  * the same is true, and repeats older than dedup_horizon_ms; gives back rings and tables that have become too large,

@@ -2,6 +2,7 @@
 #include "engine/stream/step_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/stream/meter.h"
 
 #include <stdlib.h>
 
@@ -85,15 +86,43 @@ static void look_inputs(struct step *step, struct look *look, uint32_t inputs)
 
 bool look_touched(const struct step *step, const struct look *look, const struct rule_part *part, const struct plan_touch *touch)
 {
-    return (look->whole && part->touched_by_all) || (look->mask && mask_meets(look->mask, touch->mask, step->plan->mask_words));
+    return (look->whole && part->touched_by_all) || (look->mask && mask_meets(look->mask, touch->mask, step->plan->rule[look->index].words));
 }
 
-bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)
+/* Tells the watch of a part or an exception of the rule that is judged. */
+static void look_tell(struct step *step, const struct step_worker *worker, const struct look *look, struct witness witness)
+{
+    witness.index = look->index;
+    witness.node = worker->evaluation.node;
+    witness.event = worker->evaluation.event;
+    witness.side = worker->evaluation.side;
+    witness.key = look->visit->width ? look->visit->key : NULL;
+    witness.width = look->visit->width;
+    witness.clock_ms = look->clock_ms;
+    witness.in_hand = look->rule->step_count > 1 ? look->attempt.step : 0;
+    step->watch->witnessed(step->watch->context, &witness);
+}
+
+bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part, uint8_t number)
 {
     struct evaluation *ev = &worker->evaluation;
     look_inputs(step, look, part->inputs);
     eval_nodes(ev, &look->rule->body, part->from, part->to);
-    return ev->node[part->root].known && ev->node[part->root].number;
+    bool truth = ev->node[part->root].known && ev->node[part->root].number;
+    if (step->watch && step->watch->witnessed)
+        look_tell(step, worker, look, (struct witness){.part = number ? WITNESS_STEP : WITNESS_UNLESS, .number = number,
+                                                       .expr = &look->rule->body, .root = part->root, .truth = truth});
+    return truth;
+}
+
+void judge_filter(struct step *step, struct step_worker *worker, bool memory, uint16_t index, bool truth)
+{
+    struct evaluation *ev = &worker->evaluation;
+    const struct expr *filter = memory ? &step->program->memory[index].filter : &step->program->stream[index].filter;
+    eval_nodes(ev, filter, 0, filter->count); /* eval_true stops early: a witness sees every value */
+    step->watch->witnessed(step->watch->context,
+                           &(struct witness){.part = memory ? WITNESS_MEMORY : WITNESS_STREAM, .index = index, .expr = filter,
+                                             .root = filter->root, .node = ev->node, .truth = truth, .event = ev->event, .side = ev->side});
 }
 
 /* Weeks that ended since the last record of the stream are sampled as they stood (RULES 14): before
@@ -312,13 +341,24 @@ static struct raw_hit *judge_note(struct step_worker *worker)
 }
 
 /* RULES 22: judged at the hit, while the event's local date is not past `until`. */
-static bool judge_silenced(struct step *step, struct step_worker *worker, const struct rule *rule)
+static bool judge_silenced(struct step *step, struct step_worker *worker, const struct look *look)
 {
     struct evaluation *ev = &worker->evaluation;
+    const struct rule *rule = look->rule;
     int32_t day = zone_day(step->program->zone, ev->event->time_ms);
-    for (uint8_t i = 0; i < rule->except_count; i++)
-        if (day <= rule->except[i].until_day && eval_true(ev, &rule->except[i].condition))
+    for (uint8_t i = 0; i < rule->except_count; i++) {
+        const struct expr *condition = &rule->except[i].condition;
+        if (day > rule->except[i].until_day)
+            continue;
+        bool truth = eval_true(ev, condition);
+        if (step->watch && step->watch->witnessed) {
+            eval_nodes(ev, condition, 0, condition->count);
+            look_tell(step, worker, look, (struct witness){.part = WITNESS_EXCEPT, .number = i, .expr = condition,
+                                                           .root = condition->root, .truth = truth});
+        }
+        if (truth)
             return true;
+    }
     return false;
 }
 
@@ -331,7 +371,7 @@ void judge_hit(struct step *step, struct step_worker *worker, struct look *look)
     eval_nodes(ev, &rule->body, rule->hit.from, rule->hit.to);
     struct value *value = ARENA_ARRAY(&worker->arena, struct value, rule->body.count);
     memcpy(value, ev->node, sizeof *value * rule->body.count);
-    if (!rule->watched && judge_silenced(step, worker, rule)) {
+    if (!rule->watched && judge_silenced(step, worker, look)) {
         worker->silenced++;
         return;
     }
@@ -349,19 +389,19 @@ void judge_hit(struct step *step, struct step_worker *worker, struct look *look)
 static void judge_alone(struct step *step, struct step_worker *worker, struct look *look)
 {
     const struct rule *rule = look->rule;
-    bool truth = look_true(step, worker, look, &rule->step[0].part);
+    bool truth = look_true(step, worker, look, &rule->step[0].part, 1);
     if (truth && rule->unless)
-        truth = !look_true(step, worker, look, &rule->unless[0]);
+        truth = !look_true(step, worker, look, &rule->unless[0], 0);
     if (truth || rule->watched)
         judge_hit(step, worker, look);
 }
 
-void judge_rule(struct step *step, struct step_worker *worker, struct look *look)
+static void judge_look(struct step *step, struct step_worker *worker, struct look *look)
 {
     const struct event *event = &step->event[look->visit->event];
     look->rule = &step->program->rule[look->index];
     look->clock_ms = event->time_ms;
-    if (step->watch)
+    if (step->watch && step->watch->judged)
         step->watch->judged(step->watch->context, look->index);
     judge_prepare(step, worker, look->visit->event, look->visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
     worker->evaluation.input = look->input;
@@ -371,4 +411,16 @@ void judge_rule(struct step *step, struct step_worker *worker, struct look *look
         judge_steps(step, worker, look);
     else
         judge_alone(step, worker, look);
+}
+
+void judge_rule(struct step *step, struct step_worker *worker, struct look *look)
+{
+    if (!step->meter) {
+        judge_look(step, worker, look);
+        return;
+    }
+    uint32_t hits = worker->hit_count;
+    uint64_t silenced = worker->silenced, begun = meter_ticks();
+    judge_look(step, worker, look);
+    meter_judged(step->meter, look->index, begun, worker->hit_count > hits || worker->silenced > silenced, worker->hit_count > hits);
 }

@@ -69,7 +69,7 @@ static bool step_true(struct step *step, struct step_worker *worker, struct look
     const struct rule_part *part = &look->rule->step[s].part;
     if (!look_touched(step, look, part, &step->plan->rule[look->index].step[s]))
         return false;
-    bool truth = look_true(step, worker, look, part);
+    bool truth = look_true(step, worker, look, part, (uint8_t)(s + 1));
     if (look->rule->watched == s + 1) {
         struct attempt before = look->attempt;
         attempt_note(look, &worker->evaluation, s);
@@ -87,7 +87,7 @@ static bool stopped(struct step *step, struct step_worker *worker, struct look *
         return false;
     const struct rule_part *part = &look->rule->unless[in_hand];
     bool touched = in_hand > 0 && look_touched(step, look, part, &step->plan->rule[look->index].unless[in_hand]);
-    return (step_came || touched) && look_true(step, worker, look, part);
+    return (step_came || touched) && look_true(step, worker, look, part, 0);
 }
 
 static void advance(struct step *step, struct step_worker *worker, struct look *look)

@@ -51,9 +51,12 @@ static void plan_aggregates(struct plan *plan, uint16_t stream, struct window_la
                             struct plan_aggregate *bound, uint16_t window_index, int64_t lateness_ms)
 {
     const struct program *program = plan->program;
-    struct aggregate_layout *aggregate = ARENA_ARRAY(&plan->arena, struct aggregate_layout, program->aggregate_count + 1);
-    uint16_t *habit = ARENA_ARRAY(&plan->arena, uint16_t, program->aggregate_count + 1);
-    uint16_t *clock = ARENA_ARRAY(&plan->arena, uint16_t, program->aggregate_count + 1);
+    uint32_t count = 0;
+    for (uint16_t i = 0; i < program->aggregate_count; i++)
+        count += program->aggregate[i].stream == stream;
+    struct aggregate_layout *aggregate = ARENA_ARRAY(&plan->arena, struct aggregate_layout, count + 1);
+    uint16_t *habit = ARENA_ARRAY(&plan->arena, uint16_t, count + 1);
+    uint16_t *clock = ARENA_ARRAY(&plan->arena, uint16_t, count + 1);
     for (uint16_t i = 0; i < program->aggregate_count; i++) {
         const struct aggregate *from = &program->aggregate[i];
         if (from->stream != stream)
@@ -98,7 +101,10 @@ static void plan_layout(struct plan *plan, uint16_t keyspace, struct keyspace_la
                         int64_t lateness_ms)
 {
     const struct program *program = plan->program;
-    struct window_layout *window = ARENA_ARRAY(&plan->arena, struct window_layout, program->stream_count + 1);
+    uint32_t streams = 0;
+    for (uint16_t i = 0; i < program->stream_count; i++)
+        streams += program->stream[i].keyspace == keyspace;
+    struct window_layout *window = ARENA_ARRAY(&plan->arena, struct window_layout, streams + 1);
     struct memory_layout *kept = ARENA_ARRAY(&plan->arena, struct memory_layout, program->memory_count + 1);
     *layout = (struct keyspace_layout){.hash = program->keyspace[keyspace].hash,
                                        .width = program->keyspace[keyspace].width ? program->keyspace[keyspace].width : 1,
@@ -130,10 +136,11 @@ static void plan_layout(struct plan *plan, uint16_t keyspace, struct keyspace_la
     }
 }
 
+/* The last step ends the attempt: what its lets come to has a slot, but is never stored. */
 static uint32_t kept_entities(const struct rule *rule)
 {
     uint32_t bits = 0;
-    for (uint8_t s = 0; s < rule->step_count; s++)
+    for (uint8_t s = 0; s + 1 < rule->step_count; s++)
         for (uint8_t k = 0; k < rule->step[s].kept_count; k++) {
             const struct kept_let *kept = &rule->step[s].kept[k];
             bits |= (uint32_t)fact_type_is_entity((enum value_type)rule->body.node[kept->node].type) << kept->slot;
@@ -161,23 +168,77 @@ static void plan_attempts(struct plan *plan, uint16_t keyspace, struct keyspace_
     layout->attempt = attempt;
 }
 
-static void plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace, struct plan_keyspace *at)
+/* Which rules each stream touches, so that a visit meets only these. */
+static void plan_touches(struct plan *plan, struct plan_keyspace *at)
 {
     const struct program *program = plan->program;
-    uint16_t *stream = ARENA_ARRAY(&plan->arena, uint16_t, program->stream_count + 1);
-    uint16_t *memory = ARENA_ARRAY(&plan->arena, uint16_t, program->memory_count + 1);
+    at->rule_words = (uint16_t)(at->rule_count / 64 + 1);
+    uint64_t *touches = ARENA_ARRAY(&plan->arena, uint64_t, at->stream_count * at->rule_words + 1);
+    uint64_t *always = ARENA_ARRAY(&plan->arena, uint64_t, at->rule_words);
+    for (uint16_t j = 0; j < at->rule_count; j++) {
+        const struct rule *rule = &program->rule[at->rule[j]];
+        for (uint16_t i = 0; i < rule->stream_count; i++)
+            mask_set(touches + plan->stream[rule->stream[i]].bit * at->rule_words, j);
+        if (rule->touched_by_all) {
+            mask_set(always, j);
+            at->touched_by_all = true;
+        }
+    }
+    at->touches = touches;
+    at->touched_always = always;
+}
+
+static void plan_filters(struct plan *plan, uint16_t keyspace, struct plan_keyspace *at)
+{
+    const struct program *program = plan->program;
+    struct filter_item *item = ARENA_ARRAY(&plan->arena, struct filter_item, at->stream_count + at->memory_count + at->rule_count + 1);
+    uint32_t count = 0;
+    for (uint16_t j = 0; j < at->stream_count; j++) {
+        const struct stream *stream = &program->stream[at->stream[j]];
+        item[count++] = (struct filter_item){(enum stream_flow)stream->flow, &stream->filter};
+    }
+    for (uint16_t j = 0; j < at->memory_count; j++) {
+        const struct memory *memory = &program->memory[at->memory[j]];
+        item[count++] = (struct filter_item){(enum stream_flow)memory->flow, &memory->filter};
+    }
+    at->filters = filter_index_new(&plan->arena, program, item, count);
+    at->words = (uint16_t)filter_index_words(at->filters);
+    if (program->keyspace[keyspace].form != KEY_TRANSFER)
+        return;
+    static const struct expr always = {0};
+    struct expr *condition = ARENA_ARRAY(&plan->arena, struct expr, at->rule_count + 1);
+    for (uint16_t j = 0; j < at->rule_count; j++) {
+        const struct rule *rule = &program->rule[at->rule[j]];
+        condition[j] = rule->watched ? always
+                                     : (struct expr){.node = rule->body.node, .count = rule->body.count, .root = rule->step[0].part.root};
+        item[j] = (struct filter_item){STREAM_TRANSFERS, &condition[j]};
+    }
+    at->conditions = filter_index_new(&plan->arena, program, item, at->rule_count);
+}
+
+static uint16_t *numbers(struct plan *plan, const uint16_t *from, uint16_t count)
+{
+    uint16_t *copy = ARENA_ARRAY(&plan->arena, uint16_t, count + 1);
+    memcpy(copy, from, count * sizeof *copy);
+    return copy;
+}
+
+static void plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace, struct plan_stream *streams, struct plan_memory *memories,
+                         struct plan_keyspace *at)
+{
+    const struct program *program = plan->program;
+    uint16_t stream[LIMIT_STREAMS], memory[LIMIT_MEMORIES], rule[LIMIT_RULES];
     uint16_t *read = ARENA_ARRAY(&plan->arena, uint16_t, program->read_count + 1);
-    uint16_t *rule = ARENA_ARRAY(&plan->arena, uint16_t, program->rule_count + 1);
     for (uint16_t i = 0; i < program->stream_count; i++) {
         if (program->stream[i].keyspace == keyspace && program->stream[i].stratum == stratum) {
+            streams[i].bit = at->stream_count;
             stream[at->stream_count++] = i;
-            mask_set(at->mask, i);
         }
     }
     for (uint16_t i = 0; i < program->memory_count; i++) {
         if (program->memory[i].keyspace == keyspace && program->memory[i].stratum == stratum) {
+            memories[i].bit = (uint16_t)(at->stream_count + at->memory_count);
             memory[at->memory_count++] = i;
-            mask_set(at->mask, (uint32_t)program->stream_count + i);
         }
     }
     for (uint16_t i = 0; i < program->read_count; i++) {
@@ -185,24 +246,29 @@ static void plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
         if (of->keyspace == keyspace && of->stratum == stratum)
             read[at->read_count++] = i;
     }
-    for (uint16_t i = 0; i < program->rule_count; i++) {
-        if (program->rule[i].keyspace == keyspace && program->rule[i].stratum == stratum) {
+    for (uint16_t i = 0; i < program->rule_count; i++)
+        if (program->rule[i].keyspace == keyspace && program->rule[i].stratum == stratum)
             rule[at->rule_count++] = i;
-            at->touched_by_all |= program->rule[i].touched_by_all;
-        }
-    }
-    at->stream = stream;
-    at->memory = memory;
+    at->stream = numbers(plan, stream, at->stream_count);
+    at->memory = numbers(plan, memory, at->memory_count);
+    at->rule = numbers(plan, rule, at->rule_count);
     at->read = read;
-    at->rule = rule;
     at->idle = at->stream_count + at->memory_count + at->read_count + at->rule_count == 0;
+    if (at->idle)
+        return;
+    plan_filters(plan, keyspace, at);
+    plan_touches(plan, at);
+    at->word = plan->mask_words;
+    plan->mask_words = (uint16_t)(plan->mask_words + at->words);
 }
 
-static void plan_touched(const struct program *program, const struct rule *rule, const struct rule_part *part, struct plan_touch *touch)
+static void plan_touched(struct plan *plan, const struct rule *rule, uint32_t inputs, uint16_t words, struct plan_touch *touch)
 {
+    uint64_t *mask = ARENA_ARRAY(&plan->arena, uint64_t, words + 1);
     for (uint16_t i = 0; i < rule->input_count; i++)
-        if (part->inputs >> i & 1)
-            mask_set(touch->mask, program->aggregate[rule->input[i]].stream);
+        if (inputs >> i & 1)
+            mask_set(mask, plan->stream[plan->program->aggregate[rule->input[i]].stream].bit);
+    touch->mask = mask;
 }
 
 static void plan_parts(struct plan *plan, const struct rule *def, struct plan_rule *rule)
@@ -210,9 +276,9 @@ static void plan_parts(struct plan *plan, const struct rule *def, struct plan_ru
     struct plan_touch *step = ARENA_ARRAY(&plan->arena, struct plan_touch, def->step_count);
     struct plan_touch *unless = ARENA_ARRAY(&plan->arena, struct plan_touch, def->step_count);
     for (uint8_t s = 0; s < def->step_count; s++) {
-        plan_touched(plan->program, def, &def->step[s].part, &step[s]);
+        plan_touched(plan, def, def->step[s].part.inputs, rule->words, &step[s]);
         if (def->unless)
-            plan_touched(plan->program, def, &def->unless[s], &unless[s]);
+            plan_touched(plan, def, def->unless[s].inputs, rule->words, &unless[s]);
     }
     rule->step = step;
     rule->unless = def->unless ? unless : NULL;
@@ -226,8 +292,8 @@ static void plan_rules(struct plan *plan, const uint16_t *clock_local, struct pl
         for (uint16_t j = 0; j < def->stream_count; j++) {
             invariant(program->stream[def->stream[j]].keyspace == def->keyspace);
             invariant(program->stream[def->stream[j]].stratum == def->stratum);
-            mask_set(rule[i].touch.mask, def->stream[j]);
         }
+        rule[i].words = plan_at(plan, def->stratum, def->keyspace)->words;
         plan_parts(plan, def, &rule[i]);
         if (program->keyspace[def->keyspace].form != KEY_TRANSFER)
             rule[i].clock = clock_local[def->clock];
@@ -250,8 +316,7 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
     invariant(plan != NULL);
     arena_init(&plan->arena);
     plan->program = program;
-    plan->mask_words = (uint16_t)((program->stream_count + program->memory_count) / 64 + 1);
-    invariant(plan->mask_words <= MASK_WORDS_MAX);
+    invariant(program->stream_count <= LIMIT_STREAMS && program->memory_count <= LIMIT_MEMORIES && program->rule_count <= LIMIT_RULES);
     struct plan_stream *stream = ARENA_ARRAY(&plan->arena, struct plan_stream, program->stream_count + 1);
     struct plan_memory *memory = ARENA_ARRAY(&plan->arena, struct plan_memory, program->memory_count + 1);
     struct plan_aggregate *aggregate = ARENA_ARRAY(&plan->arena, struct plan_aggregate, program->aggregate_count + 1);
@@ -260,17 +325,17 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
     struct keyspace_layout *layout = ARENA_ARRAY(&plan->arena, struct keyspace_layout, program->keyspace_count + 1);
     struct plan_keyspace *at =
         ARENA_ARRAY(&plan->arena, struct plan_keyspace, (uint32_t)program->stratum_count * program->keyspace_count + 1);
-    for (uint16_t k = 0; k < program->keyspace_count; k++) {
-        plan_layout(plan, k, &layout[k], clock_local, stream, memory, aggregate, settings->lateness_ms);
-        plan_attempts(plan, k, &layout[k], rule);
-        for (uint32_t s = 0; s < program->stratum_count; s++)
-            plan_stratum(plan, s, k, &at[s * program->keyspace_count + k]);
-    }
-    plan_rules(plan, clock_local, rule);
     plan->stream = stream;
     plan->memory = memory;
     plan->aggregate = aggregate;
     plan->at = at;
+    for (uint16_t k = 0; k < program->keyspace_count; k++) {
+        plan_layout(plan, k, &layout[k], clock_local, stream, memory, aggregate, settings->lateness_ms);
+        plan_attempts(plan, k, &layout[k], rule);
+        for (uint32_t s = 0; s < program->stratum_count; s++)
+            plan_stratum(plan, s, k, stream, memory, &at[s * program->keyspace_count + k]);
+    }
+    plan_rules(plan, clock_local, rule);
     plan->layout = (struct state_layout){.keyspace_count = program->keyspace_count,
                                          .keyspace = layout,
                                          .basis = plan_basis(program),

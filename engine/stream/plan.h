@@ -7,29 +7,34 @@
 
 #include "engine/base/arena.h"
 #include "engine/state/state.h"
+#include "engine/stream/filter_index.h"
+#include "rules/lang/limit.h"
 #include "rules/lang/program.h"
 
-/* Masks: bit i < stream_count: the event belongs to stream i; behind them one bit per memory. */
-enum { MASK_WORDS_MAX = 8 };
+/* A mask has a bit per stream, then per memory, of one stratum and keyspace, in the order of their struct
+ * plan_keyspace. An event's row of mask_words holds the masks of all of them, each from its own `word` on. */
+enum { MASK_WORDS_MAX = (LIMIT_STREAMS + LIMIT_MEMORIES) / 64 + 1, RULE_WORDS_MAX = LIMIT_RULES / 64 + 1 };
 
 struct plan_stream {
     uint16_t window;        /* index inside its keyspace's layout */
+    uint16_t bit;           /* in the masks of its keyspace and stratum */
     bool by_day;            /* its records must say their local day */
     uint8_t habit_count;
     const uint16_t *habit;  /* indexes into the program's aggregates: which have a habit, by its number - 1 */
 };
 struct plan_memory {
     uint16_t memory;        /* index inside its keyspace's layout */
+    uint16_t bit;           /* in the masks of its keyspace and stratum */
 };
 struct plan_aggregate {
     uint16_t window, aggregate; /* indexes inside the keyspace's layout and the window */
     uint8_t habit;              /* `usual`: the number of its habit in the window */
 };
 struct plan_touch {
-    uint64_t mask[MASK_WORDS_MAX]; /* streams whose update touches a rule or a part of it */
+    const uint64_t *mask;   /* streams whose update touches a rule or a part of it */
 };
 struct plan_rule {
-    struct plan_touch touch;
+    uint16_t words;                  /* of the masks of its keyspace and stratum */
     const struct plan_touch *step;   /* by step */
     const struct plan_touch *unless; /* by steps that were true before; NULL: none */
     uint16_t clock;         /* index inside its keyspace's layout */
@@ -40,15 +45,20 @@ struct plan_rule {
 struct plan_keyspace {
     uint16_t stream_count, memory_count, read_count, rule_count;
     const uint16_t *stream, *memory, *read, *rule; /* indexes into the program */
-    uint64_t mask[MASK_WORDS_MAX];                 /* its streams and memories */
+    uint16_t word, words;                          /* its masks in an event's row */
+    uint16_t rule_words;
+    const uint64_t *touches;                       /* by bit of a stream: rule_words, bit j: it touches rule[j] */
+    const uint64_t *touched_always;                /* rule_words: rules that every event of the key touches */
     bool touched_by_all;                           /* some rule is evaluated at every event of the key */
+    const struct filter_index *filters;            /* of its streams and memories, by bit */
+    const struct filter_index *conditions;         /* KEY_TRANSFER: of its rules */
     bool idle;                                     /* nothing to do here */
 };
 
 struct plan {
     const struct program *program;
     struct state_layout layout;
-    uint16_t mask_words;
+    uint16_t mask_words;    /* of an event's row, for one side */
     const struct plan_stream *stream;
     const struct plan_memory *memory;
     const struct plan_aggregate *aggregate;
@@ -87,6 +97,14 @@ static inline bool mask_bit(const uint64_t *mask, uint32_t bit)
 static inline void mask_set(uint64_t *mask, uint32_t bit)
 {
     mask[bit / 64] |= (uint64_t)1 << (bit % 64);
+}
+
+static inline bool mask_any(const uint64_t *mask, uint32_t words)
+{
+    uint64_t all = 0;
+    for (uint32_t w = 0; w < words; w++)
+        all |= mask[w];
+    return all != 0;
 }
 
 static inline bool mask_meets(const uint64_t *a, const uint64_t *b, uint32_t words)

@@ -3,6 +3,7 @@
 
 #include "engine/base/invariant.h"
 #include "engine/stream/log_feed.h"
+#include "rules/lang/text.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -18,14 +19,26 @@ struct page {
     bool spare;
 };
 
+/* A lane at work. */
+struct lane {
+    struct replay_lane *at;
+    struct step *step;
+    struct arena results;
+    bool rematch; /* its texts are not those that decode matched */
+};
+
 struct replay {
     const struct replay_settings *settings;
     struct replay_summary *summary;
     struct crew *crew;
     struct step *step;
+    struct step_watch watch;
     struct intake *intake;
     struct order *order;
     struct arena results;
+    struct lane lane[REPLAY_LANE_MAX];
+    struct event *lane_event;            /* a lane's own copy of the batch */
+    struct text_scratch **scratch;       /* per worker, when a lane matches texts again */
     uint64_t seq;
     const struct partition_table *table; /* of a log; NULL for files */
 
@@ -79,10 +92,125 @@ static bool give_results(struct replay *replay, const struct output *output, con
     return ok;
 }
 
+/* --- lanes --- */
+
+bool replay_shares(const struct program *a, const struct program *b)
+{
+    uint16_t most = a->memory_count > b->memory_count ? a->memory_count : b->memory_count;
+    if (a->base != b->base)
+        return false;
+    for (uint16_t m = 0; m < most; m++) {
+        const struct memory *x = m < a->memory_count ? &a->memory[m] : NULL, *y = m < b->memory_count ? &b->memory[m] : NULL;
+        bool bound = x && x->fact && !x->file, too = y && y->fact && !y->file;
+        if (!bound && !too)
+            continue;
+        if (bound != too || !slice_equal(x->name, y->name) || x->keep_count != y->keep_count ||
+            a->keyspace[x->keyspace].form != b->keyspace[y->keyspace].form)
+            return false;
+        for (uint8_t k = 0; k < x->keep_count; k++)
+            if (!slice_equal(x->keep_name[k], y->keep_name[k]) || x->keep_type[k] != y->keep_type[k])
+                return false;
+    }
+    return true;
+}
+
+static bool texts_differ(const struct program *a, const struct program *b)
+{
+    return a->text_count != b->text_count ||
+           (a->text_count && memcmp(a->text_hash, b->text_hash, a->text_count * sizeof *a->text_hash) != 0);
+}
+
+struct lane_batch {
+    struct replay *replay;
+    const struct lane *lane;
+    const struct event *event;
+    uint32_t count;
+};
+
+static void lane_work(void *context, uint32_t index, uint32_t workers)
+{
+    const struct lane_batch *batch = context;
+    struct replay *replay = batch->replay;
+    uint32_t from, to;
+    crew_piece(batch->count, index, workers, &from, &to);
+    for (uint32_t i = from; i < to; i++) {
+        replay->lane_event[i] = batch->event[i];
+        if (batch->lane->rematch)
+            step_match_texts(batch->lane->at->program, replay->scratch[index], &replay->lane_event[i]);
+    }
+}
+
+/* The step writes into its events, so each lane has a copy of them as they were decoded. */
+static bool run_lanes(struct replay *replay, const struct event *events, uint32_t count, struct error *err)
+{
+    for (uint32_t i = 0; i < replay->settings->lane_count; i++) {
+        struct lane *lane = &replay->lane[i];
+        struct output output;
+        struct lane_batch batch = {replay, lane, events, count};
+        uint64_t since = now_ns();
+        arena_reset(&lane->results);
+        crew_run(replay->crew, count < replay->settings->step.inline_below, lane_work, &batch);
+        step_run(lane->step, replay->lane_event, count, &lane->results, &output);
+        lane->at->step_ns += now_ns() - since;
+        if (!lane->at->results(lane->at->context, &output, err))
+            return false;
+    }
+    return true;
+}
+
+static bool open_lanes(struct replay *replay, const struct step_settings *step, const unsigned char hash_key[16], struct error *err)
+{
+    const struct replay_settings *settings = replay->settings;
+    bool rematch = false;
+    invariant(settings->lane_count <= REPLAY_LANE_MAX);
+    for (uint32_t i = 0; i < settings->lane_count; i++) {
+        struct lane *lane = &replay->lane[i];
+        lane->at = &settings->lane[i];
+        lane->at->step_ns = 0;
+        invariant(replay_shares(settings->program, lane->at->program));
+        lane->rematch = texts_differ(settings->program, lane->at->program);
+        rematch |= lane->rematch;
+        arena_init(&lane->results);
+        lane->step = step_new(lane->at->program, step, replay->crew, hash_key, err);
+        if (!lane->step)
+            return false;
+    }
+    if (settings->lane_count) {
+        replay->lane_event = calloc(settings->batch_max, sizeof *replay->lane_event);
+        invariant(replay->lane_event);
+    }
+    replay->scratch = rematch ? calloc(settings->threads, sizeof(struct text_scratch *)) : NULL;
+    for (uint32_t w = 0; rematch && w < settings->threads; w++) {
+        replay->scratch[w] = text_scratch_new();
+        if (!replay->scratch[w])
+            return error_set(err, ERROR_FATAL, "no memory for matching texts");
+    }
+    return true;
+}
+
+static void close_lanes(struct replay *replay)
+{
+    for (uint32_t i = 0; i < replay->settings->lane_count; i++) {
+        struct lane *lane = &replay->lane[i];
+        if (lane->step)
+            state_stats(step_state(lane->step), &lane->at->state);
+        step_free(lane->step);
+        if (lane->at)
+            arena_fini(&lane->results);
+    }
+    for (uint32_t w = 0; replay->scratch && w < replay->settings->threads; w++)
+        if (replay->scratch[w])
+            text_scratch_free(replay->scratch[w]);
+    free(replay->scratch);
+    free(replay->lane_event);
+}
+
 static bool run_batch(struct replay *replay, struct event *events, uint32_t count, struct error *err)
 {
     const struct replay_settings *settings = replay->settings;
     struct output output;
+    if (!run_lanes(replay, events, count, err))
+        return false;
     arena_reset(&replay->results);
     step_run(replay->step, events, count, &replay->results, &output);
     if (settings->events && !settings->events(settings->context, replay->table, events, count, err))
@@ -219,9 +347,13 @@ static bool replay_open(struct replay *replay, uint32_t partitions, struct error
         return false;
     intake.crew = replay->crew;
     replay->step = step_new(settings->program, &step, replay->crew, intake.decode.hash_key, err);
+    if (replay->step && settings->watch) {
+        settings->watch(settings->context, step_state(replay->step), &replay->watch);
+        step_watch(replay->step, &replay->watch);
+    }
     if (replay->step)
         replay->intake = intake_new(&intake, err);
-    return replay->intake != NULL;
+    return replay->intake && open_lanes(replay, &step, intake.decode.hash_key, err);
 }
 
 static void replay_close(struct replay *replay)
@@ -246,6 +378,7 @@ static void replay_close(struct replay *replay)
     order_free(replay->order);
     intake_free(replay->intake);
     step_free(replay->step);
+    close_lanes(replay);
     if (replay->crew)
         crew_free(replay->crew);
     arena_fini(&replay->results);

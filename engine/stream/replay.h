@@ -18,6 +18,21 @@ struct replay_input {
                  struct error *err);
 };
 
+/* One more rule set over the same stream in the same pass: everything up to `own` is done once. A lane
+ * sees exactly what it would see in a replay of its own. */
+struct replay_lane {
+    const struct program *program; /* replay_shares with the settings' program */
+    void *context;
+    /* As in the settings, before theirs; the output lives until the next batch. Decode's rejections are
+     * given to the settings' results only. */
+    bool (*results)(void *context, const struct output *output, struct error *err);
+    /* Filled at the end: what this lane alone took, all workers together, and what it remembers. */
+    uint64_t step_ns;
+    struct state_stats state;
+};
+
+enum { REPLAY_LANE_MAX = 64 };
+
 struct replay_settings {
     uint32_t threads;
     uint32_t batch_max;
@@ -33,9 +48,14 @@ struct replay_settings {
      * NULL for files, whose partitions are the inputs. */
     bool (*events)(void *context, const struct partition_table *table, const struct event *events, uint32_t count,
                    struct error *err);
+    /* Called once before the first event: fills in the watch of the step, which then must have one thread; NULL:
+     * nobody watches. */
+    void (*watch)(void *context, const struct state *state, struct step_watch *watch);
     bool state;                    /* fill summary->state: a walk over all keys */
     /* Asked between batches; NULL: never stop. */
     bool (*stop)(void *context);
+    struct replay_lane *lane; /* lane_count of them, at most REPLAY_LANE_MAX; the caller's */
+    uint32_t lane_count;
 };
 
 struct replay_summary {
@@ -43,8 +63,11 @@ struct replay_summary {
     uint64_t last_seq;
     uint64_t wall_ns, read_ns, decode_ns, order_ns, step_ns[PHASE_COUNT], results_ns;
     bool stopped;
-    struct state_stats state; /* at the end */
+    struct state_stats state; /* at the end, where the settings ask for it */
 };
+
+/* Whether both can be lanes of one replay: the same base currency, and the same facts from topics. */
+bool replay_shares(const struct program *a, const struct program *b);
 
 bool replay_files(const struct replay_settings *settings, const struct replay_input *inputs, uint32_t input_count,
                   struct replay_summary *summary, struct error *err) must_check;

@@ -38,16 +38,19 @@ uint32_t trial_line(const struct syntax *syntax, struct span span)
     return line;
 }
 
-struct step *trial_run(struct trial *trial, const struct program *program, struct output *out)
+struct step *trial_step(struct trial *trial, const struct program *program)
 {
     static const unsigned char hash_key[16] = "muster rule test";
-    struct step *step = step_new(program, &test_settings, trial->crew, hash_key, trial->err);
-    if (!step)
-        return NULL;
+    return step_new(program, &test_settings, trial->crew, hash_key, trial->err);
+}
+
+void trial_feed(struct trial *trial, struct step *step, const struct step_watch *watch, struct output *out)
+{
     struct event *event = ARENA_ARRAY(trial->arena, struct event, trial->event_count + 1);
     memcpy(event, trial->event, trial->event_count * sizeof *event);
+    step_watch(step, watch);
     step_run(step, event, trial->event_count, trial->arena, out);
-    return step;
+    step_watch(step, NULL);
 }
 
 /* --- which rules run, and on which lists --- */
@@ -125,9 +128,13 @@ static bool trial_work(struct trial *trial, const struct program *program, struc
     struct output out = {0};
     if (!trial_rules(trial, program) || !trial_lists(trial, program, copy) || !trial_events(trial))
         return true;
-    struct step *step = trial_run(trial, &trial->program, &out);
+    struct step_watch watch;
+    if (trial->coverage)
+        watch = coverage_test(trial->coverage, trial->program.rule, trial->program.rule_count);
+    struct step *step = trial_step(trial, &trial->program);
     if (!step)
         return false;
+    trial_feed(trial, step, trial->coverage ? &watch : NULL, &out);
     bool worked = trial_judge(trial, &out);
     step_free(step);
     return worked;
@@ -175,11 +182,11 @@ static bool tests_run(struct trial *tools, const struct program *program, struct
 }
 
 bool rule_tests_run(const struct program *program, const struct syntax *syntax, const struct decode_seam *decode,
-                    struct arena *arena, struct rule_test_report *report, struct error *err)
+                    struct coverage *coverage, struct arena *arena, struct rule_test_report *report, struct error *err)
 {
     struct rates *rates = rates_none(program->base);
     struct decode_settings settings = {.rates = rates, .message_bytes_max = 65536, .future_ms_max = 300000};
-    struct trial tools = {.syntax = syntax, .seam = decode, .arena = arena, .err = err};
+    struct trial tools = {.syntax = syntax, .seam = decode, .arena = arena, .coverage = coverage, .err = err};
     *report = (struct rule_test_report){.test = ARENA_ARRAY(arena, struct rule_test_case, test_count(syntax) + 1)};
     tools.decoder = decode->open(&settings);
     tools.scratch = text_scratch_new();

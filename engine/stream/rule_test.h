@@ -15,6 +15,7 @@
 #include "engine/base/arena.h"
 #include "engine/base/error.h"
 #include "engine/model/decode.h"
+#include "engine/stream/coverage.h"
 #include "rules/lang/program.h"
 #include "rules/lang/syntax.h"
 
@@ -38,9 +39,9 @@ struct rule_test_report {
     uint32_t count, failed;
 };
 
-/* The program was loaded from the same folder as the syntax, with for_tests. The report lives in
- * arena. False only when the world failed. */
+/* The program was loaded from the same folder as the syntax, with for_tests. coverage, of that program, is
+ * told what the tests evaluate; it may be NULL. The report lives in arena. False only when the world failed. */
 bool rule_tests_run(const struct program *program, const struct syntax *syntax, const struct decode_seam *decode,
-                    struct arena *arena, struct rule_test_report *report, struct error *err) must_check;
+                    struct coverage *coverage, struct arena *arena, struct rule_test_report *report, struct error *err) must_check;
 
 #endif

@@ -10,7 +10,7 @@ enum { SHOWN_MAX = 12 }; /* hits that a failure lists */
 
 /* --- words --- */
 
-static struct slice moment_text(const struct trial *trial, int64_t time_ms)
+struct slice trial_moment(const struct trial *trial, int64_t time_ms)
 {
     int year, month, dom;
     civil_date(zone_day(trial->program.zone, time_ms), &year, &month, &dom);
@@ -18,7 +18,7 @@ static struct slice moment_text(const struct trial *trial, int64_t time_ms)
     return arena_format(trial->arena, "%04d-%02d-%02d %02d:%02d", year, month, dom, minute / 60, minute % 60);
 }
 
-static struct slice lets_text(const struct trial *trial, const struct hit *hit)
+struct slice trial_lets(const struct trial *trial, const struct hit *hit)
 {
     struct slice text = SLICE("");
     for (uint8_t i = 0; i < hit->let_count; i++)
@@ -29,7 +29,7 @@ static struct slice lets_text(const struct trial *trial, const struct hit *hit)
 
 static void say_hit(struct trial *trial, const struct hit *hit, const struct hit_subject *subject)
 {
-    struct slice when = moment_text(trial, hit->time_ms), lets = lets_text(trial, hit);
+    struct slice when = trial_moment(trial, hit->time_ms), lets = trial_lets(trial, hit);
     trial_says(trial, "    %.*s hit on %.*s as %s at %.*s, %d points%s%.*s", (int)hit->rule_id.size, hit->rule_id.data,
                (int)subject->text.size, subject->text.data, role_word(subject->role), (int)when.size, when.data, subject->points,
                subject->points && !subject->given ? " (not given: once per)" : "", (int)lets.size, lets.data);
@@ -51,76 +51,6 @@ static uint32_t say_hits(struct trial *trial, const struct output *out, struct s
     if (count > SHOWN_MAX)
         trial_says(trial, "    and %u more", count - SHOWN_MAX);
     return count;
-}
-
-/* --- why there was no hit: the same events, with every look at a step noted as a hit --- */
-
-static bool hit_concerns(const struct hit *hit, struct slice account)
-{
-    for (uint32_t s = 0; s < hit->subject_count; s++)
-        if (slice_equal(hit->subject[s].text, account))
-            return true;
-    for (uint8_t k = 0; k < hit->key_count; k++)
-        if (slice_equal(hit->key[k], account))
-            return true;
-    return false;
-}
-
-/* The last of the looks that concerns the account; NULL when there is none. */
-static const struct hit *last_look(const struct output *out, struct slice account)
-{
-    const struct hit *last = NULL;
-    for (uint32_t h = 0; h < out->hit_count; h++)
-        if (hit_concerns(&out->hit[h], account))
-            last = &out->hit[h];
-    return last;
-}
-
-static void say_look(struct trial *trial, const struct rule *rule, uint8_t number, const struct hit *look)
-{
-    struct slice when = moment_text(trial, look->time_ms), lets = lets_text(trial, look);
-    if (rule->step_count == 1)
-        trial_says(trial, "    %.*s did not hit; it was last evaluated at %.*s%.*s", (int)rule->id.size, rule->id.data, (int)when.size,
-                   when.data, (int)lets.size, lets.data);
-    else
-        trial_says(trial, "    %.*s did not hit; its step %u of %u was last looked at %.*s%.*s%s", (int)rule->id.size, rule->id.data, number,
-                   rule->step_count, (int)when.size, when.data, (int)lets.size, lets.data,
-                   number < rule->step_count ? ", the next one never" : "");
-}
-
-/* Whether the step was ever looked at for the account; then the last look is said. */
-static bool say_step(struct trial *trial, const struct rule *from, uint8_t number, struct slice account, bool *worked)
-{
-    struct rule rule = *from;
-    struct program program = trial->program;
-    struct output out = {0};
-    rule.watched = number;
-    program.rule = &rule;
-    program.rule_count = 1;
-    struct step *step = trial_run(trial, &program, &out);
-    *worked = step != NULL;
-    const struct hit *look = step ? last_look(&out, account) : NULL;
-    if (look)
-        say_look(trial, &rule, number, look);
-    step_free(step);
-    return look != NULL;
-}
-
-static bool say_evaluations(struct trial *trial, struct slice account)
-{
-    for (uint16_t i = 0; i < trial->program.rule_count; i++) {
-        const struct rule *rule = &trial->program.rule[i];
-        uint8_t number = rule->step_count;
-        bool worked = true;
-        while (number > 0 && worked && !say_step(trial, rule, number, account, &worked))
-            number--;
-        if (!worked)
-            return false;
-        if (number == 0)
-            trial_says(trial, "    %.*s was never evaluated for it: no event of it belongs to what the rule reads", (int)rule->id.size,
-                       rule->id.data);
-    }
-    return true;
 }
 
 /* --- hits --- */
@@ -183,9 +113,8 @@ static bool judge_hit(struct trial *trial, const struct output *out, const struc
     trial_says(trial, "line %u: expected a hit on %.*s%s%s%.*s; instead:", trial_line(trial->syntax, expect->span), (int)account.size,
                account.data, expect->has_role ? " as " : "", expect->has_role ? role_word(expect->role) : "", (int)lets.size,
                lets.data);
-    if (say_hits(trial, out, account))
-        return true;
-    return say_evaluations(trial, account);
+    bool hits = say_hits(trial, out, account) > 0;
+    return trial_why(trial, account, hits);
 }
 
 /* --- alerts --- */
@@ -218,9 +147,7 @@ static bool judge_alert(struct trial *trial, const struct output *out, const str
     trial_says(trial, "line %u: expected an alert %.*s on %.*s; there was none, but:", trial_line(trial->syntax, expect->span),
                (int)expect->typology.text.size, expect->typology.text.data, (int)account.size, account.data);
     say_typology(trial, expect->typology.text);
-    if (say_hits(trial, out, account))
-        return true;
-    return say_evaluations(trial, account);
+    return say_hits(trial, out, account) || trial_why(trial, account, false);
 }
 
 static void judge_unexpected(struct trial *trial, const struct output *out)
@@ -232,7 +159,7 @@ static void judge_unexpected(struct trial *trial, const struct output *out)
             expected = expected || revision_fits(revision, expect);
         if (expected)
             continue;
-        struct slice when = moment_text(trial, revision->time_ms);
+        struct slice when = trial_moment(trial, revision->time_ms);
         trial_says(trial, "an alert that no line expects: %.*s on %.*s at %.*s, %lld points", (int)revision->typology.size,
                    revision->typology.data, (int)revision->subject.size, revision->subject.data, (int)when.size, when.data,
                    (long long)(revision->score_milli / 1000));

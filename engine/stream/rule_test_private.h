@@ -14,6 +14,7 @@ struct trial {
     struct decoder *decoder;
     struct text_scratch *scratch;
     struct crew *crew;
+    struct coverage *coverage; /* may be NULL */
     struct program program;   /* the rules that run and the lists as given, over the rule set's own */
     struct event *event;
     uint32_t event_count;
@@ -32,9 +33,19 @@ uint32_t trial_line(const struct syntax *syntax, struct span span);
  * failure says so). */
 bool trial_events(struct trial *trial);
 
-/* Runs the events through a fresh step with the program; out lives in arena. `steps` is kept open for
- * the caller to look texts up and must be freed. NULL: err. */
-struct step *trial_run(struct trial *trial, const struct program *program, struct output *out);
+/* A fresh step, the caller's to free (NULL: err), and the events through it, watched where watch is not NULL;
+ * out lives in arena. */
+struct step *trial_step(struct trial *trial, const struct program *program);
+void trial_feed(struct trial *trial, struct step *step, const struct step_watch *watch, struct output *out);
+
+/* A moment as people write it, in the zone of the rule set. */
+struct slice trial_moment(const struct trial *trial, int64_t time_ms);
+/* " with n = 2, taken = 1.00 USD"; empty without lets. */
+struct slice trial_lets(const struct trial *trial, const struct hit *hit);
+
+/* rule_test_why.c: event by event what the rules of the test looked at for the account, and what did not hold;
+ * hits: there were some, only not the one that was expected. False: err. */
+bool trial_why(struct trial *trial, struct slice account, bool hits);
 
 /* rule_test_expect.c: judges the expectations on what the run gave out. */
 bool trial_judge(struct trial *trial, const struct output *out);

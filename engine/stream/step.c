@@ -407,6 +407,12 @@ void step_watch(struct step *step, const struct step_watch *watch)
     step->watch = watch;
 }
 
+void step_measure(struct step *step, struct meter *meter)
+{
+    invariant(step->worker_count == 1);
+    step->meter = meter;
+}
+
 uint64_t step_decide_bytes(const struct step *step)
 {
     return step->decide_bytes;

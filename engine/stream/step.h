@@ -26,6 +26,7 @@ struct step_settings {
     uint32_t epoch_seq;       /* sequence numbers between two sweeps; 0: 65,536. Results of events that come no later
                                  than lateness do not depend on it */
     uint32_t sweep_work;      /* records to look through at each, at least; 0: two per sequence number */
+    bool filter_all;          /* evaluate every filter at every event, as if there were no index: results are the same */
 };
 
 struct step;
@@ -69,19 +70,48 @@ bool step_restore(struct step *step, struct state *state, struct slice extra, co
 /* Goes over to another program, between batches and with no snapshot of the state under way: what is remembered is mapped (state_map), and
  * the next event is the first that the new rules see. False: the step is to be freed. */
 bool step_swap(struct step *step, const struct program *program, struct state_mapping *mapping, struct error *err) must_check;
-/* What the step does, told while it does it: for engine/stream/sample.h. With one worker; NULL ends it.
- * A key is touched by an event that makes it, keeps it or changes it. */
+/* What was evaluated, and what it came to. */
+enum witness_part {
+    WITNESS_STEP,    /* a rule's `when`, or a later step: `number` counts from 1 */
+    WITNESS_UNLESS,
+    WITNESS_EXCEPT,  /* number: which, from 0; asked at a hit only */
+    WITNESS_STREAM,  /* a stream's filter: `index` is the stream */
+    WITNESS_MEMORY,  /* a memory's filter: `index` is the memory */
+};
+struct witness {
+    enum witness_part part;
+    uint8_t number;
+    uint16_t index;            /* of the rule, stream or memory in the program */
+    const struct expr *expr;
+    uint16_t root;
+    const struct value *node;  /* values of the nodes under root; valid during the call, as all pointers here */
+    bool truth;                /* known and true */
+    const struct event *event;
+    int side;                  /* SIDE_…: which end the key is */
+    const uint32_t *key;       /* words; NULL for filters and for a rule of single transfers */
+    uint8_t width;
+    int64_t clock_ms;          /* the rule's; of filters 0 */
+    uint8_t in_hand;           /* steps that were true before */
+};
+
+/* What the step does, told while it does it: for samples, coverage and explanations. With one worker;
+ * NULL ends it. Members may be NULL. A key is touched by an event that makes it, keeps it or changes it. */
 struct step_watch {
     void *context;
     void (*touched)(void *context, uint16_t keyspace, const uint32_t *key, uint8_t width);
     void (*recorded)(void *context, uint16_t stream, const uint32_t *key, uint8_t width, const struct record *record, bool key_is_receiver);
     void (*remembered)(void *context, uint16_t memory, const uint32_t *key, uint8_t width);
     void (*judged)(void *context, uint16_t rule);
+    void (*witnessed)(void *context, const struct witness *witness);
 };
 void step_watch(struct step *step, const struct step_watch *watch);
 /* While watched: bytes of state that decide took (scores, `once per`); and of the batch's own room, now. */
 uint64_t step_decide_bytes(const struct step *step);
 uint64_t step_scratch_bytes(const struct step *step);
+
+/* Times rules, filters and records while it runs (engine/stream/meter.h); with one worker; NULL ends it. */
+struct meter;
+void step_measure(struct step *step, struct meter *meter);
 
 /* Nanoseconds spent per phase since the last call (monotonic clock), for bench and metrics. */
 enum step_phase { PHASE_OWN, PHASE_ROUTE, PHASE_VISIT, PHASE_DECIDE, PHASE_COUNT };

@@ -87,7 +87,7 @@ struct look {
     const struct rule *rule;
     uint16_t index;
     const struct visit *visit;
-    const uint64_t *mask;  /* what the event is in for this key; NULL for a rule without a key */
+    const uint64_t *mask;  /* what the event is in for this key, of its stratum; NULL for a rule without a key */
     bool whole;            /* an event that touches those who read its fields */
     struct shard *shard;
     struct cell *cell;
@@ -127,6 +127,7 @@ struct step {
     uint64_t phase_ns[PHASE_COUNT];
     uint64_t silenced;
     const struct step_watch *watch; /* nearly always NULL */
+    struct meter *meter;            /* likewise */
     uint64_t decide_bytes;
 
     /* the batch at work */
@@ -150,9 +151,10 @@ static inline struct value *step_slots(const struct step *step, uint32_t event)
     return step->slot + (size_t)event * step->program->slot_count;
 }
 
-static inline uint64_t *step_mask(const struct step *step, uint32_t event, int side)
+/* One side's mask for the streams and memories of one keyspace and stratum. */
+static inline uint64_t *step_mask(const struct step *step, const struct plan_keyspace *at, uint32_t event, int side)
 {
-    return step->mask + ((size_t)event * 2 + (size_t)side) * step->plan->mask_words;
+    return step->mask + ((size_t)event * 2 + (size_t)side) * step->plan->mask_words + at->word;
 }
 
 static inline uint32_t shard_owner(uint32_t shard, uint32_t workers)
@@ -192,10 +194,13 @@ int64_t step_slowest(const struct step *step);
 /* judge.c: evaluates one rule for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. The
  * caller fills in index, visit, mask, whole, shard and cell. */
 void judge_rule(struct step *step, struct step_worker *worker, struct look *look);
-/* Whether the event touches a part of the rule (RULES 9); then its inputs are read and its nodes evaluated. */
+/* Whether the event touches a part of the rule (RULES 9); then its inputs are read and its nodes evaluated.
+ * number: of the step, from 1; 0 for `unless`. */
 bool look_touched(const struct step *step, const struct look *look, const struct rule_part *part, const struct plan_touch *touch);
-bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part);
+bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part, uint8_t number);
 void judge_hit(struct step *step, struct step_worker *worker, struct look *look);
+/* Tells the watch of a filter that was asked of an event, once it is evaluated. */
+void judge_filter(struct step *step, struct step_worker *worker, bool memory, uint16_t index, bool truth);
 /* judge_step.c: of a rule of several steps. */
 void judge_steps(struct step *step, struct step_worker *worker, struct look *look);
 void judge_prepare(struct step *step, struct step_worker *worker, uint32_t event, int side);

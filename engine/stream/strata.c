@@ -7,6 +7,7 @@
 #include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
 #include "engine/base/planted.h"
+#include "engine/stream/meter.h"
 
 #include <stdlib.h>
 
@@ -25,42 +26,61 @@ static void visit_push(struct visit_list *list, const struct visit *visit)
     list->visit[list->count++] = *visit;
 }
 
-static bool flow_fits(enum stream_flow want, const struct event *event, int side)
+/* Whoever watches filters wants to see those too that the index rules out. */
+static bool asks_all(const struct step *step)
 {
-    switch (want) {
-    case STREAM_IN:
-        return event->flow == FLOW_SETTLED && side == SIDE_RECEIVER;
-    case STREAM_OUT:
-        return event->flow == FLOW_SETTLED && side == SIDE_SENDER;
-    case STREAM_TRANSFERS:
-        return event->flow == FLOW_SETTLED;
-    case STREAM_REFUNDS:
-        return event->flow == FLOW_REFUND;
-    case STREAM_REVERSALS:
-        return event->flow == FLOW_REVERSAL;
-    case STREAM_NONE:
-        return false;
+    return step->settings.filter_all || (step->watch && step->watch->witnessed);
+}
+
+/* Without the index: every filter is asked. */
+static void route_all(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, const struct event *event, int side, uint64_t *mask)
+{
+    const struct program *program = step->program;
+    for (uint32_t bit = 0; bit < (uint32_t)at->stream_count + at->memory_count; bit++) {
+        bool memory = bit >= at->stream_count;
+        uint16_t index = memory ? at->memory[bit - at->stream_count] : at->stream[bit];
+        if (!stream_flow_fits((enum stream_flow)(memory ? program->memory[index].flow : program->stream[index].flow), event, side))
+            continue;
+        bool truth = eval_true(&worker->evaluation, memory ? &program->memory[index].filter : &program->stream[index].filter);
+        if (truth)
+            mask_set(mask, bit);
+        if (step->watch && step->watch->witnessed)
+            judge_filter(step, worker, memory, index, truth);
     }
-    return false;
+}
+
+static bool filter_true(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t bit)
+{
+    const struct program *program = step->program;
+    bool memory = bit >= at->stream_count;
+    uint16_t index = memory ? at->memory[bit - at->stream_count] : at->stream[bit];
+    const struct expr *filter = memory ? &program->memory[index].filter : &program->stream[index].filter;
+    if (!step->meter)
+        return eval_true(&worker->evaluation, filter);
+    uint64_t begun = meter_ticks();
+    bool truth = eval_true(&worker->evaluation, filter);
+    meter_add(step->meter, memory ? &step->meter->memory[index].filter : &step->meter->stream[index].filter, begun);
+    return truth;
 }
 
 /* Which streams and memories of this stratum the event belongs to, seen from one side of it. */
 static void route_mask(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t i, int side)
 {
-    const struct program *program = step->program;
     const struct event *event = &step->event[i];
-    uint64_t *mask = step_mask(step, i, side);
+    uint64_t *mask = step_mask(step, at, i, side), begun = step->meter ? meter_ticks() : 0;
     judge_prepare(step, worker, i, side);
-    for (uint16_t j = 0; j < at->stream_count; j++) {
-        const struct stream *stream = &program->stream[at->stream[j]];
-        if (flow_fits((enum stream_flow)stream->flow, event, side) && eval_true(&worker->evaluation, &stream->filter))
-            mask_set(mask, at->stream[j]);
+    if (asks_all(step)) {
+        route_all(step, worker, at, event, side, mask);
+        return;
     }
-    for (uint16_t j = 0; j < at->memory_count; j++) {
-        const struct memory *memory = &program->memory[at->memory[j]];
-        if (flow_fits((enum stream_flow)memory->flow, event, side) && eval_true(&worker->evaluation, &memory->filter))
-            mask_set(mask, (uint32_t)program->stream_count + at->memory[j]);
-    }
+    const uint64_t *exact = filter_index_exact(at->filters);
+    filter_index_find(at->filters, event, side, mask);
+    if (step->meter)
+        meter_add(step->meter, &step->meter->index, begun);
+    for (uint32_t w = 0; w < at->words; w++)
+        for (uint64_t left = mask[w] & ~exact[w]; left; left &= left - 1)
+            if (!filter_true(step, worker, at, w * 64 + (uint32_t)__builtin_ctzll(left)))
+                mask[w] &= ~(left & -left);
 }
 
 static bool route_reads(const struct step *step, const struct plan_keyspace *at, enum read_side side)
@@ -75,7 +95,7 @@ static bool route_reads(const struct step *step, const struct plan_keyspace *at,
 static bool route_needed(const struct step *step, const struct plan_keyspace *at, uint32_t i, int side)
 {
     const struct event *event = &step->event[i];
-    if (mask_meets(step_mask(step, i, side), at->mask, step->plan->mask_words))
+    if (mask_any(step_mask(step, at, i, side), at->words))
         return true;
     return at->touched_by_all && event->flow == FLOW_SETTLED && !(event->flags & EVENT_LATE);
 }
@@ -182,8 +202,15 @@ static void route_transfer(struct step *step, struct step_worker *worker, uint16
     if (event->flow != FLOW_SETTLED || (event->flags & EVENT_JOINED))
         return;
     struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER};
+    uint64_t candidate[RULE_WORDS_MAX];
+    if (asks_all(step))
+        memset(candidate, 0xff, sizeof candidate);
+    else
+        filter_index_find(at->conditions, event, SIDE_SENDER, candidate);
     for (uint16_t j = 0; j < at->rule_count; j++) {
         struct look look;
+        if (!mask_bit(candidate, j))
+            continue;
         look_begin(&look, at->rule[j], &visit, NULL, true);
         judge_rule(step, worker, &look);
     }
@@ -200,7 +227,7 @@ static void route_fact(struct step *step, struct step_worker *worker, uint32_t i
     visit.key[0] = event->ref[fact->subject_ref];
     if (visit.key[0] == ENTITY_MISSING)
         return; /* its shard is full: counted there */
-    mask_set(step_mask(step, i, SIDE_SENDER), (uint32_t)step->program->stream_count + fact->memory);
+    mask_set(step_mask(step, plan_at(step->plan, step->stratum, visit.keyspace), i, SIDE_SENDER), step->plan->memory[fact->memory].bit);
     route_push(step, worker, &visit, workers);
 }
 
@@ -328,7 +355,7 @@ static void visit_stream(struct step *step, uint16_t index, const struct visit *
     for (uint8_t x = 0; x < stream->extra_count; x++)
         record.extra[x] = kept_number(eval_field(step->program, event, side, (enum field)stream->extra[x]));
     (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
-    if (step->watch)
+    if (step->watch && step->watch->recorded)
         step->watch->recorded(step->watch->context, index, visit->key, visit->width, &record, side == SIDE_RECEIVER);
     if (planted_double(event->seq))
         (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
@@ -340,7 +367,7 @@ static void visit_memory(struct step *step, struct step_worker *worker, uint16_t
     const struct memory *memory = &step->program->memory[index];
     const struct event *event = &step->event[visit->event];
     struct memory_record record = {.time_ms = event->time_ms, .seq = event->seq};
-    if (step->watch)
+    if (step->watch && step->watch->remembered)
         step->watch->remembered(step->watch->context, index, visit->key, visit->width);
     if (memory->fact) {
         const struct fact *fact = event->fact;
@@ -358,24 +385,24 @@ static void visit_memory(struct step *step, struct step_worker *worker, uint16_t
 }
 
 /* The side from which a visit sees a stream; -1 when the event is not in it for this key. */
-static int visit_side(const struct step *step, const struct visit *visit, uint32_t bit)
+static int visit_side(const struct step *step, const struct plan_keyspace *at, const struct visit *visit, uint32_t bit)
 {
-    if ((visit->sides & SIDES_SENDER) && mask_bit(step_mask(step, visit->event, SIDE_SENDER), bit))
+    if ((visit->sides & SIDES_SENDER) && mask_bit(step_mask(step, at, visit->event, SIDE_SENDER), bit))
         return SIDE_SENDER;
-    if ((visit->sides & SIDES_RECEIVER) && mask_bit(step_mask(step, visit->event, SIDE_RECEIVER), bit))
+    if ((visit->sides & SIDES_RECEIVER) && mask_bit(step_mask(step, at, visit->event, SIDE_RECEIVER), bit))
         return SIDE_RECEIVER;
     return -1;
 }
 
 /* What the event is in for this key, both sides of a self-transfer together. */
-static void visit_mask(const struct step *step, const struct visit *visit, uint64_t *mask)
+static void visit_mask(const struct step *step, const struct plan_keyspace *at, const struct visit *visit, uint64_t *mask)
 {
-    for (uint32_t w = 0; w < step->plan->mask_words; w++) {
+    for (uint32_t w = 0; w < at->words; w++) {
         mask[w] = 0;
         if (visit->sides & SIDES_SENDER)
-            mask[w] |= step_mask(step, visit->event, SIDE_SENDER)[w];
+            mask[w] |= step_mask(step, at, visit->event, SIDE_SENDER)[w];
         if (visit->sides & SIDES_RECEIVER)
-            mask[w] |= step_mask(step, visit->event, SIDE_RECEIVER)[w];
+            mask[w] |= step_mask(step, at, visit->event, SIDE_RECEIVER)[w];
     }
 }
 
@@ -383,6 +410,51 @@ static bool visit_named_before(const struct step *step, const struct visit *visi
 {
     const struct event *event = &step->event[visit->event];
     return key_named_before(event, &step->program->keyspace[visit->keyspace], visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
+}
+
+/* The event enters every stream and memory of the key that it belongs to. */
+static void visit_change(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, const struct visit *visit,
+                         const uint64_t *mask, struct shard *shard, struct cell *cell)
+{
+    for (uint32_t w = 0; w < at->words; w++) {
+        for (uint64_t left = mask[w]; left; left &= left - 1) {
+            uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
+            int side = visit_side(step, at, visit, bit);
+            uint64_t begun = step->meter ? meter_ticks() : 0;
+            if (bit < at->stream_count)
+                visit_stream(step, at->stream[bit], visit, side, shard, cell);
+            else
+                visit_memory(step, worker, at->memory[bit - at->stream_count], visit, side, shard, cell);
+            if (step->meter)
+                meter_add(step->meter, bit < at->stream_count ? &step->meter->stream[at->stream[bit]].record
+                                                              : &step->meter->memory[at->memory[bit - at->stream_count]].record, begun);
+        }
+    }
+}
+
+/* Rules that the event touches, in their order. */
+static void visit_rules(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, const struct visit *visit,
+                        const uint64_t *mask, bool touched, struct shard *shard, struct cell *cell)
+{
+    uint64_t rules[RULE_WORDS_MAX];
+    for (uint32_t w = 0; w < at->rule_words; w++)
+        rules[w] = touched ? at->touched_always[w] : 0;
+    for (uint32_t w = 0; w * 64 < at->stream_count; w++) {
+        for (uint64_t left = mask[w]; left; left &= left - 1) {
+            uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
+            for (uint32_t r = 0; bit < at->stream_count && r < at->rule_words; r++)
+                rules[r] |= at->touches[bit * at->rule_words + r];
+        }
+    }
+    for (uint32_t w = 0; w < at->rule_words; w++) {
+        for (uint64_t left = rules[w]; left; left &= left - 1) {
+            struct look look;
+            look_begin(&look, at->rule[w * 64 + (uint32_t)__builtin_ctzll(left)], visit, mask, touched);
+            look.shard = shard;
+            look.cell = cell;
+            judge_rule(step, worker, &look);
+        }
+    }
 }
 
 static void visit_work(struct step *step, struct step_worker *worker, const struct visit *visit)
@@ -393,8 +465,8 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
     const struct event *event = &step->event[visit->event];
     uint64_t mask[MASK_WORDS_MAX];
     fail_point_record(FAIL_RECORD_STEP, event->body);
-    visit_mask(step, visit, mask);
-    bool changes = mask_meets(mask, at->mask, step->plan->mask_words);
+    visit_mask(step, at, visit, mask);
+    bool changes = mask_any(mask, at->words);
     bool late = (event->flags & EVENT_LATE) != 0;
     bool touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late && !visit_named_before(step, visit);
     if (!cell && (changes || touched))
@@ -403,29 +475,12 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
         visit_read(step, at, visit, shard, cell);
     if (!cell)
         return; /* nothing is remembered, or the shard is full (counted there) */
-    if (step->watch && (changes || touched))
+    if (step->watch && step->watch->touched && (changes || touched))
         step->watch->touched(step->watch->context, visit->keyspace, visit->key, visit->width);
-    for (uint32_t w = 0; changes && w < step->plan->mask_words; w++) {
-        for (uint64_t left = mask[w] & at->mask[w]; left; left &= left - 1) {
-            uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
-            int side = visit_side(step, visit, bit);
-            if (bit < step->program->stream_count)
-                visit_stream(step, (uint16_t)bit, visit, side, shard, cell);
-            else
-                visit_memory(step, worker, (uint16_t)(bit - step->program->stream_count), visit, side, shard, cell);
-        }
-    }
-    for (uint16_t j = 0; j < at->rule_count; j++) {
-        uint16_t rule = at->rule[j];
-        if (!(touched && step->program->rule[rule].touched_by_all) &&
-            !mask_meets(mask, step->plan->rule[rule].touch.mask, step->plan->mask_words))
-            continue;
-        struct look look;
-        look_begin(&look, rule, visit, mask, touched);
-        look.shard = shard;
-        look.cell = cell;
-        judge_rule(step, worker, &look);
-    }
+    if (changes)
+        visit_change(step, worker, at, visit, mask, shard, cell);
+    if (changes || touched)
+        visit_rules(step, worker, at, visit, mask, touched, shard, cell);
 }
 
 static void strata_visit(void *context, uint32_t index, uint32_t workers)

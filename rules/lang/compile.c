@@ -172,7 +172,7 @@ static void compile_text(struct compiler *c, const struct syntax_text *text, uin
 static void compile_texts(struct compiler *c)
 {
     c->text = ARENA_ARRAY(c->arena, struct text *, LIMIT_TEXTS);
-    c->text_hash = ARENA_ARRAY(&c->scratch, uint64_t, LIMIT_TEXTS);
+    c->text_hash = ARENA_ARRAY(c->arena, uint64_t, LIMIT_TEXTS);
     for (const struct syntax_text *text = c->syntax->text; text; text = text->next) {
         if (c->text_count == LIMIT_TEXTS) {
             diagnostic_add(c->diagnostics, DIAG_LIMIT, text->name.span, "a rule set has at most %d texts", LIMIT_TEXTS);
@@ -223,7 +223,7 @@ static void memory_keeps(struct compiler *c, const struct syntax_memory *at, str
         for (uint8_t i = 0; i < memory->keep_count; i++)
             if (slice_equal(memory->keep_name[i], keep->name.text))
                 diagnostic_add(c->diagnostics, DIAG_NAME_TWICE, keep->name.span, "`%.*s` is kept twice", (int)keep->name.text.size, keep->name.text.data);
-        em->count = 0;
+        em->count = em->comparison_count = 0;
         struct typed value = emit(em, keep->value, TYPE_POISON);
         uint8_t k = memory->keep_count++;
         memory->keep_name[k] = arena_copy(c->arena, keep->name.text);
@@ -369,6 +369,10 @@ static int by_rule(const void *left, const void *right)
 
 static bool rule_runs(const struct compiler *c, const struct syntax_rule *rule)
 {
+    if (c->options->typology.size && !slice_equal(c->options->typology, rule->typology.text))
+        return false;
+    if (c->options->live.size && slice_equal(c->options->live, rule->id.text) && !rule->graph)
+        return true;
     if (rule->status == RULE_RETIRED || rule->graph)
         return false;
     return c->options->for_tests || rule->status != RULE_DRAFT;
@@ -492,6 +496,12 @@ static void program_identity(struct compiler *c)
         fact_file_hash(c->memory[i].file, hash);
         crypto_generichash_update(&state, hash, sizeof hash);
     }
+    for (uint16_t i = 0; i < c->options->param_count; i++) {
+        const struct param_value *param = &c->options->param[i];
+        crypto_generichash_update(&state, (const unsigned char *)param->rule.data, param->rule.size);
+        crypto_generichash_update(&state, (const unsigned char *)param->param.data, param->param.size);
+        crypto_generichash_update(&state, (const unsigned char *)&param->value, sizeof param->value);
+    }
     static const char mode[] = "pcre2-jit";
     crypto_generichash_update(&state, (const unsigned char *)mode, sizeof mode - 1);
     crypto_generichash_final(&state, program->hash, sizeof program->hash);
@@ -568,6 +578,7 @@ static void compile_all(struct compiler *c, struct error *err)
     p->list_count = c->list_count;
     p->text = c->text;
     p->text_count = c->text_count;
+    p->text_hash = c->text_hash;
     c->keyspace = ARENA_ARRAY(c->arena, struct keyspace, KEYSPACE_MAX);
     c->read = ARENA_ARRAY(c->arena, struct memory_read, READ_MAX);
     compile_memories(c);

@@ -18,7 +18,8 @@ struct compiled {
     struct arena arena;
 };
 
-enum { KEYSPACE_MAX = 256, WINDOWS_MAX = 4096, READ_MAX = 256, FAMILY_COUNT = 12 };
+enum { KEYSPACE_MAX = 256, WINDOWS_MAX = 8192, READ_MAX = 256, FAMILY_COUNT = 12, COMPARISON_MAX = 2 * EXPR_NODE_MAX,
+       FILTER_MAX = 2 * RULE_INPUT_MAX };
 
 struct compiler {
     struct compiled *out;
@@ -78,6 +79,10 @@ struct emitter {
     const struct syntax_let *let_limit; /* only lets before this one are visible; NULL: all */
     struct node node[EXPR_NODE_MAX];
     uint16_t count;
+    struct comparison_place *comparison;      /* room for COMPARISON_MAX from the first on */
+    uint16_t comparison_count;
+    struct rule_filter *filter;         /* SCOPE_RULE: as written; room for FILTER_MAX from the first on */
+    uint8_t filter_count;
     bool full;
     bool reads_event;                   /* some node reads a field that is not the key's own */
     bool side_relative;

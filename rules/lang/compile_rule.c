@@ -250,12 +250,15 @@ static void rule_excepts(struct emitter *em, const struct syntax_rule *rule, str
     for (const struct syntax_except *except = rule->except; except && out->except_count < LIMIT_EXCEPTS; except = except->next) {
         struct emitter *sub = arena_alloc(&c->scratch, sizeof *sub);
         *sub = *em;
-        sub->count = sub->part_from = 0;
+        sub->count = sub->part_from = sub->comparison_count = 0;
+        sub->comparison = NULL;
         memset(sub->let_done, 0, sizeof sub->let_done);
         uint16_t root;
         bool good = emit_condition(sub, except->condition, "`except`", &root);
         memcpy(em->input, sub->input, sizeof em->input);
+        em->filter = sub->filter;
         em->input_count = sub->input_count;
+        em->filter_count = sub->filter_count;
         em->part_inputs = sub->part_inputs;
         em->full |= sub->full;
         if (!good)
@@ -363,7 +366,8 @@ static void rule_head(struct compiler *c, const struct syntax_rule *rule, struct
     out->owner = arena_copy(c->arena, rule->owner.text);
     out->source = arena_copy(c->arena, rule->source.text);
     out->version = (uint32_t)rule->version;
-    out->status = c->options->for_tests ? RULE_LIVE : rule->status;
+    bool live = c->options->for_tests || (c->options->live.size && slice_equal(c->options->live, rule->id.text));
+    out->status = live ? RULE_LIVE : rule->status;
     out->evidence = rule->evidence;
     out->once_ms = rule->once_ms;
     int typology = typology_index(c, rule->typology.text);
@@ -433,6 +437,11 @@ void compile_rule(struct compiler *c, const struct syntax_rule *rule)
     if (em->full)
         diagnostic_add(c->diagnostics, DIAG_LIMIT, rule->id.span, "a rule has at most %d parts", EXPR_NODE_MAX);
     out.body = emitted(em, out.step[0].part.root);
+    struct rule_filter *filter = ARENA_ARRAY(c->arena, struct rule_filter, em->filter_count + 1u);
+    if (em->filter_count)
+        memcpy(filter, em->filter, sizeof *filter * em->filter_count);
+    out.filter = filter;
+    out.filter_count = em->filter_count;
     rule_uses(em, &out);
     rule_touch(em, &out);
     rule_inputs(em, &out);

@@ -215,6 +215,21 @@ const struct syntax_source *source_resolve(struct emitter *em, const struct synt
     return &let->source;
 }
 
+/* Keeps how this rule wrote the filter, once for each place. */
+static void filter_note(struct emitter *em, uint16_t stream, const struct expr *filter)
+{
+    if (filter->comparison_count == 0)
+        return;
+    for (uint8_t i = 0; i < em->filter_count; i++)
+        if (em->filter[i].stream == stream && em->filter[i].comparison[0].span.at == filter->comparison[0].span.at)
+            return;
+    if (!em->filter)
+        em->filter = arena_bytes(&em->c->scratch, FILTER_MAX * sizeof *em->filter);
+    em->full |= em->filter_count == FILTER_MAX;
+    if (em->filter_count < FILTER_MAX)
+        em->filter[em->filter_count++] = (struct rule_filter){stream, filter->comparison_count, filter->comparison};
+}
+
 bool stream_intern(struct emitter *em, const struct syntax_source *source, const struct syntax_let *limit, uint16_t *index)
 {
     struct compiler *c = em->c;
@@ -223,9 +238,11 @@ bool stream_intern(struct emitter *em, const struct syntax_source *source, const
         return false;
     uint64_t hash = hash_number(hash_number(em->key->hash, stream.flow), stream.stratum);
     stream.hash = hash_expr(c, &stream.filter, hash);
-    for (*index = 0; *index < c->stream_count; (*index)++)
-        if (c->stream[*index].hash == stream.hash)
-            return true;
+    for (*index = 0; *index < c->stream_count && c->stream[*index].hash != stream.hash; (*index)++)
+        ;
+    filter_note(em, *index, &stream.filter);
+    if (*index < c->stream_count)
+        return true;
     if (c->stream_count == LIMIT_STREAMS) {
         diagnostic_add(c->diagnostics, DIAG_LIMIT, source->span, "a rule set has at most %d different sources", LIMIT_STREAMS);
         return false;

@@ -64,6 +64,9 @@ uint32_t diagnostics_count(struct diagnostics *diagnostics);
 const struct diagnostic *diagnostics_at(struct diagnostics *diagnostics, uint32_t index);
 void diagnostic_place(const struct diagnostics *diagnostics, struct span span, uint32_t *line, uint32_t *column);
 
+/* The line of a place and carets under it, as diagnostics show them; label may be empty. */
+void diagnostics_quote(const struct diagnostics *diagnostics, struct span span, struct slice label, FILE *out);
+
 void diagnostics_text(struct diagnostics *diagnostics, FILE *out);
 void diagnostics_json(struct diagnostics *diagnostics, FILE *out);
 void diagnostics_sarif(struct diagnostics *diagnostics, FILE *out);

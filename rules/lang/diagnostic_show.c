@@ -137,6 +137,13 @@ static void show_one(const struct diagnostics *d, const struct diagnostic *item,
     fputc('\n', out);
 }
 
+void diagnostics_quote(const struct diagnostics *d, struct span span, struct slice label, FILE *out)
+{
+    uint32_t line, column;
+    diagnostic_place(d, span, &line, &column);
+    show_place(d, span, label, digits(line), out);
+}
+
 void diagnostics_text(struct diagnostics *d, FILE *out)
 {
     for (uint32_t i = 0; i < diagnostics_count(d); i++)

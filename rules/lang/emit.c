@@ -53,7 +53,27 @@ struct expr emitted(struct emitter *em, uint16_t root)
         return (struct expr){0};
     struct node *node = ARENA_ARRAY(em->c->arena, struct node, em->count);
     memcpy(node, em->node, sizeof *node * em->count);
-    return (struct expr){node, em->count, root};
+    struct comparison_place *comparison = ARENA_ARRAY(em->c->arena, struct comparison_place, em->comparison_count + 1u);
+    if (em->comparison_count)
+        memcpy(comparison, em->comparison, sizeof *comparison * em->comparison_count);
+    return (struct expr){node, em->count, root, em->comparison_count, comparison};
+}
+
+/* Keeps where a comparison was written, for whoever counts how tests see it. */
+static void comparison_note(struct emitter *em, struct span span, uint16_t node)
+{
+    for (uint16_t i = 0; i < em->comparison_count; i++) {
+        const struct comparison_place *have = &em->comparison[i];
+        if (have->node == node && have->span.at == span.at && have->span.file == span.file && have->span.size == span.size)
+            return;
+    }
+    if (!em->comparison)
+        em->comparison = arena_bytes(&em->c->scratch, COMPARISON_MAX * sizeof *em->comparison);
+    if (em->comparison_count == COMPARISON_MAX) {
+        em->full = true;
+        return;
+    }
+    em->comparison[em->comparison_count++] = (struct comparison_place){.node = node, .span = span};
 }
 
 /* --- hashes --- */
@@ -591,7 +611,7 @@ static struct typed emit_known(struct emitter *em, const struct syntax_expr *exp
     return emit_typed(em, (struct node){.op = OP_NOT, .type = TYPE_BOOL, .a = known.node});
 }
 
-struct typed emit(struct emitter *em, const struct syntax_expr *expr, enum value_type want)
+static struct typed emit_form(struct emitter *em, const struct syntax_expr *expr, enum value_type want)
 {
     uint16_t root;
     switch (expr->form) {
@@ -657,12 +677,33 @@ struct typed emit(struct emitter *em, const struct syntax_expr *expr, enum value
     return poison;
 }
 
+static bool form_compares(enum expr_form form)
+{
+    return (form >= EXPR_EQ && form <= EXPR_GE) || (form >= EXPR_BETWEEN && form <= EXPR_IS_MISSING) || form == EXPR_NEW;
+}
+
+struct typed emit(struct emitter *em, const struct syntax_expr *expr, enum value_type want)
+{
+    struct typed value = emit_form(em, expr, want);
+    if (value.type != TYPE_POISON && form_compares(expr->form))
+        comparison_note(em, expr->span, value.node);
+    return value;
+}
+
+/* A yes-or-no field or memory that stands alone is a comparison too. */
+static bool node_is_asked(const struct node *node)
+{
+    return node->op == OP_FIELD || node->op == OP_MEMORY;
+}
+
 bool emit_condition(struct emitter *em, const struct syntax_expr *expr, const char *where, uint16_t *root)
 {
     struct typed value = emit(em, expr, TYPE_BOOL);
     if (value.type == TYPE_POISON)
         return false;
     *root = value.node;
+    if (expr->form == EXPR_NAME && value.type == TYPE_BOOL && node_is_asked(&em->node[value.node]))
+        comparison_note(em, expr->span, value.node);
     if (value.type == TYPE_BOOL)
         return true;
     struct diagnostic *d = diagnostic_add(em->c->diagnostics, DIAG_TYPE_CONDITION, expr->span, "%s needs a condition", where);

@@ -20,8 +20,8 @@ enum {
     LIMIT_PATTERNS = 500,           /* of one text */
     LIMIT_PATTERN_BYTES = 1000,
     LIMIT_MEMORIES = 64,
-    LIMIT_STREAMS = 384,            /* with the memories: the bits of engine/stream's masks, 8 words */
-    LIMIT_RULES = 1000,
+    LIMIT_STREAMS = 4000,           /* with the memories: the bits of engine/stream's masks */
+    LIMIT_RULES = 2000,
     LIMIT_DAYS = 400,               /* the widest span */
     LIMIT_EXACT_DAYS = 30,          /* above: whole calendar days */
     LIMIT_POINT_VALUE = 1000,

@@ -363,6 +363,20 @@ uint32_t list_count(const struct list *list)
     return list->count;
 }
 
+bool list_holds_numbers(const struct list *list)
+{
+    return !type_is_entity(list->type);
+}
+
+bool list_range(const struct list *list, uint32_t i, int64_t *from, int64_t *to)
+{
+    if (type_is_entity(list->type) || i >= list->count)
+        return false;
+    *from = list->range[i].from;
+    *to = list->range[i].to;
+    return true;
+}
+
 bool list_has_number(const struct list *list, int64_t number)
 {
     if (type_is_entity(list->type))

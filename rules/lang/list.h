@@ -22,6 +22,9 @@ void list_free(struct list *list);
 struct slice list_name(const struct list *list);
 enum value_type list_type(const struct list *list);
 uint32_t list_count(const struct list *list);
+/* Whether it holds numbers (codes), not texts; the i-th run of them, ascending, false behind the last. */
+bool list_holds_numbers(const struct list *list);
+bool list_range(const struct list *list, uint32_t i, int64_t *from, int64_t *to);
 bool list_has_number(const struct list *list, int64_t number); /* country, mcc, corridor, purpose, currency */
 bool list_has_text(const struct list *list, struct slice text);/* entities */
 void list_hash(const struct list *list, unsigned char out[32]);

@@ -75,11 +75,37 @@ struct syntax *syntax_load(const char *dir, struct diagnostics *diagnostics, str
     return syntax;
 }
 
+/* The literal of a rule's param; NULL when there is no such rule, no such param, or it is broken. */
+static struct syntax_expr *param_literal(const struct syntax *syntax, const struct param_value *param)
+{
+    for (const struct syntax_rule *rule = syntax->rule; rule; rule = rule->next)
+        for (const struct syntax_param *at = rule->param; at; at = at->next)
+            if (slice_equal(rule->id.text, param->rule) && slice_equal(at->name.text, param->param))
+                return at->value;
+    return NULL;
+}
+
+/* Puts the values of the options in the place of those written, before anything is compiled. */
+static bool set_params(struct syntax *syntax, const struct load_options *options, struct error *err)
+{
+    for (uint16_t i = 0; i < options->param_count; i++) {
+        const struct param_value *param = &options->param[i];
+        struct syntax_expr *literal = param_literal(syntax, param);
+        if (!literal)
+            return error_set(err, ERROR_FATAL, "no rule %.*s has a param `%.*s`", (int)param->rule.size, param->rule.data,
+                             (int)param->param.size, param->param.data);
+        literal->value = param->value;
+    }
+    return true;
+}
+
 static struct program *compile_tree(struct syntax *syntax, const char *dir, const struct load_options *options,
                                     struct diagnostics *diagnostics, struct error *err)
 {
     static const struct load_options plain = {0};
-    struct program *program = compile(syntax, dir, options ? options : &plain, diagnostics, err);
+    options = options ? options : &plain;
+    bool good = options->param_count == 0 || set_params(syntax, options, err);
+    struct program *program = good ? compile(syntax, dir, options, diagnostics, err) : NULL;
     syntax_free(syntax);
     return program;
 }

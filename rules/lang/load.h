@@ -11,9 +11,22 @@
 
 struct diagnostics; /* rules/lang/diagnostic.h */
 
+/* Another value for a rule's param, in the units of its literal (struct syntax_expr.value): minor units of
+ * the currency written there, millionths, ms, or a plain number. One outside the declared range is the same
+ * diagnostic as if it stood in the file. */
+struct param_value {
+    struct slice rule, param;
+    int64_t value;
+};
+
 struct load_options {
     bool for_tests;        /* keep draft and shadow rules as live ones (RULES 26: tests run any but retired) */
     int32_t today;         /* day number for "list past its age" and "exception about to end" warnings; 0: none */
+    /* For trying values out (`rules tune`). A name that is not there is an error of the world's kind. */
+    const struct param_value *param;
+    uint16_t param_count;
+    struct slice typology; /* only rules of it run, which changes no alert of it; empty: all */
+    struct slice live;     /* this rule runs as a live one, whatever its status; empty: none */
 };
 
 /* NULL when there are errors (in diagnostics) or the world failed (err.class set). Warnings too go

@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 
-
 struct saying {
     const struct syntax *syntax;
     const struct syntax_rule *rule; /* whose names are meant; NULL: none */
@@ -241,7 +240,78 @@ static void say_aggregate(const struct saying *s, const struct syntax_aggregate 
     }
     say_source(s, &aggregate->source);
     say(s, " ");
-    say_span_of(s, aggregate->over);
+    if (aggregate->over)
+        say_span_of(s, aggregate->over);
+    else
+        fprintf(s->out, "since step %lld came true", (long long)aggregate->since);
+}
+
+/* --- graph operators --- */
+
+static void say_account(const struct saying *s, const struct syntax_graph *graph)
+{
+    if (graph->key.text.size)
+        say_name(s, graph->key.text);
+}
+
+/* What is counted, and of which account. */
+static void say_graph_subject(const struct saying *s, const struct syntax_graph *graph)
+{
+    static const struct {
+        const char *before, *after;
+    } words[GRAPH_OPERATOR_COUNT] = {
+        [GRAPH_CYCLE] = {"the most payments in a ring that leaves ", " and comes back to it with this payment"},
+        [GRAPH_CHAIN] = {"the most payments in a row that end at ", " with this one"},
+        [GRAPH_PASS_THROUGH] = {"the number of payments to ", " that its payments out have used up, oldest first"},
+        [GRAPH_GATHER_SCATTER] = {"the smaller of how many paid ", " and how many it paid afterwards"},
+        [GRAPH_SCATTER_GATHER] = {"the most accounts that stand between one payer and ", ""},
+        [GRAPH_SHARING] = {"the number of accounts that share a value with ", ""},
+        [GRAPH_HOPS] = {"the fewest payments that lead from ", ""},
+        [GRAPH_ROUTE] = {"the most stages of one corridor that payments of ", " touched in their order"},
+    };
+    say(s, words[graph->op].before);
+    say_account(s, graph);
+    say(s, words[graph->op].after);
+    if (graph->attribute.text.size) {
+        say(s, ", as ");
+        say_path(s, graph->attribute.text);
+    }
+    if (graph->list.text.size) {
+        say(s, graph->op == GRAPH_HOPS ? " to one on the list `" : ", by the list `");
+        say_slice(s, graph->list.text);
+        say(s, "`");
+    }
+}
+
+static void say_graph_where(const struct saying *s, const char *before, const struct syntax_expr *where)
+{
+    if (!where)
+        return;
+    say(s, before);
+    say_expr(s, where, 1);
+}
+
+static void say_graph(const struct saying *s, const struct syntax_graph *graph)
+{
+    say_graph_subject(s, graph);
+    say(s, ", ");
+    say_span_of(s, graph->over);
+    if (graph->hops_low)
+        fprintf(s->out, ", of %lld to %lld payments", (long long)graph->hops_low, (long long)graph->hops_high);
+    else if (graph->hops_high)
+        fprintf(s->out, ", of at most %lld payments", (long long)graph->hops_high);
+    if (graph->middles)
+        fprintf(s->out, ", from %lld accounts on", (long long)graph->middles);
+    if (graph->keep_low) {
+        say(s, ", keeping ");
+        say_expr(s, graph->keep_low, 5);
+        say(s, " to ");
+        say_expr(s, graph->keep_high, 5);
+        say(s, " of the amount");
+    }
+    say_graph_where(s, ", over payments where ", graph->where);
+    say_graph_where(s, ", the first where ", graph->first);
+    say_graph_where(s, ", the second where ", graph->second);
 }
 
 static void say_between(const struct saying *s, const struct syntax_expr *expr)
@@ -307,6 +377,9 @@ static void say_expr(const struct saying *s, const struct syntax_expr *expr, int
         break;
     case EXPR_AGGREGATE:
         say_aggregate(s, expr->aggregate);
+        break;
+    case EXPR_GRAPH:
+        say_graph(s, expr->graph);
         break;
     case EXPR_USUAL:
         say(s, "what is usual for ");
@@ -431,6 +504,58 @@ static void say_lets(const struct saying *s)
     say(s, "\n");
 }
 
+static void say_ordinal(const struct saying *s, int64_t number)
+{
+    static const char *const words[] = {"first", "second", "third", "fourth", "fifth"};
+    if (number <= (int64_t)(sizeof words / sizeof *words))
+        say(s, words[number - 1]);
+    else
+        fprintf(s->out, "%lldth", (long long)number);
+}
+
+/* `when` alone is one sentence; with steps behind it each is an item, in their order. */
+static void say_when(const struct saying *s)
+{
+    const struct syntax_rule *rule = s->rule;
+    int64_t number = 1;
+    if (!rule->then) {
+        say(s, "It fires when ");
+        say_expr(s, rule->when, 0);
+    } else {
+        say(s, "It fires when these came true one after the other, each with a later payment:\n\n1. ");
+        say_expr(s, rule->when, 0);
+    }
+    for (const struct syntax_step *step = rule->then; step; step = step->next) {
+        fprintf(s->out, "\n%lld. in less than ", (long long)number + 1);
+        say_expr(s, step->within, 9);
+        say(s, " after the ");
+        say_ordinal(s, number++);
+        say(s, ": ");
+        say_expr(s, step->condition, 0);
+    }
+    say(s, rule->then ? "\n\n" : ".\n\n");
+    if (!rule->unless)
+        return;
+    say(s, rule->then ? "It gives up what it has seen so far, and begins anew, as soon as " : "It does not fire where ");
+    say_expr(s, rule->unless, 0);
+    say(s, ".\n\n");
+}
+
+static void say_subject(const struct saying *s, const struct syntax_points *points)
+{
+    const char *known = points->each ? plain_field(points->subject.text) : NULL;
+    say(s, points->member ? "each account that is part" : points->each ? "each " : "");
+    if (known)
+        say(s, known + 4); /* without "the " */
+    else if (!points->member)
+        say_name(s, points->subject.text);
+    if (!points->each && !points->member)
+        return;
+    say(s, " of `");
+    say_slice(s, points->source.text);
+    say(s, "`");
+}
+
 static void say_points(const struct saying *s)
 {
     say(s, "Then:\n\n");
@@ -439,17 +564,7 @@ static void say_points(const struct saying *s)
             fprintf(s->out, "- %lld points off for ", -(long long)points->points);
         else
             fprintf(s->out, points->points ? "- %lld points to " : "- no points, but a role, to ", (long long)points->points);
-        if (points->each)
-            say(s, "each ");
-        if (points->each && plain_field(points->subject.text))
-            say(s, plain_field(points->subject.text) + 4);
-        else
-            say_name(s, points->subject.text);
-        if (points->each) {
-            say(s, " of `");
-            say_slice(s, points->source.text);
-            say(s, "`");
-        }
+        say_subject(s, points);
         say(s, ", as ");
         say_slice(s, points->role.text);
         say(s, "\n");
@@ -515,9 +630,7 @@ void plain_rule(const struct syntax *syntax, const struct syntax_rule *rule, FIL
     const struct saying saying = {syntax, rule, out}, *s = &saying;
     say_keys(s);
     say_lets(s);
-    say(s, "It fires when ");
-    say_expr(s, rule->when, 0);
-    say(s, ".\n\n");
+    say_when(s);
     say_points(s);
     say_excepts(s);
     say_sentence(s);

@@ -72,10 +72,24 @@ struct node {
     int64_t imm;
 };
 
+/* A piece of one source file. */
+struct span {
+    uint32_t at, size; /* bytes */
+    uint16_t file;     /* index into struct syntax.file */
+};
+
+/* Where a comparison was written; the same text may have given several nodes, and a node several texts. */
+struct comparison_place {
+    uint16_t node;
+    struct span span;
+};
+
 struct expr {
     const struct node *node; /* count nodes; operands index from 0 within this expression */
     uint16_t count;          /* 0: no expression, always true */
     uint16_t root;
+    uint16_t comparison_count;
+    const struct comparison_place *comparison; /* for people: no hash and no evaluation reads it */
 };
 
 /* What a key is made of. */
@@ -257,6 +271,13 @@ struct rule_step {
     const struct kept_let *kept;
 };
 
+/* A stream's filter as this rule wrote it: rules that share a stream may have written it differently. */
+struct rule_filter {
+    uint16_t stream;
+    uint16_t comparison_count;
+    const struct comparison_place *comparison; /* nodes of the stream's filter */
+};
+
 enum rule_status { RULE_DRAFT, RULE_SHADOW, RULE_LIVE, RULE_RETIRED };
 
 struct rule {
@@ -289,6 +310,8 @@ struct rule {
     const struct window_use *use; /* evidence: lets' windows in their order, then those of steps without a name */
     uint8_t let_count;
     const struct let_def *let;
+    uint8_t filter_count;
+    const struct rule_filter *filter; /* of its sources that have one, in the order in which they are first read */
     uint8_t subject_count;
     const struct subject_def *subject;
     uint8_t say_count;
@@ -355,6 +378,7 @@ struct program {
     struct list *const *list;
     uint16_t text_count;      /* at most 64 */
     struct text *const *text;
+    const uint64_t *text_hash; /* equal texts have equal ones */
     uint16_t graph_count;
     const struct graph_use *graph;
     int64_t widest_ms;        /* the widest span any stream, memory or attempt needs */

@@ -14,12 +14,6 @@
 #include "engine/model/hit.h"
 #include "rules/lang/program.h"
 
-/* A piece of one file. */
-struct span {
-    uint32_t at, size; /* bytes */
-    uint16_t file;     /* index into struct syntax.file */
-};
-
 struct name {
     struct slice text;
     struct span span;

@@ -49,6 +49,7 @@ struct text_scratch {
     pcre2_match_context *context;
     pcre2_jit_stack *stack;
     char folded[SUBJECT_BYTES_MAX];
+    uint64_t runs;
 };
 
 static void *allocate(size_t size)
@@ -216,6 +217,11 @@ struct slice text_required_literal(const struct text *text, uint32_t i)
     return slice_of(text->pattern[i].required);
 }
 
+uint64_t text_scratch_runs(const struct text_scratch *scratch)
+{
+    return scratch->runs;
+}
+
 /* --- matching --- */
 
 /* One narrative being matched against all patterns of a text. */
@@ -285,6 +291,7 @@ static enum text_result pattern_match(const struct pattern *pattern, struct sear
 {
     if (!pattern_possible(pattern, search))
         return TEXT_NO;
+    search->scratch->runs++;
     int result = pcre2_match(pattern->code, (PCRE2_SPTR)search->subject.data, search->subject.size, 0,
                              search->checked ? PCRE2_NO_UTF_CHECK : 0, search->scratch->match, search->scratch->context);
     if (result < 0 && result != PCRE2_ERROR_NOMATCH)

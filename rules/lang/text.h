@@ -28,6 +28,8 @@ struct text *text_new(struct slice name, const struct text_pattern *pattern, uin
                       char message[256], uint32_t *wrong, uint32_t *wrong_offset);
 void text_free(struct text *text);
 enum text_result text_match(const struct text *text, struct text_scratch *scratch, struct slice subject);
+/* Patterns that PCRE2 ran with this scratch so far: those that got past their literal, and those without one. */
+uint64_t text_scratch_runs(const struct text_scratch *scratch);
 /* What must occur before pattern i is tried, for warnings: a literal, or several joined by | of which
  * one must occur; empty when there is none. */
 struct slice text_required_literal(const struct text *text, uint32_t i);

@@ -312,7 +312,7 @@ def main():
         pair(world)
     finally:
         world.stop()
-    print("%d passed, %d failed" % (world.passed, world.failed))
+    print("%d passed, %d failed, 0 skipped" % (world.passed, world.failed))
     return 1 if world.failed else 0
 
 

