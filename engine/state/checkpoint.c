@@ -88,6 +88,7 @@ static struct slice layout_bytes(struct arena *arena, const struct state_layout 
             put_number(arena, &bytes, window->hash);
             put_number(arena, &bytes, (uint64_t)window->keep_ms);
             put_number(arena, &bytes, window->extra_count);
+            put_number(arena, &bytes, window->habit_count);
             put_number(arena, &bytes, window->aggregate_count);
             for (uint16_t a = 0; a < window->aggregate_count; a++) {
                 put_number(arena, &bytes, window->aggregate[a].hash);

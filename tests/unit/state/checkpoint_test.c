@@ -173,6 +173,15 @@ Test(checkpoint, of_other_rules_is_refused)
     save(state, dir, 1);
     cr_assert_not(load(dir, 99, &other_layout, &said, &block));
     cr_expect(strstr(said.reason, "made with other rules"), "%s", said.reason);
+
+    /* the same windows, but of one the habits are kept too: its memory has another size */
+    struct window_layout usual_windows[] = {windows[0]};
+    struct keyspace_layout usual_keyspaces[] = {keyspaces[0]};
+    struct state_layout usual_layout = layout;
+    usual_windows[0].habit_count = 1;
+    usual_keyspaces[0].window = usual_windows;
+    usual_layout.keyspace = usual_keyspaces;
+    cr_assert_not(load(dir, 99, &usual_layout, &said, &block));
     state_free(state);
     remove_dir(dir);
 }
