@@ -85,6 +85,7 @@ def suites():
         yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400)
     yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "--coverage", "rules/packs/trafficking", floor=40)
     yield Suite("rules/check", "quick", "build/muster", "rules", "check", "rules/packs/trafficking")
+    yield Suite("rules/fmt", "quick", "build/muster", "rules", "fmt", "--check", "rules/packs/trafficking")
     yield Suite("rules/meaning", "quick", "tests/meaning.sh", floor=40)
     yield Suite("determinism", "quick", "python3", "tests/integration/determinism.py", "--events", "100000", limit=400)
     for program in programs("tests/integration", "release"):
