@@ -183,7 +183,7 @@ def check():
         speedup = max(two["events/s"] / one["events/s"] for one, two in rows)
     strata = statistics.median((one["route"] + one["visit"]) / one["decode"] for one, _ in rows)
     free = spin()
-    # 12 with 16 indicators; the pack has 25 rules now, and the filter index keeps it below that: 10.6 measured, on a busy machine
+    # 10.6 measured on a busy machine, with the 25 rules of the pack
     gates = [("strata cost at most 14 times decoding: %.1f" % strata, strata <= 14)]
     if free < 1.6:
         skipped += 1
