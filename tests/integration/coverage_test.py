@@ -114,6 +114,7 @@ def explained():
         lets = all("%s = %s" % (let["name"], let["value"]) in body for let in hit["lets"])
         hold("hit explained", code == 0 and found and lets and 'says "%s"' % hit["say"] in body and "the last to turn true" in body,
              (hit["rule_id"], hit["event_id"], out[:300] + err))
+        hold("rules that did not look stand under one heading", out.count("Not looked at") <= 1, out[-900:])
     by_place = {(hit["seq"], hit["rule_id"]): hit for hit in hits}
     first = next(alert for alert in alerts if alert["revision"] == 1)
     digits = first["alert_id"]
