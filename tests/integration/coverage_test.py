@@ -114,6 +114,8 @@ def explained():
         lets = all("%s = %s" % (let["name"], let["value"]) in body for let in hit["lets"])
         hold("hit explained", code == 0 and found and lets and 'says "%s"' % hit["say"] in body and "the last to turn true" in body,
              (hit["rule_id"], hit["event_id"], out[:300] + err))
+    for event in [json.loads(line) for line in open(stream).read().splitlines()[100::600]]:
+        out = muster(*explain, "--event", "%s/%s" % (event["source"], event["id"]))[1]
         hold("rules that did not look stand under one heading", out.count("Not looked at") <= 1, out[-900:])
     by_place = {(hit["seq"], hit["rule_id"]): hit for hit in hits}
     first = next(alert for alert in alerts if alert["revision"] == 1)
