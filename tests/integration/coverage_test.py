@@ -114,7 +114,7 @@ def explained():
         lets = all("%s = %s" % (let["name"], let["value"]) in body for let in hit["lets"])
         hold("hit explained", code == 0 and found and lets and 'says "%s"' % hit["say"] in body and "the last to turn true" in body,
              (hit["rule_id"], hit["event_id"], out[:300] + err))
-    for event in [json.loads(line) for line in open(stream).read().splitlines()[100::600]]:
+    for event in [event for event in map(json.loads, open(stream)) if event.get("sender", {}).get("cash")][:3]:  # the first rules read none of it
         out = muster(*explain, "--event", "%s/%s" % (event["source"], event["id"]))[1]
         hold("rules that did not look stand under one heading", out.count("Not looked at") <= 1, out[-900:])
     by_place = {(hit["seq"], hit["rule_id"]): hit for hit in hits}
