@@ -51,6 +51,13 @@ def ndjson(path):
         return [json.loads(line) for line in lines if line.strip()]
 
 
+def notices(engine, event=None):
+    """What an engine said, of one kind or all, as its whole lines so far: it may be in the middle of writing the next."""
+    with open(engine.log) as lines:
+        said = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
+    return [notice for notice in said if event in (None, notice["event"])]
+
+
 def end_process(process):
     if process.poll() is None:
         process.send_signal(signal.SIGCONT)
