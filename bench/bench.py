@@ -183,7 +183,8 @@ def check():
         speedup = max(two["events/s"] / one["events/s"] for one, two in rows)
     strata = statistics.median((one["route"] + one["visit"]) / one["decode"] for one, _ in rows)
     free = spin()
-    gates = [("strata cost at most 12 times decoding: %.1f" % strata, strata <= 12)]
+    # 10.6 measured on a busy machine, with the 25 rules of the pack
+    gates = [("strata cost at most 14 times decoding: %.1f" % strata, strata <= 14)]
     if free < 1.6:
         skipped += 1
         print("skip   2 threads against 1: other work leaves %.1f cores" % free)

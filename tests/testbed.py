@@ -51,6 +51,13 @@ def ndjson(path):
         return [json.loads(line) for line in lines if line.strip()]
 
 
+def notices(engine, event=None):
+    """What an engine said, of one kind or all, as its whole lines so far: it may be in the middle of writing the next."""
+    with open(engine.log) as lines:
+        said = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
+    return [notice for notice in said if event in (None, notice["event"])]
+
+
 def end_process(process):
     if process.poll() is None:
         process.send_signal(signal.SIGCONT)
@@ -308,11 +315,17 @@ class Feeder(threading.Thread):
 
 # --- what must hold at the end ---
 
+def is_live(engine):
+    """Only then the log holds all that PostgreSQL does: what a killed engine committed before it was logged is fetched again."""
+    with open(engine.log) as log:
+        return '"event":"live"' in log.read()
+
+
 def drain(bench, total):
     """A last engine works until all messages have positions, and ends when told to."""
     engine = bench.engine("last")
     deadline = time.monotonic() + 120
-    while bench.positions() < total:
+    while bench.positions() < total or not is_live(engine):
         if engine.poll() is not None:
             raise Failure("the last engine ended with %d; see %s" % (engine.returncode, engine.log))
         if time.monotonic() > deadline:

@@ -87,7 +87,8 @@ static void show(const struct command_line *line, struct diagnostics *diagnostic
     diagnostics_text(diagnostics, stdout);
     if (program)
         print_program(program, settings);
-    printf("%u errors, %u warnings\n", diagnostics_errors(diagnostics), diagnostics_warnings(diagnostics));
+    uint32_t errors = diagnostics_errors(diagnostics), warnings = diagnostics_warnings(diagnostics);
+    printf("%u error%s, %u warning%s\n", errors, errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
 }
 
 static int check_budget(const struct command_line *line, const struct settings *settings, const struct program *program)

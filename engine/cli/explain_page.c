@@ -217,7 +217,7 @@ static void print_not_looked(const struct explanation *ex, const struct inquiry_
             looked = is_look(&look[i], seq) && look[i].index == r;
         if (looked)
             continue;
-        if (told == 0)
+        if (told + silent == 0)
             (void)fputs("\nNot looked at, for a source's filter:\n", out);
         if (print_kept_out(ex, r, look, count, seq, out))
             told++;

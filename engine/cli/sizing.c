@@ -172,11 +172,8 @@ double sizing_replay(const struct sizing *sizing)
 static uint32_t readers_of_stream(const struct program *program, uint16_t stream)
 {
     uint32_t readers = 0;
-    for (uint16_t r = 0; r < program->rule_count; r++) {
-        uint16_t own[LIMIT_STREAMS], count = rule_streams(program, &program->rule[r], own);
-        for (uint16_t i = 0; i < count; i++)
-            readers += own[i] == stream;
-    }
+    for (uint16_t r = 0; r < program->rule_count; r++)
+        readers += rule_reads_stream(program, &program->rule[r], stream);
     return readers;
 }
 

@@ -43,11 +43,14 @@ uint16_t rule_memories(const struct program *program, const struct rule *rule, u
     return count;
 }
 
-static bool reads_stream(const struct program *program, const struct rule *rule, uint16_t stream)
+/* Without a list of its streams: with 1,000 rules that took half of the time of `rules check`. */
+bool rule_reads_stream(const struct program *program, const struct rule *rule, uint16_t stream)
 {
-    uint16_t own[LIMIT_STREAMS], count = rule_streams(program, rule, own);
-    for (uint16_t i = 0; i < count; i++)
-        if (own[i] == stream)
+    for (uint16_t i = 0; i < rule->input_count; i++)
+        if (program->aggregate[rule->input[i]].stream == stream)
+            return true;
+    for (uint16_t i = 0; i < rule->stream_count; i++)
+        if (rule->stream[i] == stream)
             return true;
     return false;
 }
@@ -55,7 +58,7 @@ static bool reads_stream(const struct program *program, const struct rule *rule,
 static bool shared(const struct program *program, uint16_t rule, uint16_t stream)
 {
     for (uint16_t i = 0; i < program->rule_count; i++)
-        if (i != rule && reads_stream(program, &program->rule[i], stream))
+        if (i != rule && rule_reads_stream(program, &program->rule[i], stream))
             return true;
     return false;
 }

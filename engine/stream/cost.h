@@ -28,6 +28,7 @@ const char *cost_class(uint32_t steps); /* "light", "medium", "heavy" */
 /* The streams that a rule reads, in order, each once; and the memories that they and the rule ask, those of
  * `is new` with them. Rooms: program->stream_count, program->memory_count. Return how many. */
 uint16_t rule_streams(const struct program *program, const struct rule *rule, uint16_t *stream);
+bool rule_reads_stream(const struct program *program, const struct rule *rule, uint16_t stream); /* whether it is one of them */
 uint16_t rule_memories(const struct program *program, const struct rule *rule, uint16_t *memory);
 
 #endif

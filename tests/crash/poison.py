@@ -11,7 +11,6 @@ text; a loop starts it again until it lives. Then must hold, per phase and numbe
 
 Usage: poison.py [--muster build/fault/muster]      ends with `N passed, N failed, N skipped`"""
 import argparse
-import json
 import os
 import random
 import re
@@ -22,7 +21,7 @@ import time
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from testbed import TOP, Bench, Checks, Failure, same_rows, say  # noqa: E402
+from testbed import TOP, Bench, Checks, Failure, notices, same_rows, say  # noqa: E402
 
 TOPICS = [("payments.bank-1", "bank-1", 3), ("payments.bank-2", "bank-2", 3), ("payments.csv", "bank-3", 1)]
 SETTINGS = "batch_max: 4096\nlateness_h: 720\ncheckpoint_every_s: 86400\n"
@@ -103,10 +102,6 @@ class World:
         return float(re.search(r"^%s (\S+)$" % name, text, re.M).group(1))
 
 
-def says(engine, event):
-    return [line for line in map(json.loads, (l for l in open(engine.log) if l.startswith("{"))) if line["event"] == event]
-
-
 def set_aside(world, what, threads):
     """Starts the engine until it lives; what it says of the record that it died at."""
     checks, before = world.checks, world.rejected()
@@ -120,7 +115,7 @@ def set_aside(world, what, threads):
     checks.hold("%s, %d threads: %d crashes" % (what, threads, deaths), deaths == CRASHES)
     new = world.rejected() - before
     checks.hold("%s, %d threads: one offset more is set aside: %s" % (what, threads, sorted(new)), len(new) == 1)
-    told = says(engine, "poison")
+    told = notices(engine, "poison")
     checks.hold("%s, %d threads: it is said at level error" % (what, threads), len(told) == 1 and told[0]["level"] == "error", str(told))
     checks.hold("%s, %d threads: it is counted" % (what, threads), world.metric(engine, "muster_poison_total") >= 1)
     time.sleep(0.3)
@@ -138,7 +133,7 @@ def recovery(world):
     world.settle(engine)
     world.feed(300)
     world.checks.hold("recovery from Kafka lives, with every record armed", world.settle(engine))
-    world.checks.hold("it worked the journal again", any(int(line["text"].split()[0]) > 5000 for line in says(engine, "recovered")))
+    world.checks.hold("it worked the journal again", any(int(line["text"].split()[0]) > 5000 for line in notices(engine, "recovered")))
     world.end(engine)
     world.checks.hold("recovery sets the same records aside, and no other", world.rejected() == before)
     same_rows(world.bench, world.checks)
@@ -150,10 +145,10 @@ def standby(world):
                for setting, folder in (("state_dir", "state"), ("log_dir", "log"), ("log_key_dir", "keys"))]
     second = world.engine("standby=true", *folders)
     deadline = time.monotonic() + 40
-    while not says(second, "standby") and time.monotonic() < deadline:
+    while not notices(second, "standby") and time.monotonic() < deadline:
         time.sleep(0.05)
     world.feed(300)
-    world.checks.hold("a standby follows past what is set aside", says(second, "standby") and world.settle(live) and second.poll() is None)
+    world.checks.hold("a standby follows past what is set aside", notices(second, "standby") and world.settle(live) and second.poll() is None)
     live.kill()
     live.wait()
     world.feed(300)
@@ -172,10 +167,10 @@ def innocents(world, kills=25):
         world.feed(600)
         engine = world.engine("lease_ms=500")
         deadline = time.monotonic() + 20
-        while not says(engine, "live") and time.monotonic() < deadline:
+        while not notices(engine, "live") and time.monotonic() < deadline:
             time.sleep(0.002)
         time.sleep(chance.uniform(0, 0.03))
-        narrow += bool(says(engine, "crash_suspects"))
+        narrow += bool(notices(engine, "crash_suspects"))
         engine.kill()
         engine.wait()
     engine = world.engine(fail=None)

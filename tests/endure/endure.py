@@ -27,7 +27,7 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from testbed import TOP, Bench, Checks, Failure, command, compare, say, wait_for  # noqa: E402
+from testbed import TOP, Bench, Checks, Failure, command, compare, notices, say, wait_for  # noqa: E402
 
 MIB = 1 << 20
 PACK = "rules/packs/trafficking"
@@ -39,13 +39,8 @@ def topics(count, partitions):
 
 # --- looking at an engine ---
 
-def notices(engine):
-    with open(engine.log) as lines:
-        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
-
-
 def told(engine, event):
-    return [notice["text"] for notice in notices(engine) if notice["event"] == event]
+    return [notice["text"] for notice in notices(engine, event)]
 
 
 def must_live(engine):

@@ -16,8 +16,9 @@ import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(TOP, "tests")]
 import avro_made  # noqa: E402
+from testbed import notices  # noqa: E402
 
 MUSTER = os.path.join(TOP, "build", "muster")
 HOME = os.path.join(TOP, "build", "avro-test")
@@ -232,7 +233,7 @@ class World:
         return engine
 
     def says(self, engine, event, text=""):
-        return any(json.loads(line)["event"] == event and text in line for line in open(engine.log) if line.startswith("{"))
+        return any(text in notice["text"] for notice in notices(engine, event))
 
     def send(self, schema_id, count):
         """Wages of several employers into few accounts, so that rules fire; each a message of its own."""

@@ -19,6 +19,7 @@ import urllib.request
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "crash"))
 import crash  # noqa: E402
+from testbed import notices  # noqa: E402
 
 START = 1772323200
 NAME, LABEL = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*"), re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\"n])*)"(,|(?=}))')
@@ -153,7 +154,7 @@ class Test:
             time.sleep(0.1)
 
     def notices(self, event):
-        return [json.loads(line)["text"] for line in open(self.engine.log) if '"event":"%s"' % event in line]
+        return [notice["text"] for notice in notices(self.engine, event)]
 
     def start(self):
         self.engine = self.bench.engine("metrics", [word for setting in ("http_port=0", "batch_max=64", "queue_blocks_max=3", "threads=2")

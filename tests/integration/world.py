@@ -12,7 +12,7 @@ import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests"))
-from testbed import Failure, command, end_process, wait_for  # noqa: E402,F401
+from testbed import Failure, command, end_process, notices, wait_for  # noqa: E402,F401
 
 os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1:exitcode=66:suppressions=" + os.path.join(TOP, "tests", "tsan.supp"))
 
@@ -166,7 +166,7 @@ class World:
             raise Failure("SIGTERM: exit %d: %s" % (code, open(engine.log).read()[-600:]))
 
     def says(self, engine, event):
-        return any(json.loads(line)["event"] == event for line in open(engine.log) if line.startswith("{"))
+        return bool(notices(engine, event))
 
     # --- what must hold after every portion ---
 

@@ -11,7 +11,7 @@ import traceback
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 for room in ("docker", "tests/integration"):
     sys.path.insert(0, os.path.join(TOP, room))
-from world import Failure, World, command, wait_for  # noqa: E402,F401
+from world import Failure, World, command, notices, wait_for  # noqa: E402,F401
 
 HEARTBEAT = b"muster-heartbeat"
 RESUME_S = 3
@@ -223,7 +223,7 @@ class FaultWorld(World):
     def figures(self, engine):
         """The engine's metrics: NAME{LABELS} -> value; it must run with http_port=0."""
         import urllib.request
-        url = next(json.loads(line)["text"] for line in open(engine.log) if '"event":"metrics"' in line)
+        url = notices(engine, "metrics")[0]["text"]
         text = urllib.request.urlopen(url, timeout=10).read().decode()
         return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if not line.startswith("#")}
 
