@@ -243,6 +243,12 @@ struct slice ident_text(const struct state *state, entity_id id)
     return (struct slice){ident->text, ident->size};
 }
 
+entity_id ident_bring(struct shard *shard, const struct state *other, entity_id id)
+{
+    const struct ident *ident = ident_of(other, id);
+    return ident_intern(shard, (enum entity_kind)ident->kind, (struct slice){ident->text, ident->size}, ident->hash, NULL, NULL);
+}
+
 uint64_t ident_lists(const struct state *state, entity_id id)
 {
     return id == ENTITY_MISSING ? 0 : ident_of(state, id)->lists;

@@ -98,6 +98,77 @@ static void mapping_of(struct state_mapping *mapping, const struct state_layout 
     }
 }
 
+/* --- what lacks --- */
+
+/* Whether it lacked already under the layout before, where it stood at `place`. */
+static bool lacked(const bool *before, int place)
+{
+    return before && place >= 0 && before[place];
+}
+
+static void lack_window(struct keyspace_lack *lack, uint16_t w, const struct keyspace_layout *from, const struct window_layout *to,
+                        const struct keyspace_lack *before)
+{
+    static const struct window_layout nothing = {0};
+    int place = window_find(from, to);
+    const struct window_layout *had = place >= 0 ? &from->window[place] : &nothing;
+    lack->window[w] = place < 0 || had->keep_ms < to->keep_ms || lacked(before ? before->window : NULL, place);
+    for (uint16_t a = 0; a < to->aggregate_count; a++) {
+        int was = hash_find(had->aggregate, had->aggregate_count, sizeof *had->aggregate, to->aggregate[a].hash);
+        lack->past[w][a] = !window_has_past(had, &to->aggregate[a]) || (before && place >= 0 && was >= 0 && before->past[place][was]);
+        lack->any |= lack->past[w][a];
+    }
+    lack->any |= lack->window[w];
+}
+
+static void lack_keyspace(struct arena *arena, struct keyspace_lack *lack, const struct keyspace_layout *from, const struct keyspace_layout *to,
+                          const struct keyspace_lack *before)
+{
+    static const struct keyspace_layout nothing = {0};
+    from = from ? from : &nothing;
+    *lack = (struct keyspace_lack){.clock = ARENA_ARRAY(arena, bool, to->clock_count + 1),
+                                   .memory = ARENA_ARRAY(arena, bool, to->memory_count + 1),
+                                   .attempt = ARENA_ARRAY(arena, bool, to->attempt_count + 1),
+                                   .window = ARENA_ARRAY(arena, bool, to->window_count + 1),
+                                   .past = ARENA_ARRAY(arena, bool *, to->window_count + 1)};
+    for (uint16_t w = 0; w < to->window_count; w++) {
+        lack->past[w] = ARENA_ARRAY(arena, bool, to->window[w].aggregate_count + 1);
+        lack_window(lack, w, from, &to->window[w], before);
+    }
+    for (uint16_t c = 0; c < to->clock_count; c++) {
+        int place = hash_find(from->clock_hash, from->clock_count, sizeof(uint64_t), to->clock_hash[c]);
+        lack->any |= lack->clock[c] = place < 0 || lacked(before ? before->clock : NULL, place);
+    }
+    for (uint16_t m = 0; m < to->memory_count; m++) {
+        int place = memory_find(from, &to->memory[m]);
+        bool shorter = place >= 0 && from->memory[place].for_ms < to->memory[m].for_ms;
+        lack->any |= lack->memory[m] = place < 0 || shorter || lacked(before ? before->memory : NULL, place);
+    }
+    for (uint16_t a = 0; a < to->attempt_count; a++) {
+        int place = attempt_find(from, &to->attempt[a]);
+        lack->any |= lack->attempt[a] = place < 0 || lacked(before ? before->attempt : NULL, place);
+    }
+}
+
+/* NULL: nothing lacks. */
+static struct keyspace_lack *lack_of(struct arena *arena, const struct state_layout *from, const struct state_layout *to,
+                                     const struct keyspace_lack *before)
+{
+    struct keyspace_lack *lack = ARENA_ARRAY(arena, struct keyspace_lack, to->keyspace_count + 1);
+    bool any = false;
+    for (uint16_t k = 0; k < to->keyspace_count; k++) {
+        int place = keyspace_find(from, &to->keyspace[k]);
+        lack_keyspace(arena, &lack[k], place >= 0 ? &from->keyspace[place] : NULL, &to->keyspace[k], before && place >= 0 ? &before[place] : NULL);
+        any |= lack[k].any;
+    }
+    return any ? lack : NULL;
+}
+
+bool state_lacks(const struct state *state)
+{
+    return state->lack != NULL;
+}
+
 /* --- one cell --- */
 
 /* Both ends of a move: an old cell under its layout, and the new one, which is empty. */
@@ -234,13 +305,23 @@ static bool layouts_same(const struct state_layout *from, const struct state_lay
     return same;
 }
 
+void state_mapping_look(const struct state *state, const struct state_layout *layout, struct state_mapping *mapping)
+{
+    struct arena arena;
+    arena_init(&arena);
+    *mapping = (struct state_mapping){.changed = !layouts_same(&state->layout, layout)};
+    mapping_of(mapping, &state->layout, layout);
+    mapping->lacks = lack_of(&arena, &state->layout, layout, state->lack) != NULL;
+    arena_fini(&arena);
+}
+
 bool state_map(struct state *state, const struct state_layout *layout, struct state_mapping *mapping, struct error *err)
 {
     const struct state_layout from = state->layout; /* what it points to stays in the state's arena */
-    *mapping = (struct state_mapping){.changed = !layouts_same(&from, layout)};
-    mapping_of(mapping, &from, layout);
+    state_mapping_look(state, layout, mapping);
     if (!mapping->changed)
         return true;
+    state->lack = lack_of(&state->arena, &from, layout, state->lack);
     state_layout_set(state, layout);
     for (uint32_t i = 0; i < SHARD_COUNT; i++)
         if (!shard_map(&state->shard[i], &from))

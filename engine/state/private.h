@@ -35,8 +35,17 @@ struct shard {
 /* Sets the roots' pointers, after the slab was made or restored. */
 void shard_bind(struct shard *shard);
 
+/* What of one keyspace a state does not hold as if it had always been asked for: one flag each. */
+struct keyspace_lack {
+    bool any;
+    bool *clock, *memory, *attempt;
+    bool *window;         /* its records: it is new, or looks further back than before */
+    bool **past;          /* [window][aggregate]: the buckets by day, or the habit, of one that is new */
+};
+
 struct state {
     struct state_layout layout; /* deep copy, in arena */
+    struct keyspace_lack *lack; /* per keyspace, in arena; NULL: nothing lacks */
     struct arena arena;
     unsigned char key[16];
     uint32_t **distinct;  /* [keyspace][window]: columns whose distinct values some aggregate counts */
@@ -126,6 +135,19 @@ void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *
 bool window_same(const struct window_layout *a, const struct window_layout *b);
 int64_t window_fresh_ms(const struct window_layout *from, const struct window_layout *to);
 bool window_remake(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, slab_ref old, const struct window_layout *from);
+/* Whether a layout has the aggregate's buckets by day and its habit, where it asks for them. */
+bool window_has_past(const struct window_layout *in, const struct aggregate_layout *wanted);
+
+/* graft.c: takes ids of the state that is grafted from, gives those of the state that is grafted onto. */
+struct grafting;
+entity_id graft_id(struct grafting *grafting, entity_id id);
+int64_t graft_number(struct grafting *grafting, int64_t number, bool is_id);
+/* window_map.c: fills in what a window lacks from one of the same layout in another state's shard (0: there is none). */
+bool window_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, const struct keyspace_lack *lack,
+                  const struct shard *other, slab_ref ref, struct grafting *grafting);
+/* fact.c: every row of the other's fact. */
+bool fact_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct shard *other, slab_ref rows,
+                struct grafting *grafting);
 /* Frees a window and all it holds. */
 void window_free(struct shard *shard, slab_ref window, const struct window_layout *layout);
 int64_t window_newest(const struct shard *shard, slab_ref window);
@@ -164,6 +186,8 @@ void fact_mark(const struct shard *shard, slab_ref rows, const struct memory_lay
 /* Marks the ids among a record's kept values. */
 void memory_mark(const struct shard *shard, const struct memory_record *record, const struct memory_layout *layout);
 
+/* ident.c: the id here of what is `id` in another state of the same hash key; the shard is the same. ENTITY_MISSING: no room. */
+entity_id ident_bring(struct shard *shard, const struct state *other, entity_id id);
 uint32_t ident_count(const struct shard *shard);
 uint64_t keys_count(const struct shard *shard);
 uint64_t repeats_count(const struct shard *shard);

@@ -102,8 +102,22 @@ struct state_mapping {
     bool changed;            /* the layouts differ */
     uint32_t kept, fresh, gone; /* windows, memories and attempts; fresh: those whose past is not whole either */
     int64_t fresh_ms;        /* so long it takes until what is fresh is as if it had always been there; 0: nothing is */
+    bool lacks;              /* something is not there as if it had always been asked for: state_graft can bring it */
 };
 bool state_map(struct state *state, const struct state_layout *layout, struct state_mapping *mapping, struct error *err) must_check;
+/* What state_map would say; nothing changes. */
+void state_mapping_look(const struct state *state, const struct state_layout *layout, struct state_mapping *mapping);
+
+/* Brings what the state lacks since it was mapped (and nothing else) out of another one, which was kept under the same layout and hash
+ * key from earlier on, up to the same event (engine/state/graft.c). Ids are made the state's own. What a window holds already
+ * stays: the other may not reach back as far. Between batches, no snapshot being taken. What finds no room is left out and counted.
+ * Then nothing lacks any more. */
+struct state_grafting {
+    uint64_t keys;           /* that something was brought for */
+    uint64_t left_out;       /* windows, memories, attempts and keys that found no room */
+};
+bool state_lacks(const struct state *state);
+void state_graft(struct state *state, const struct state *other, struct state_grafting *done);
 
 /* What may be hit, counted per shard since the start: engine/state/bound.def. */
 enum bound {

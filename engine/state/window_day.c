@@ -271,6 +271,33 @@ bool days_copy(struct shard *shard, const struct days *from, struct days *to)
     return true;
 }
 
+bool days_graft(struct shard *shard, const struct shard *other, const struct days *from, bool ids, uint8_t fn, struct days *to,
+                struct grafting *grafting)
+{
+    *to = (struct days){0};
+    for (uint32_t i = 0; i < from->count; i++) {
+        const struct bucket *bucket = bucket_at(other, from, i);
+        struct bucket *fresh = bucket_get(shard, to, bucket->day);
+        if (!fresh)
+            return false;
+        *fresh = *bucket;
+        if (grafting && (fn == WINDOW_FIRST || fn == WINDOW_LAST) && bucket->known)
+            fresh->low = (uint64_t)graft_number(grafting, (int64_t)bucket->low, ids);
+    }
+    const struct id_entry *entry = slab_at(&other->slab, from->ids.entries);
+    for (uint32_t i = 0; i < from->ids.room; i++) {
+        if (entry[i].tag <= TAG_REMOVED)
+            continue;
+        uint64_t id = grafting ? (uint64_t)graft_number(grafting, (int64_t)entry[i].id, ids) : entry[i].id;
+        struct id_entry *fresh = table_add(&shard->slab, &to->ids, sizeof *fresh, id_hash(id));
+        if (!fresh)
+            return false;
+        fresh->id = id;
+        fresh->day = entry[i].day;
+    }
+    return true;
+}
+
 size_t bucket_bytes(void)
 {
     return sizeof(struct bucket);

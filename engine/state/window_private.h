@@ -132,6 +132,9 @@ struct window_result days_value(const struct at *at, const struct days *days, co
 void days_free(struct shard *shard, const struct days *days);
 /* A copy of its own; false when the shard is full. */
 bool days_copy(struct shard *shard, const struct days *from, struct days *to);
+/* The same out of another state's shard, `ids`: its column holds ids. */
+bool days_graft(struct shard *shard, const struct shard *other, const struct days *from, bool ids, uint8_t fn, struct days *to,
+                struct grafting *grafting);
 size_t bucket_bytes(void);
 size_t days_id_bytes(void);
 size_t days_bytes(const struct days *days);

@@ -11,6 +11,8 @@ struct log_feed {
     struct partition_table own;
     uint32_t partition; /* of the last record, where the next search begins */
     bool ended;
+    bool tells, swapped;
+    struct log_swap swap;
 };
 
 struct log_feed *log_feed_open(const struct log_settings *settings, uint64_t from_seq,
@@ -43,6 +45,16 @@ void log_feed_close(struct log_feed *feed)
         log_reader_close(feed->reader);
     free(feed->own.partition);
     free(feed);
+}
+
+void log_feed_tell_swaps(struct log_feed *feed)
+{
+    feed->tells = true;
+}
+
+const unsigned char *log_feed_swap(const struct log_feed *feed)
+{
+    return feed->swapped ? feed->swap.hash : NULL;
 }
 
 /* Neighbours in the log often come from one partition, so the search begins at the last one. */
@@ -80,11 +92,17 @@ bool log_feed_read(struct log_feed *feed, struct block *block, uint64_t *seq, ui
 {
     struct log_record record;
     invariant(block->message_count == 0 && max <= block->room);
+    feed->swapped = false;
     while (!feed->ended && block->message_count < max && !arena_full(&block->bodies)) {
         int got = log_reader_next(feed->reader, &record, err);
         if (got < 0)
             return error_context(err, "log");
         feed->ended = got == 0 || record.seq > to_seq;
+        feed->swapped = !feed->ended && feed->tells && record.kind == LOG_SWAP && record.body.size == sizeof feed->swap;
+        if (feed->swapped) {
+            memcpy(&feed->swap, record.body.data, sizeof feed->swap);
+            break;
+        }
         if (feed->ended || (record.kind != LOG_EVENT && record.kind != LOG_JOINED && record.kind != LOG_FACT))
             continue;
         if (!find_partition(feed, &record) && !add_partition(feed, &record, err))

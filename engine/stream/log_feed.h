@@ -20,6 +20,11 @@ const struct partition_table *log_feed_partitions(const struct log_feed *feed);
 bool log_feed_read(struct log_feed *feed, struct block *block, uint64_t *seq, uint32_t max, uint64_t to_seq,
                    struct error *err) must_check;
 
+/* From now on a reading ends where the log says that the engine went over to other rules; log_feed_swap then is their hash, else NULL,
+ * until the next reading. Of several changes between two events each is told. */
+void log_feed_tell_swaps(struct log_feed *feed);
+const unsigned char *log_feed_swap(const struct log_feed *feed);
+
 /* Decodes the block's messages into its events and gives them the numbers `seq`. */
 bool log_feed_decode(struct intake *intake, struct block *block, const uint64_t *seq, struct error *err) must_check;
 void log_feed_close(struct log_feed *feed);

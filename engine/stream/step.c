@@ -283,7 +283,9 @@ static void step_piece(struct step *step, struct event *events, uint32_t count, 
     own_run(step);
     step_lap(step, PHASE_OWN, &since);
     strata_run(step, &since);
-    report_hits(step, arena, out);
+    step->hits_count = 0;
+    if (!step->settings.mute)
+        report_hits(step, arena, out);
     for (uint32_t w = 0; w < step->worker_count; w++) {
         step->silenced += step->worker[w].silenced;
         step->worker[w].silenced = 0;
@@ -527,10 +529,34 @@ bool step_restore(struct step *step, struct state *state, struct slice extra, co
     return true;
 }
 
-bool step_swap(struct step *step, const struct program *program, struct state_mapping *mapping, struct error *err)
+static struct plan *plan_of(const struct step *step, const struct program *program)
 {
-    struct plan *plan = plan_new(program, &(struct plan_settings){.lateness_ms = step->settings.lateness_ms,
-                                                                  .shard_bytes_max = step->settings.shard_bytes_max});
+    return plan_new(program, &(struct plan_settings){.lateness_ms = step->settings.lateness_ms, .shard_bytes_max = step->settings.shard_bytes_max});
+}
+
+void step_swap_look(const struct step *step, const struct program *program, struct state_mapping *mapping)
+{
+    struct plan *plan = plan_of(step, program);
+    state_mapping_look(step->state, &plan->layout, mapping);
+    plan_free(plan);
+}
+
+static void relist(struct step *step)
+{
+    for (uint32_t s = 0; s < SHARD_COUNT; s++)
+        ident_relist(state_shard(step->state, s), program_list_lookup, step->program); /* bit i means another list now */
+}
+
+void step_warm(struct step *step, struct step *warm, struct state_grafting *grafting)
+{
+    state_graft(step->state, warm->state, grafting);
+    relist(step); /* names that came along ask for the first time */
+}
+
+bool step_swap(struct step *step, const struct program *program, struct step *warm, struct state_mapping *mapping,
+               struct state_grafting *grafting, struct error *err)
+{
+    struct plan *plan = plan_of(step, program);
     bool good = plan->layout.basis == step->plan->layout.basis ||
                 error_set(err, ERROR_FATAL, "the new rules have another base currency or timezone: what is remembered means nothing to them");
     if (!good || !state_map(step->state, &plan->layout, mapping, err)) {
@@ -543,7 +569,9 @@ bool step_swap(struct step *step, const struct program *program, struct state_ma
     step->plan = plan;
     step->decide = decide_new(program);
     step->room = 0; /* slots and masks have other sizes now */
-    for (uint32_t s = 0; s < SHARD_COUNT; s++)
-        ident_relist(state_shard(step->state, s), program_list_lookup, program); /* bit i means another list now */
+    *grafting = (struct state_grafting){0};
+    if (warm)
+        state_graft(step->state, warm->state, grafting);
+    relist(step);
     return true;
 }

@@ -31,11 +31,12 @@ bool pipeline_open_intake(struct pipeline *pipeline, struct error *err)
 bool swap_rules(struct pipeline *pipeline, const struct program *program, bool tell, struct error *err)
 {
     struct state_mapping mapping;
+    struct state_grafting grafting;
     char text[SWAP_TEXT_MAX];
     uint64_t since_ns = pipeline_now_ns();
     if (program == pipeline->program)
         return true;
-    if (!step_swap(pipeline->step, program, &mapping, err))
+    if (!step_swap(pipeline->step, program, NULL, &mapping, &grafting, err))
         return error_context(err, "going over to other rules");
     pipeline->program = program;
     if (pipeline->intake && !pipeline_open_intake(pipeline, err))
