@@ -355,13 +355,14 @@ static void copy_journal(struct rows *rows, const struct partition_table *partit
         json_close_array(json);
     }
     json_close_array(json);
-    copy_row(&rows->copy, 6);
+    copy_row(&rows->copy, 7);
     copy_int8(&rows->copy, (int64_t)block->block);
     copy_int8(&rows->copy, (int64_t)block->first_seq);
     copy_int8(&rows->copy, (int64_t)block->last_seq);
     copy_json(&rows->copy, json_of(json));
     copy_int8(&rows->copy, epoch);
     copy_bytes(&rows->copy, (struct slice){(const char *)block->rule_set, sizeof block->rule_set});
+    copy_int8(&rows->copy, (int64_t)block->warm_from);
 }
 
 static bool write_journal(struct rows *rows, struct session *session, const struct partition_table *partitions, int64_t epoch,

@@ -233,6 +233,30 @@ bool pg_rule_loads_read(struct rule_loads *loads, enum rule_which which, struct 
     return !*found || (read_files(loads, hash, arena, load, err) && read_marks(loads, hash, arena, load, err));
 }
 
+bool pg_rule_loads_say(struct rule_loads *loads, int64_t number, const char *text, struct error *err)
+{
+    char value[NUMBER_TEXT];
+    (void)snprintf(value, sizeof value, "%lld", (long long)number);
+    return loads_connect(loads, err) &&
+           ask_run(loads, "update muster.rule_load set reason = $2 where number = $1::bigint and answer = 'waiting'", 2, (const char *[]){value, text}, err);
+}
+
+bool pg_rule_loads_report(struct rule_loads *loads, int64_t number, const struct rule_outcome *outcome, struct error *err)
+{
+    char value[NUMBER_TEXT], kept[NUMBER_TEXT], warmed[NUMBER_TEXT], cold[NUMBER_TEXT], gone[NUMBER_TEXT], pause[NUMBER_TEXT], until[NUMBER_TEXT];
+    (void)snprintf(value, sizeof value, "%lld", (long long)number);
+    (void)snprintf(kept, sizeof kept, "%u", outcome->kept);
+    (void)snprintf(warmed, sizeof warmed, "%u", outcome->warmed);
+    (void)snprintf(cold, sizeof cold, "%u", outcome->cold);
+    (void)snprintf(gone, sizeof gone, "%u", outcome->gone);
+    (void)snprintf(pause, sizeof pause, "%llu", (unsigned long long)outcome->pause_ms);
+    (void)snprintf(until, sizeof until, "%lld", (long long)outcome->warming_until_ms);
+    return loads_connect(loads, err) &&
+           ask_run(loads, "update muster.rule_load set kept = $2::int, warmed = $3::int, cold = $4::int, gone = $5::int, pause_ms = $6::bigint, "
+                          "warming_until = to_timestamp($7::bigint / 1000.0) where number = $1::bigint and answer = 'waiting'", 7,
+                   (const char *[]){value, kept, warmed, cold, gone, pause, outcome->warming_until_ms == INT64_MIN ? NULL : until}, err);
+}
+
 bool pg_rule_loads_settle(struct rule_loads *loads, int64_t number, bool accepted, const char *reason, struct error *err)
 {
     char value[NUMBER_TEXT];

@@ -48,6 +48,14 @@ bool pg_rule_loads_answer(struct rule_loads *loads, int64_t number, enum rule_an
 enum rule_which { RULE_WAITING_OLDEST, RULE_ACCEPTED_NEWEST, RULE_BY_HASH };
 bool pg_rule_loads_read(struct rule_loads *loads, enum rule_which which, struct arena *arena, struct rule_load *load, bool *found,
                         struct error *err) must_check;
+/* Notes, of a request that waits: a word for whoever waits for the answer; what became of the state (INT64_MIN: nothing is warming). */
+bool pg_rule_loads_say(struct rule_loads *loads, int64_t number, const char *text, struct error *err) must_check;
+struct rule_outcome {
+    uint32_t kept, warmed, cold, gone;
+    uint64_t pause_ms;
+    int64_t warming_until_ms;
+};
+bool pg_rule_loads_report(struct rule_loads *loads, int64_t number, const struct rule_outcome *outcome, struct error *err) must_check;
 /* Answers a request that waits; nothing when it has an answer already. */
 bool pg_rule_loads_settle(struct rule_loads *loads, int64_t number, bool accepted, const char *reason, struct error *err) must_check;
 

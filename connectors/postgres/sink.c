@@ -203,6 +203,7 @@ static bool journal_visit(struct pg_sink *sink, const PGresult *rows, int from, 
                                   .range = range};
     invariant(range && aside);
     (void)sodium_hex2bin(block.rule_set, sizeof block.rule_set, PQgetvalue(rows, from, 8), (size_t)PQgetlength(rows, from, 8), NULL, NULL, NULL);
+    block.warm_from = (uint64_t)session_int64(rows, from, 9);
     uint32_t asides = 0;
     for (int i = from; i < to; i++) {
         if (PQgetisnull(rows, i, 3))
@@ -235,7 +236,7 @@ static bool pg_journal(void *self, uint64_t after, bool (*visit)(void *, const s
     (void)snprintf(number, sizeof number, "%llu", (unsigned long long)after);
     const char *values[] = {number};
     PGresult *rows = session_ask(&sink->session,
-                                 "select j.block, j.first_seq, j.last_seq, r->>0, r->>1, r->>2, r->>3, r->>4, encode(j.rule_set, 'hex') from muster.journal j "
+                                 "select j.block, j.first_seq, j.last_seq, r->>0, r->>1, r->>2, r->>3, r->>4, encode(j.rule_set, 'hex'), coalesce(j.warm_from, 0) from muster.journal j "
                                  "left join lateral jsonb_array_elements(j.ranges) with ordinality x(r, n) on true "
                                  "where j.block > $1::bigint order by j.block, n",
                                  1, values, err);

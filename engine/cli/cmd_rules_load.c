@@ -76,12 +76,15 @@ static bool ask(struct loading *loading, struct error *err)
 static int wait_answer(struct loading *loading, int64_t wait_s)
 {
     enum rule_answer answer = RULE_ANSWER_WAITING;
-    char text[RULE_ANSWER_MAX];
+    char text[RULE_ANSWER_MAX] = "";
     struct error err = {0};
     for (int64_t waited_ms = 0; answer == RULE_ANSWER_WAITING; waited_ms += ASK_MS) {
         err = (struct error){0};
         if (!pg_rule_loads_answer(loading->loads, loading->load.number, &answer, text, &err) && err.class != ERROR_RETRY)
             return command_fail(loading->line, EXIT_WORLD, "%s", err.text);
+        if (answer == RULE_ANSWER_WAITING && waited_ms >= wait_s * 1000 && *text)
+            return command_fail(loading->line, EXIT_WORLD, "request %lld has no answer within %lld s: %s", (long long)loading->load.number,
+                                (long long)wait_s, text);
         if (answer == RULE_ANSWER_WAITING && waited_ms >= wait_s * 1000)
             return command_fail(loading->line, EXIT_WORLD,
                                 "no engine has answered request %lld within %lld s; it stays, and the next engine that runs answers it "

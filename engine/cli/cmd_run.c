@@ -196,10 +196,10 @@ static const struct program *run_program_next(void *context)
     return rule_desk_next(running->desk);
 }
 
-static void run_swapped(void *context, const struct program *program, const char *text, uint64_t block, uint64_t pause_ms)
+static void run_swapped(void *context, const struct program *program, const struct swap_report *report)
 {
     const struct running *running = context;
-    rule_desk_swapped(running->desk, program, text, block, pause_ms);
+    rule_desk_swapped(running->desk, program, report);
 }
 
 static bool run_pipeline(struct running *running, struct error *err)

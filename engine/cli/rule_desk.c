@@ -29,7 +29,7 @@ struct rule_desk {
     pthread_mutex_t lock;                  /* of what follows */
     struct program **held;                 /* every set that was ever run or offered: the pipeline may point to it */
     uint32_t held_count;
-    char said[RULE_ANSWER_MAX];            /* of the last swap */
+    struct swap_report report;             /* of the last swap */
 };
 
 /* --- a set as files, while it is compiled --- */
@@ -222,28 +222,32 @@ const struct program *rule_desk_next(struct rule_desk *desk)
     return atomic_load_explicit(&desk->next, memory_order_acquire);
 }
 
-void rule_desk_swapped(struct rule_desk *desk, const struct program *program, const char *text, uint64_t block, uint64_t pause_ms)
+void rule_desk_swapped(struct rule_desk *desk, const struct program *program, const struct swap_report *report)
 {
     pthread_mutex_lock(&desk->lock);
-    (void)snprintf(desk->said, sizeof desk->said, "from block %llu on: %s; the pause was %llu ms", (unsigned long long)block, text,
-                   (unsigned long long)pause_ms);
+    desk->report = *report;
     pthread_mutex_unlock(&desk->lock);
     atomic_store(&desk->running, program);
 }
 
 /* --- answering --- */
 
-/* Offers a set to the pipeline and waits until it runs; false when the engine ends before. */
-static bool desk_offer(struct rule_desk *desk, const struct program *program)
+/* Offers a set to the pipeline and waits until it runs; false when the engine ends before. number: of the request, 0: there is none. */
+static bool desk_offer(struct rule_desk *desk, const struct program *program, int64_t number)
 {
+    struct error ignored;
     atomic_store_explicit(&desk->next, program, memory_order_release);
-    while (atomic_load(&desk->running) != program && !atomic_load(&desk->ending) && atomic_load(&desk->figures->phase) == PIPELINE_LIVE)
+    for (int waited_ms = 0; atomic_load(&desk->running) != program && !atomic_load(&desk->ending) && atomic_load(&desk->figures->phase) == PIPELINE_LIVE;
+         waited_ms += STEP_MS) {
+        if (number && waited_ms == LOOK_MS) /* for whoever waits for an answer; it is missed by nobody else */
+            (void)!pg_rule_loads_say(desk->loads, number, "the set is sound; what is new in it is being warmed up from the log, then it goes to work", &ignored);
         (void)usleep(STEP_MS * 1000);
+    }
     return atomic_load(&desk->running) == program;
 }
 
 /* A sound set goes to work; false: the engine ends first, and the next one answers. `said` is the answer. */
-static bool take_on(struct rule_desk *desk, struct program *program, bool *taken, char said[RULE_ANSWER_MAX])
+static bool take_on(struct rule_desk *desk, struct program *program, int64_t number, struct swap_report *report, bool *taken, char said[RULE_ANSWER_MAX])
 {
     const struct program *running = atomic_load(&desk->running);
     *taken = true;
@@ -263,11 +267,13 @@ static bool take_on(struct rule_desk *desk, struct program *program, bool *taken
         program_free(program);
         return true;
     }
-    if (!desk_offer(desk, desk_hold(desk, program)))
+    if (!desk_offer(desk, desk_hold(desk, program), number))
         return false;
     pthread_mutex_lock(&desk->lock);
-    (void)snprintf(said, RULE_ANSWER_MAX, "%s", desk->said);
+    *report = desk->report;
     pthread_mutex_unlock(&desk->lock);
+    (void)snprintf(said, RULE_ANSWER_MAX, "from block %llu on: %s; the pause was %llu ms", (unsigned long long)report->block, report->text,
+                   (unsigned long long)report->pause_ms);
     return true;
 }
 
@@ -288,9 +294,12 @@ static bool answer_one(struct rule_desk *desk, const struct rule_load *load, str
         return false;
     }
     (void)snprintf(said, sizeof said, "%s", why.text);
-    if (program && !take_on(desk, program, &taken, said))
+    struct swap_report report = {0};
+    if (program && !take_on(desk, program, load->number, &report, &taken, said))
         return true;
-    bool good = pg_rule_loads_settle(desk->loads, load->number, taken, said, err);
+    const struct rule_outcome outcome = {report.kept, report.warmed, report.cold, report.gone, report.pause_ms, report.warming_until_ms};
+    bool good = (!report.block || pg_rule_loads_report(desk->loads, load->number, &outcome, err)) &&
+                pg_rule_loads_settle(desk->loads, load->number, taken, said, err);
     (void)snprintf(text, sizeof text, "rule set %s…: %s", hash, said);
     if (good)
         notice_say(desk->notices, taken ? NOTICE_INFO : NOTICE_WARNING, taken ? "rules_accepted" : "rules_refused", text);
@@ -342,7 +351,7 @@ static bool catch_up(struct rule_desk *desk, struct error *err)
         struct program *program = rule_desk_judge(desk->settings, &load, err);
         good = program != NULL;
         if (good)
-            (void)desk_offer(desk, desk_hold(desk, program));
+            (void)desk_offer(desk, desk_hold(desk, program), 0);
     }
     arena_fini(&arena);
     return good;

@@ -36,6 +36,6 @@ bool rule_desk_start(struct rule_desk *desk, struct error *err) must_check;
 void rule_desk_begin(struct rule_desk *desk, const struct program *program);
 const struct program *rule_desk_program(struct rule_desk *desk, const unsigned char hash[32], struct error *err);
 const struct program *rule_desk_next(struct rule_desk *desk);
-void rule_desk_swapped(struct rule_desk *desk, const struct program *program, const char *text, uint64_t block, uint64_t pause_ms);
+void rule_desk_swapped(struct rule_desk *desk, const struct program *program, const struct swap_report *report);
 
 #endif

@@ -169,6 +169,11 @@ bool state_lacks(const struct state *state)
     return state->lack != NULL;
 }
 
+void state_whole(struct state *state)
+{
+    state->lack = NULL;
+}
+
 /* --- one cell --- */
 
 /* Both ends of a move: an old cell under its layout, and the new one, which is empty. */

@@ -117,6 +117,8 @@ struct state_grafting {
     uint64_t left_out;       /* windows, memories, attempts and keys that found no room */
 };
 bool state_lacks(const struct state *state);
+/* Says that nothing lacks: there has been nothing to miss. */
+void state_whole(struct state *state);
 void state_graft(struct state *state, const struct state *other, struct state_grafting *done);
 
 /* What may be hit, counted per shard since the start: engine/state/bound.def. */

@@ -9,6 +9,7 @@ struct log_feed {
     struct log_reader *reader;
     const struct partition_table *table;
     struct partition_table own;
+    struct partition_table *grows; /* NULL: new partitions are not accepted */
     uint32_t partition; /* of the last record, where the next search begins */
     bool ended;
     bool tells, swapped;
@@ -24,13 +25,21 @@ struct log_feed *log_feed_open(const struct log_settings *settings, uint64_t fro
     if (!table) {
         feed->own.partition = calloc(PARTITION_MAX, sizeof *feed->own.partition);
         invariant(feed->own.partition);
-        feed->table = &feed->own;
+        feed->table = feed->grows = &feed->own;
     }
     feed->reader = log_reader_open(settings, from_seq, err);
     if (!feed->reader) {
         log_feed_close(feed);
         return NULL;
     }
+    return feed;
+}
+
+struct log_feed *log_feed_grow(const struct log_settings *settings, uint64_t from_seq, struct partition_table *table, struct error *err)
+{
+    struct log_feed *feed = log_feed_open(settings, from_seq, table, err);
+    if (feed)
+        feed->grows = table;
     return feed;
 }
 
@@ -74,13 +83,13 @@ static bool find_partition(struct log_feed *feed, const struct log_record *recor
 
 static bool add_partition(struct log_feed *feed, const struct log_record *record, struct error *err)
 {
-    if (feed->table != &feed->own)
+    if (!feed->grows)
         return error_set(err, ERROR_FATAL, "the log holds events of %.*s/%d, which is not configured any more",
                          (int)record->topic.size, record->topic.data, record->partition);
-    if (feed->own.count == PARTITION_MAX || record->topic.size >= TOPIC_NAME_MAX || record->source.size >= SOURCE_NAME_MAX)
+    if (feed->grows->count == PARTITION_MAX || record->topic.size >= TOPIC_NAME_MAX || record->source.size >= SOURCE_NAME_MAX)
         return error_set(err, ERROR_FATAL, "the log holds more partitions, or longer names, than there can be");
-    feed->partition = feed->own.count++;
-    struct partition *partition = &feed->own.partition[feed->partition];
+    feed->partition = feed->grows->count++;
+    struct partition *partition = &feed->grows->partition[feed->partition];
     partition->number = record->partition;
     memcpy(partition->topic, record->topic.data, record->topic.size);
     memcpy(partition->source, record->source.data, record->source.size);

@@ -13,6 +13,8 @@ struct log_feed;
  * is an error. With NULL the feed makes a table of its own as it meets them. */
 struct log_feed *log_feed_open(const struct log_settings *settings, uint64_t from_seq,
                                const struct partition_table *table, struct error *err) must_check;
+/* The same with a table of the caller's, of PARTITION_MAX, to which partitions are added as they are met. */
+struct log_feed *log_feed_grow(const struct log_settings *settings, uint64_t from_seq, struct partition_table *table, struct error *err) must_check;
 const struct partition_table *log_feed_partitions(const struct log_feed *feed);
 
 /* Fills the cleared block's messages with up to max records whose seq is at most to_seq, and seq[i]

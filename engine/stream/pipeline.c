@@ -210,7 +210,7 @@ static void stage_work(struct pipeline *pipeline, struct block *block)
         step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
     pipeline_publish(pipeline, false);
     block->journal.block = ++pipeline->block;
-    memcpy(block->journal.rule_set, pipeline->program->hash, sizeof block->journal.rule_set);
+    swap_journal(pipeline, block);
     if (pipeline->poison)
         poison_end(pipeline->poison, pipeline->block, pipeline->position);
     pipeline->seq = block->journal.last_seq;
@@ -478,10 +478,12 @@ static void live(struct pipeline *pipeline)
     pipeline_notice(pipeline, NOTICE_INFO, "live", "%u partitions, %u threads, from block %llu", pipeline->partitions->count,
                     pipeline->settings->threads, (unsigned long long)pipeline->block + 1);
     pipeline->saver.last_ms = pipeline_now_ms();
+    pipeline->tell_rules = true;
     if (pipeline->settings->threads == 1)
         run_alone(pipeline);
     else
         run_threads(pipeline);
+    swap_abandon(pipeline);
     pipeline_publish(pipeline, true);
     settle_poison(pipeline);
     if (over(pipeline)) {

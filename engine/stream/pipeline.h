@@ -44,6 +44,17 @@ struct pipeline_settings {
 /* What happened, for operators; no personal data. */
 enum notice_level { NOTICE_INFO, NOTICE_WARNING, NOTICE_ERROR };
 
+/* What became of the state when the pipeline went over to other rules. */
+enum { SWAP_TEXT_MAX = 384 };
+struct swap_report {
+    uint64_t block;          /* the first under the new rules */
+    uint64_t pause_ms;       /* so long nothing was worked */
+    uint32_t kept, warmed, cold, gone; /* windows, memories and attempts; warmed: new, and filled from the log; cold: new and empty */
+    uint64_t warm_events;    /* read from the log for it */
+    int64_t warming_until_ms; /* event time from which on what is new is as if it had always been there; INT64_MIN: it is already */
+    char text[SWAP_TEXT_MAX]; /* all of it in words */
+};
+
 struct pipeline_world {
     struct source *source;
     struct sink *sink;
@@ -52,8 +63,8 @@ struct pipeline_world {
     const struct program *(*program_of)(void *context, const unsigned char hash[32], struct error *err);
     /* The rules to go over to as soon as may be; NULL: stay. Often, between blocks. */
     const struct program *(*program_next)(void *context);
-    /* Told of every swap: what became of the state, the first block under the new rules, how long nothing was worked. */
-    void (*swapped)(void *context, const struct program *program, const char *text, uint64_t block, uint64_t pause_ms);
+    /* Told of every swap. */
+    void (*swapped)(void *context, const struct program *program, const struct swap_report *report);
     struct feed *feed; /* counts per bank; NULL: nobody asks */
     void *context;
     /* True once the pipeline shall drain and end. Called often, from one thread at a time. */

@@ -7,6 +7,7 @@
 #include "engine/stream/pipeline.h"
 #include "engine/stream/poison.h"
 #include "engine/stream/queue.h"
+#include "engine/stream/warm.h"
 
 #include <pthread.h>
 
@@ -40,6 +41,18 @@ struct bound_told {
     int64_t at_ms;
 };
 
+/* Rules that are warmed up beside the work: the thread raises `state`, the work thread sets `target`. */
+enum warming_state { WARMING_NONE, WARMING_BEHIND, WARMING_NEAR, WARMING_DONE };
+struct warming {
+    const struct program *program;
+    struct warm *warm;                  /* the thread's until DONE; NULL then: err says why */
+    pthread_t thread;
+    struct error err;
+    atomic_uint state;
+    atomic_uint_least64_t target;       /* the last event before the swap; 0: not fixed yet */
+    atomic_bool ends;
+};
+
 struct pipeline {
     const struct pipeline_settings *settings;
     const struct pipeline_world *world;
@@ -50,6 +63,11 @@ struct pipeline {
     const struct program *program;    /* the rules at work */
     unsigned char unknown_rules[32];  /* rules of blocks that nobody has; told once */
     bool swap_waits;                  /* for the saver: it begins nothing */
+    struct warming warming;
+    uint64_t warm_from;               /* for the journal: of the rules at work */
+    bool tell_rules;                  /* the next event in the log stands behind a word of which rules are at work */
+    bool (*goes_on)(void *context);   /* recovery's: asked while rules are warmed up */
+    void *goes_on_context;
     struct crew *crew;
     struct step *step;
     struct intake *intake;
@@ -99,13 +117,15 @@ void pipeline_sleep_ms(uint32_t ms);
  * a second, unless `last`. */
 void pipeline_publish(struct pipeline *pipeline, bool last);
 
-/* swap.c, between blocks. swap_rules: no snapshot under way; `tell` by a notice. swap_to: the rules of that hash, waiting for the saver; stays,
- * and says so, when nobody has them. swap_look: live, when the world offers others. */
-enum { SWAP_TEXT_MAX = 320 };
-void swap_describe(const struct program *program, const struct state_mapping *mapping, char text[SWAP_TEXT_MAX]);
-bool swap_rules(struct pipeline *pipeline, const struct program *program, bool tell, struct error *err) must_check;
-bool swap_to(struct pipeline *pipeline, const unsigned char hash[32], struct error *err) must_check;
+/* swap.c, between blocks. swap_to: the rules of that hash, warmed up from that event of the log on (0: not), waiting for the saver; stays,
+ * and says so, when nobody has them. swap_last: the world's rules, behind recovery; `mapping` tells what a checkpoint of other rules
+ * became, and is filled up too. swap_look: live, when the world offers others; swap_abandon: no more. swap_journal: what a block's journal
+ * says of its rules. */
+bool swap_to(struct pipeline *pipeline, const unsigned char hash[32], uint64_t warm_from, struct error *err) must_check;
+bool swap_last(struct pipeline *pipeline, const struct state_mapping *mapping, uint64_t warm_from, struct error *err) must_check;
 void swap_look(struct pipeline *pipeline);
+void swap_abandon(struct pipeline *pipeline);
+void swap_journal(struct pipeline *pipeline, struct block *block);
 /* Decodes for the rules at work from now on. */
 bool pipeline_open_intake(struct pipeline *pipeline, struct error *err) must_check;
 

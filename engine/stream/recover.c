@@ -26,6 +26,8 @@ struct recovery {
     struct journal_rows rows;
     bool following;             /* a standby without the lease: it must not touch it */
     bool loaded;                /* the checkpoint to follow from has been looked for */
+    struct state_mapping mapping; /* of a checkpoint that was made with rules nobody has */
+    uint64_t warm_from;         /* of the newest rules in the journal */
     bool follows;               /* state is the journal's up to pipeline->block, and nobody else's */
 };
 
@@ -63,7 +65,7 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
     if (!pipeline->settings->checkpoint_dir || recovery->start.block == 0)
         return true;
     /* under the rules it was made with, where somebody has them: what was committed since was worked with those */
-    if (checkpoint_peek(pipeline->settings->checkpoint_dir, recovery->start.block, head.program_hash) && !swap_to(pipeline, head.program_hash, err))
+    if (checkpoint_peek(pipeline->settings->checkpoint_dir, recovery->start.block, head.program_hash) && !swap_to(pipeline, head.program_hash, 0, err))
         return false;
     if (!checkpoint_load(pipeline->settings->checkpoint_dir, recovery->start.block, step_layout(pipeline->step), &state,
                          &head, checkpoint_refused, pipeline, err))
@@ -77,11 +79,7 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
         saver_loaded(pipeline, head.block);
         pipeline_notice(pipeline, NOTICE_INFO, "checkpoint_loaded", "checkpoint-%020llu, sequence number %llu", (unsigned long long)head.block,
                         (unsigned long long)head.seq);
-        if (head.mapping.changed) {
-            char text[SWAP_TEXT_MAX];
-            swap_describe(pipeline->program, &head.mapping, text);
-            pipeline_notice(pipeline, NOTICE_INFO, "rules_changed", "since the checkpoint: %s", text);
-        }
+        recovery->mapping = head.mapping;
     } else {
         state_free(state);
         pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_refused",
@@ -135,8 +133,9 @@ static bool rows_follow(const struct journal_rows *rows, uint64_t block, uint64_
 /* --- keeping alive, being told to stop --- */
 
 /* Called between batches: renews the lease, asks whether to stop. */
-static bool recovery_goes_on(struct recovery *recovery)
+static bool recovery_goes_on(void *context)
 {
+    struct recovery *recovery = context;
     struct pipeline *pipeline = recovery->pipeline;
     return (recovery->following || commit_keep(pipeline)) && !pipeline_stopping(pipeline);
 }
@@ -252,6 +251,10 @@ static bool recover_row(struct recovery *recovery, const struct journal_block *r
     step_run(pipeline->step, block->event + applied, block->event_count - applied, &block->results, &block->output);
     atomic_fetch_add(&pipeline->figures->recovered_events, block->event_count - applied);
     pipeline_publish(pipeline, false);
+    memcpy(block->journal.rule_set, row->rule_set, sizeof block->journal.rule_set);
+    block->journal.warm_from = row->warm_from;
+    block->tells_rules = pipeline->tell_rules && block->event_count && block->event[0].seq > 1;
+    pipeline->tell_rules &= !block->event_count;
     bool ok = !pipeline->log || record_block(pipeline, block, recovery->log_last, err);
     block_clear(block);
     return ok && recovery_goes_on(recovery);
@@ -279,7 +282,8 @@ static bool recover_blocks(struct recovery *recovery, struct error *err)
     for (uint32_t from = 0, to; from < rows->count; from = to) {
         for (to = from + 1; to < rows->count && memcmp(rows->row[to].rule_set, rows->row[from].rule_set, sizeof rows->row->rule_set) == 0;)
             to++;
-        if (!swap_to(recovery->pipeline, rows->row[from].rule_set, err) || !recover_from_log(recovery, rows->row[to - 1].last_seq, err) ||
+        recovery->warm_from = rows->row[from].warm_from;
+        if (!swap_to(recovery->pipeline, rows->row[from].rule_set, recovery->warm_from, err) || !recover_from_log(recovery, rows->row[to - 1].last_seq, err) ||
             !recover_from_source(recovery, from, to, err))
             return false;
     }
@@ -362,7 +366,7 @@ static bool follow_apply(struct recovery *recovery, struct error *err)
     for (uint32_t i = 0; i < rows.count; i++) {
         const struct journal_block *row = &rows.row[i];
         atomic_store(&pipeline->figures->standby_lag, rows.count - i);
-        if (!swap_to(pipeline, row->rule_set, err) || (row->last_seq >= row->first_seq && !recover_row(recovery, row, err)))
+        if (!swap_to(pipeline, row->rule_set, row->warm_from, err) || (row->last_seq >= row->first_seq && !recover_row(recovery, row, err)))
             return err->class && error_context(err, "following block %llu", (unsigned long long)row->block);
         pipeline->block = row->block;
         pipeline->seq = recovery->log_last = row->last_seq;
@@ -415,7 +419,7 @@ static bool follow_end(struct recovery *recovery, struct error *err)
                          (unsigned long long)pipeline->block, (unsigned long long)start.block);
     pipeline_notice(pipeline, NOTICE_INFO, "taken_over", "%llu blocks were left to apply, up to block %llu",
                     (unsigned long long)(pipeline->block - from), (unsigned long long)pipeline->block);
-    return pipeline->settings->keep_followed || swap_to(pipeline, pipeline->world->program->hash, err);
+    return pipeline->settings->keep_followed || swap_to(pipeline, pipeline->world->program->hash, 1, err);
 }
 
 /* A standby that ends before it was live: its checkpoint holds committed blocks only. */
@@ -515,7 +519,7 @@ static bool rebuild(struct recovery *recovery, struct error *err)
         pipeline_notice(pipeline, NOTICE_INFO, "recovered", "%llu events again, up to block %llu",
                         (unsigned long long)atomic_load(&pipeline->figures->recovered_events),
                         (unsigned long long)pipeline->block);
-    return swap_rules(pipeline, pipeline->world->program, true, err);
+    return swap_last(pipeline, &recovery->mapping, recovery->warm_from, err);
 }
 
 static void tell_story(void *context, const struct poison_story *story)
@@ -579,11 +583,14 @@ bool recover(struct pipeline *pipeline, struct error *err)
     recovery.block->bodies.bound = pipeline->settings->batch_bytes_max;
     invariant(recovery.start.next && recovery.seq);
     arena_init(&recovery.rows.arena);
+    pipeline->goes_on = recovery_goes_on;
+    pipeline->goes_on_context = &recovery;
     bool ok = win_lease(&recovery, err);
     bool follows = recovery.follows || (pipeline->settings->standby && recovery.start.block > 0);
     ok = ok && (follows ? follow_end(&recovery, err) : rebuild(&recovery, err)) && go_live(&recovery, err);
     if (!ok)
         follow_abandon(&recovery, err);
+    pipeline->goes_on = NULL;
     arena_fini(&recovery.rows.arena);
     free(recovery.rows.row);
     block_free(recovery.block);

@@ -109,6 +109,7 @@ static void step_begin(struct step *step, struct event *events, uint32_t count)
     step_reserve(step, count);
     step->event = events;
     step->count = count;
+    step->begun = true;
     step->alone = count < step->settings.inline_below;
     memset(step->slot, 0, (size_t)count * step->program->slot_count * sizeof *step->slot);
     memset(step->mask, 0, (size_t)count * 2 * step->plan->mask_words * sizeof *step->mask);
@@ -455,6 +456,15 @@ void step_match_texts(const struct program *program, struct text_scratch *scratc
     }
 }
 
+int64_t step_newest_ms(const struct step *step)
+{
+    int64_t newest_ms = INT64_MIN;
+    for (uint32_t p = 0; p < step->partition_count; p++)
+        if (step->partition_newest[p] > newest_ms)
+            newest_ms = step->partition_newest[p];
+    return newest_ms;
+}
+
 struct state *step_state(struct step *step)
 {
     return step->state;
@@ -521,6 +531,7 @@ bool step_restore(struct step *step, struct state *state, struct slice extra, co
     step->sweep = words.sweep;
     state_free(step->state);
     step->state = state;
+    step->begun = true;
     state_cycle_set(state, step->sweep.cycle);
     for (uint32_t s = 0; s < SHARD_COUNT; s++) {
         /* bit i of an identity means list i of the program that was loaded then: ask again */
@@ -570,6 +581,8 @@ bool step_swap(struct step *step, const struct program *program, struct step *wa
     step->decide = decide_new(program);
     step->room = 0; /* slots and masks have other sizes now */
     *grafting = (struct state_grafting){0};
+    if (!step->begun)
+        state_whole(step->state); /* nothing has happened: nothing can lack */
     if (warm)
         state_graft(step->state, warm->state, grafting);
     relist(step);

@@ -54,6 +54,8 @@ void step_run_singly(struct step *step, struct event *events, uint32_t count, co
 struct text_scratch; /* rules/lang/text.h */
 void step_match_texts(const struct program *program, struct text_scratch *scratch, struct event *event);
 
+/* Time of the newest event accepted so far, of any partition; INT64_MIN before the first. */
+int64_t step_newest_ms(const struct step *step);
 struct state *step_state(struct step *step);
 const struct state_layout *step_layout(const struct step *step);
 /* Sizes, and bounds that were hit; between batches, by the thread that runs the step. */

@@ -23,7 +23,7 @@ ROWS = [
     ("delete from muster_migration where number > 1; alter table muster.hit drop column item; alter table muster.shadow_hit drop column item; "
      "alter table muster.rejection drop column item; alter table muster.rejection add primary key (topic, partition, kafka_offset); drop table muster.expiry; "
      "alter table muster.alert drop column expires_at; alter table muster.alert_revision drop column expires_at; alter table muster.hit drop column expires_at; "
-     "alter table muster.shadow_hit drop column expires_at; alter table muster.rejection drop column expires_at; alter table muster.rejection drop column sealed_day, drop column arrived_at, drop column event_id, drop column number; drop table muster.arrival; drop table muster.dead_letter; drop table muster.rule_load, muster.rule_signature, muster.rule_file; alter table muster.journal drop column rule_set; drop index muster.alert_hit_of; drop function muster.expire_at, "
+     "alter table muster.shadow_hit drop column expires_at; alter table muster.rejection drop column expires_at; alter table muster.rejection drop column sealed_day, drop column arrived_at, drop column event_id, drop column number; drop table muster.arrival; drop table muster.dead_letter; drop table muster.rule_load, muster.rule_signature, muster.rule_file; alter table muster.journal drop column rule_set, drop column warm_from; drop index muster.alert_hit_of; drop function muster.expire_at, "
      "muster.expire_alerts, muster.expire_hits, muster.expire_shadow_hits, muster.expire_rejections, muster.expire_arrivals; create role muster_x; drop role muster_x", "migrate", 0, "migration 2 (roles): applied now"),
 ]
 

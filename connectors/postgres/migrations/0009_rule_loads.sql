@@ -22,11 +22,18 @@ create table muster.rule_load (
     asked_by    text not null default session_user,
     answer      text not null default 'waiting' check (answer in ('waiting', 'accepted', 'refused')),
     reason      text not null default '',
-    answered_at timestamptz
+    answered_at timestamptz,
+    -- What became of the state when the engine went over to the set: windows, memories and attempts.
+    kept        int,
+    warmed      int,
+    cold        int,
+    gone        int,
+    pause_ms    bigint,
+    warming_until timestamptz -- event time; null: nothing is warming
 );
 
--- Which rules worked a block: recovery and a standby go over to others where the engine did.
-alter table muster.journal add column rule_set bytea;
+-- Which rules worked a block: recovery and a standby go over to others where the engine did, and warm them up from the same event on.
+alter table muster.journal add column rule_set bytea, add column warm_from bigint;
 
 do $$
 begin
@@ -38,7 +45,8 @@ begin
     grant select, insert, delete on muster.rule_file, muster.rule_signature to muster_author;
     grant select, insert (hash) on muster.rule_load to muster_author;
     grant select on muster.rule_file, muster.rule_signature, muster.rule_load to muster_engine;
-    grant update (answer, reason, answered_at) on muster.rule_load to muster_engine;
+    grant update (answer, reason, answered_at, kept, warmed, cold, gone, pause_ms, warming_until) on muster.rule_load to muster_engine;
+    grant insert, delete on muster.rule_file, muster.rule_signature to muster_engine; -- the set in its own folder, for whoever recovers
     grant select on muster.rule_file, muster.rule_signature, muster.rule_load to muster_auditor;
 exception
     when undefined_object or insufficient_privilege then
