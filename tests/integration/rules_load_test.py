@@ -161,8 +161,11 @@ def swaps(world, engine):
     chance = random.Random(5)
     for number in range(6):
         with open(os.path.join(world.rules, "run.rules")) as file:
-            days = re.search(r"sender of kick over (\d+)d", file.read()).group(1)
-        world.change("distinct sender of kick over %sd" % days, "distinct sender of kick over %dd" % (29 - number))
+            text = file.read()
+        days, age = re.search(r"sender of kick over (\d+)d", text).group(1), re.search(r"age\(sender.wage\) <= (\d+)d", text).group(1)
+        world.change("distinct sender of kick over %sd" % days, "distinct sender of kick over %dd" % (29 - number if number % 2 else 31 + number))
+        if number % 3:
+            world.change("age(sender.wage) <= %sd" % age, "age(sender.wage) <= %dd" % (5 + number))
         world.sign("trusted/ana")
         world.sign("trusted/ben")
         world.feed(800)
@@ -278,7 +281,7 @@ def pair(world):
     standby = world.engine(*words[1])
     wait_for("the standby to follow", 20, lambda: world.says(standby, "standby") or standby.poll() is not None)
     for number in range(3):
-        world.change("distinct receiver of out over %dh" % (20 - number), "distinct receiver of out over %dh" % (19 - number), "more.rules")
+        world.change("distinct receiver of out over %dh" % (20 + 5 * number), "distinct receiver of out over %dh" % (25 + 5 * number), "more.rules")
         world.sign("trusted/ana")
         world.sign("trusted/ben")
         world.feed(600)
