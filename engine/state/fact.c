@@ -133,7 +133,7 @@ void fact_hash(const struct shard *shard, slab_ref ref, const struct memory_layo
 }
 
 bool fact_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct shard *other, slab_ref ref,
-                struct grafting *grafting)
+                const struct grafting *grafting)
 {
     const struct memory_layout *layout = &shard_layout(shard, keyspace)->memory[memory];
     const struct rows *rows = slab_at(&other->slab, ref);

@@ -8,40 +8,19 @@
 struct grafting {
     struct state *state;
     const struct state *other;
-    entity_id *own[SHARD_COUNT];   /* by shard and ordinal: what the other's id is here; ENTITY_MISSING: not asked yet */
-    uint32_t room[SHARD_COUNT];
-    struct state_grafting *done;
+    entity_id *own[SHARD_COUNT];             /* by shard and ordinal: what the other's id is here */
+    uint32_t full[SHARD_COUNT];              /* as the shards' books said */
+    struct state_grafting done[SHARD_COUNT]; /* by the state's shard */
 };
 
 /* --- ids --- */
 
-static void own_reserve(struct grafting *grafting, uint32_t shard, uint32_t ordinal)
+entity_id graft_id(const struct grafting *grafting, entity_id id)
 {
-    uint32_t room = grafting->room[shard] ? grafting->room[shard] : 64;
-    while (room <= ordinal)
-        room *= 2;
-    if (room == grafting->room[shard])
-        return;
-    grafting->own[shard] = realloc(grafting->own[shard], room * sizeof(entity_id));
-    invariant(grafting->own[shard] != NULL);
-    for (uint32_t i = grafting->room[shard]; i < room; i++)
-        grafting->own[shard][i] = ENTITY_MISSING;
-    grafting->room[shard] = room;
+    return id == ENTITY_MISSING ? id : grafting->own[entity_shard(id)][id >> 8];
 }
 
-entity_id graft_id(struct grafting *grafting, entity_id id)
-{
-    uint32_t shard = entity_shard(id), ordinal = id >> 8;
-    if (id == ENTITY_MISSING)
-        return id;
-    own_reserve(grafting, shard, ordinal);
-    entity_id *own = &grafting->own[shard][ordinal];
-    if (*own == ENTITY_MISSING)
-        *own = ident_bring(&grafting->state->shard[shard], grafting->other, id);
-    return *own;
-}
-
-int64_t graft_number(struct grafting *grafting, int64_t number, bool is_id)
+int64_t graft_number(const struct grafting *grafting, int64_t number, bool is_id)
 {
     if (!is_id || number == MISSING_I64)
         return number;
@@ -59,9 +38,16 @@ struct twig {
     uint16_t keyspace;
     const struct shard *other;
     const struct cell *from;
+    uint32_t worker, workers;
     struct shard *shard;
     struct cell *cell;
 };
+
+/* A key of one account (or other identity) lives in the shard of its identity, here as there. */
+static bool stays_in_shard(const struct keyspace_layout *layout)
+{
+    return layout->width == 1 && layout->entity_words == 1;
+}
 
 static bool holds(const struct twig *twig)
 {
@@ -81,19 +67,18 @@ static bool holds(const struct twig *twig)
     return any;
 }
 
-/* The state's cell of the same key; NULL when there is no room. */
-static bool cell_reach(struct twig *twig)
+/* The state's shard of the same key: false when it is another worker's. A name that found no room counts where the key would be. */
+static bool shard_reach(struct twig *twig, uint32_t key[STATE_KEY_MAX], bool *named)
 {
-    uint32_t key[STATE_KEY_MAX];
+    *named = true;
     for (uint8_t i = 0; i < twig->layout->width; i++) {
         bool is_id = twig->layout->entity_words >> i & 1;
         key[i] = is_id ? graft_id(twig->grafting, twig->from->key[i]) : twig->from->key[i];
-        if (is_id && key[i] == ENTITY_MISSING)
-            return false;
+        *named &= !is_id || key[i] != ENTITY_MISSING;
     }
-    twig->shard = &twig->grafting->state->shard[key_shard(key, twig->layout->width)];
-    twig->cell = cell_get(twig->shard, twig->keyspace, key);
-    return twig->cell != NULL;
+    uint32_t index = key_shard(key, twig->layout->width);
+    twig->shard = &twig->grafting->state->shard[index];
+    return index % twig->workers == twig->worker;
 }
 
 static bool memory_bring(const struct twig *twig, uint16_t memory)
@@ -132,11 +117,14 @@ static bool attempt_bring(const struct twig *twig, uint16_t attempt)
 
 static void cell_graft(struct twig *twig)
 {
-    struct state_grafting *done = twig->grafting->done;
     const struct keyspace_lack *lack = twig->lack;
-    if (!holds(twig))
+    uint32_t key[STATE_KEY_MAX];
+    bool named;
+    if (!shard_reach(twig, key, &named) || !holds(twig))
         return;
-    if (!cell_reach(twig)) {
+    struct state_grafting *done = &twig->grafting->done[twig->shard->index];
+    twig->cell = named ? cell_get(twig->shard, twig->keyspace, key) : NULL;
+    if (!twig->cell) {
         done->left_out++;
         return;
     }
@@ -165,52 +153,86 @@ static void cell_graft(struct twig *twig)
 /* --- all of it --- */
 
 /* Attempts that came about since the mapping, out of half a past. */
-static void attempts_clear(struct state *state, uint16_t keyspace)
+static void attempts_clear(struct state *state, struct shard *shard, uint16_t keyspace)
 {
     const struct keyspace_layout *layout = &state->layout.keyspace[keyspace];
-    for (uint32_t s = 0; s < SHARD_COUNT; s++) {
-        struct shard *shard = &state->shard[s];
-        const struct cell *cell;
-        for (uint32_t at = 0; cell_next(shard, keyspace, &at, &cell);)
-            for (uint16_t a = 0; a < layout->attempt_count; a++)
-                if (state->lack[keyspace].attempt[a] && attempt_ref(cell, layout, a))
-                    attempt_end(shard, (struct cell *)(uintptr_t)cell, keyspace, a);
-    }
+    const struct cell *cell;
+    for (uint32_t at = 0; layout->attempt_count && cell_next(shard, keyspace, &at, &cell);)
+        for (uint16_t a = 0; a < layout->attempt_count; a++)
+            if (state->lack[keyspace].attempt[a] && attempt_ref(cell, layout, a))
+                attempt_end(shard, (struct cell *)(uintptr_t)cell, keyspace, a);
 }
 
-static void keyspace_graft(struct grafting *grafting, uint16_t keyspace)
+static void keyspace_graft(struct grafting *grafting, uint16_t keyspace, uint32_t worker, uint32_t workers)
 {
+    struct state *state = grafting->state;
     struct twig twig = {.grafting = grafting,
-                        .layout = &grafting->state->layout.keyspace[keyspace],
-                        .lack = &grafting->state->lack[keyspace],
-                        .keyspace = keyspace};
-    attempts_clear(grafting->state, keyspace);
-    for (uint32_t s = 0; s < SHARD_COUNT; s++) {
+                        .layout = &state->layout.keyspace[keyspace],
+                        .lack = &state->lack[keyspace],
+                        .keyspace = keyspace,
+                        .worker = worker,
+                        .workers = workers};
+    for (uint32_t s = worker; s < SHARD_COUNT; s += workers)
+        attempts_clear(state, &state->shard[s], keyspace);
+    bool stays = stays_in_shard(twig.layout);
+    for (uint32_t s = stays ? worker : 0; s < SHARD_COUNT; s += stays ? workers : 1) {
         twig.other = &grafting->other->shard[s];
         for (uint32_t at = 0; cell_next(twig.other, keyspace, &at, &twig.from);)
             cell_graft(&twig);
     }
 }
 
-void state_graft(struct state *state, const struct state *other, struct state_grafting *done)
+struct grafting *graft_begin(struct state *state, const struct state *other)
 {
-    struct grafting grafting = {.state = state, .other = other, .done = done};
-    uint32_t full[SHARD_COUNT];
-    *done = (struct state_grafting){0};
     if (!state->lack)
-        return;
+        return NULL;
+    struct grafting *grafting = calloc(1, sizeof *grafting);
+    invariant(grafting != NULL);
     invariant(memcmp(state->key, other->key, sizeof state->key) == 0 && state->layout.keyspace_count == other->layout.keyspace_count);
+    grafting->state = state;
+    grafting->other = other;
     for (uint32_t s = 0; s < SHARD_COUNT; s++) {
         struct shard_books *books = shard_edit(&state->shard[s], state->shard[s].books, sizeof *books);
-        full[s] = books->full;
+        grafting->full[s] = books->full;
         books->full = 0; /* a full shard stays so for events; the reserve behind its bound is for this too */
     }
-    for (uint16_t k = 0; k < state->layout.keyspace_count; k++)
-        if (state->lack[k].any)
-            keyspace_graft(&grafting, k);
+    return grafting;
+}
+
+void graft_names(struct grafting *grafting, uint32_t worker, uint32_t workers)
+{
+    for (uint32_t s = worker; s < SHARD_COUNT; s += workers)
+        grafting->own[s] = ident_bring(&grafting->state->shard[s], &grafting->other->shard[s]);
+}
+
+void graft_cells(struct grafting *grafting, uint32_t worker, uint32_t workers)
+{
+    for (uint16_t k = 0; k < grafting->state->layout.keyspace_count; k++)
+        if (grafting->state->lack[k].any)
+            keyspace_graft(grafting, k, worker, workers);
+}
+
+void graft_end(struct grafting *grafting, struct state_grafting *done)
+{
+    *done = (struct state_grafting){0};
     for (uint32_t s = 0; s < SHARD_COUNT; s++) {
-        state->shard[s].books->full = full[s];
-        free(grafting.own[s]);
+        struct shard *shard = &grafting->state->shard[s];
+        ((struct shard_books *)shard_edit(shard, shard->books, sizeof *shard->books))->full = grafting->full[s];
+        done->keys += grafting->done[s].keys;
+        done->left_out += grafting->done[s].left_out;
+        free(grafting->own[s]);
     }
-    state->lack = NULL;
+    grafting->state->lack = NULL;
+    free(grafting);
+}
+
+void state_graft(struct state *state, const struct state *other, struct state_grafting *done)
+{
+    struct grafting *grafting = graft_begin(state, other);
+    *done = (struct state_grafting){0};
+    if (!grafting)
+        return;
+    graft_names(grafting, 0, 1);
+    graft_cells(grafting, 0, 1);
+    graft_end(grafting, done);
 }

@@ -320,16 +320,36 @@ void state_mapping_look(const struct state *state, const struct state_layout *la
     arena_fini(&arena);
 }
 
-bool state_map(struct state *state, const struct state_layout *layout, struct state_mapping *mapping, struct error *err)
+void state_map_begin(struct state *state, const struct state_layout *layout, struct state_mapping *mapping)
 {
     const struct state_layout from = state->layout; /* what it points to stays in the state's arena */
     state_mapping_look(state, layout, mapping);
     if (!mapping->changed)
-        return true;
+        return;
+    state->from = ARENA_NEW(&state->arena, struct state_layout);
+    *state->from = from;
     state->lack = lack_of(&state->arena, &from, layout, state->lack);
     state_layout_set(state, layout);
+}
+
+void state_map_work(struct state *state, uint32_t worker, uint32_t workers)
+{
+    for (uint32_t i = worker; state->from && i < SHARD_COUNT; i += workers)
+        state->shard[i].unmapped = !shard_map(&state->shard[i], state->from);
+}
+
+bool state_map_end(struct state *state, struct error *err)
+{
+    state->from = NULL;
     for (uint32_t i = 0; i < SHARD_COUNT; i++)
-        if (!shard_map(&state->shard[i], &from))
+        if (state->shard[i].unmapped)
             return error_set(err, ERROR_FATAL, "shard %u has no room to take the state over for other rules; a larger shard_mb_max gives it", i);
     return true;
+}
+
+bool state_map(struct state *state, const struct state_layout *layout, struct state_mapping *mapping, struct error *err)
+{
+    state_map_begin(state, layout, mapping);
+    state_map_work(state, 0, 1);
+    return state_map_end(state, err);
 }

@@ -30,6 +30,7 @@ struct shard {
     struct shard_books *books;
     uint64_t hit[BOUND_COUNT];            /* since the start */
     uint64_t keys_dropped, identities_freed;
+    bool unmapped;                        /* a mapping found no room */
 };
 
 /* Sets the roots' pointers, after the slab was made or restored. */
@@ -45,6 +46,7 @@ struct keyspace_lack {
 
 struct state {
     struct state_layout layout; /* deep copy, in arena */
+    struct state_layout *from;  /* while the state is mapped: the layout before; NULL else */
     struct keyspace_lack *lack; /* per keyspace, in arena; NULL: nothing lacks */
     struct arena arena;
     unsigned char key[16];
@@ -140,14 +142,14 @@ bool window_has_past(const struct window_layout *in, const struct aggregate_layo
 
 /* graft.c: takes ids of the state that is grafted from, gives those of the state that is grafted onto. */
 struct grafting;
-entity_id graft_id(struct grafting *grafting, entity_id id);
-int64_t graft_number(struct grafting *grafting, int64_t number, bool is_id);
+entity_id graft_id(const struct grafting *grafting, entity_id id);
+int64_t graft_number(const struct grafting *grafting, int64_t number, bool is_id);
 /* window_map.c: fills in what a window lacks from one of the same layout in another state's shard (0: there is none). */
 bool window_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, const struct keyspace_lack *lack,
-                  const struct shard *other, slab_ref ref, struct grafting *grafting);
+                  const struct shard *other, slab_ref ref, const struct grafting *grafting);
 /* fact.c: every row of the other's fact. */
 bool fact_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct shard *other, slab_ref rows,
-                struct grafting *grafting);
+                const struct grafting *grafting);
 /* Frees a window and all it holds. */
 void window_free(struct shard *shard, slab_ref window, const struct window_layout *layout);
 int64_t window_newest(const struct shard *shard, slab_ref window);
@@ -186,8 +188,9 @@ void fact_mark(const struct shard *shard, slab_ref rows, const struct memory_lay
 /* Marks the ids among a record's kept values. */
 void memory_mark(const struct shard *shard, const struct memory_record *record, const struct memory_layout *layout);
 
-/* ident.c: the id here of what is `id` in another state of the same hash key; the shard is the same. ENTITY_MISSING: no room. */
-entity_id ident_bring(struct shard *shard, const struct state *other, entity_id id);
+/* ident.c: own[ordinal] becomes the id here of each identity of a shard of another state of the same hash key (ENTITY_MISSING: there is
+ * none, or no room). */
+entity_id *ident_bring(struct shard *shard, const struct shard *other);
 uint32_t ident_count(const struct shard *shard);
 uint64_t keys_count(const struct shard *shard);
 uint64_t repeats_count(const struct shard *shard);

@@ -105,6 +105,10 @@ struct state_mapping {
     bool lacks;              /* something is not there as if it had always been asked for: state_graft can bring it */
 };
 bool state_map(struct state *state, const struct state_layout *layout, struct state_mapping *mapping, struct error *err) must_check;
+/* The same in three parts: begin; work, by all workers at once; end, behind them. */
+void state_map_begin(struct state *state, const struct state_layout *layout, struct state_mapping *mapping);
+void state_map_work(struct state *state, uint32_t worker, uint32_t workers);
+bool state_map_end(struct state *state, struct error *err) must_check;
 /* What state_map would say; nothing changes. */
 void state_mapping_look(const struct state *state, const struct state_layout *layout, struct state_mapping *mapping);
 
@@ -120,6 +124,12 @@ bool state_lacks(const struct state *state);
 /* Says that nothing lacks: there has been nothing to miss. */
 void state_whole(struct state *state);
 void state_graft(struct state *state, const struct state *other, struct state_grafting *done);
+/* The same in parts: begin (NULL: nothing lacks); names, by all workers at once; cells, likewise; end, behind them. */
+struct grafting;
+struct grafting *graft_begin(struct state *state, const struct state *other);
+void graft_names(struct grafting *grafting, uint32_t worker, uint32_t workers);
+void graft_cells(struct grafting *grafting, uint32_t worker, uint32_t workers);
+void graft_end(struct grafting *grafting, struct state_grafting *done);
 
 /* What may be hit, counted per shard since the start: engine/state/bound.def. */
 enum bound {

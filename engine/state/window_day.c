@@ -272,7 +272,7 @@ bool days_copy(struct shard *shard, const struct days *from, struct days *to)
 }
 
 bool days_graft(struct shard *shard, const struct shard *other, const struct days *from, bool ids, uint8_t fn, struct days *to,
-                struct grafting *grafting)
+                const struct grafting *grafting)
 {
     *to = (struct days){0};
     for (uint32_t i = 0; i < from->count; i++) {

@@ -134,7 +134,7 @@ static int kept_order(const struct kept *a, const struct kept *b)
     return x < y ? -1 : x > y;
 }
 
-static struct record record_of(const struct kept *kept, const struct window_layout *layout, struct grafting *grafting)
+static struct record record_of(const struct kept *kept, const struct window_layout *layout, const struct grafting *grafting)
 {
     struct record record = {.time_ms = kept->time_ms,
                             .seq = kept->seq & SEQ_BITS,
@@ -148,7 +148,7 @@ static struct record record_of(const struct kept *kept, const struct window_layo
 
 /* Both rings' records in their order; what stands in both comes once. */
 static bool rings_join(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, struct ring *own, struct ring *other,
-                       struct grafting *grafting)
+                       const struct grafting *grafting)
 {
     const struct window_layout *layout = &shard_layout(shard, keyspace)->window[index];
     size_t size = kept_size(layout);
@@ -188,7 +188,7 @@ static bool habit_take(struct shard *shard, struct window *window, size_t at, co
 
 /* Buckets by day and habits: the state's own, or, where it lacks them, the other's. All three windows have one layout. */
 static bool past_join(struct shard *shard, struct window *window, const struct window_layout *layout, const bool *lack, const struct ring *own,
-                      const struct ring *other, struct grafting *grafting)
+                      const struct ring *other, const struct grafting *grafting)
 {
     bool good = true;
     for (uint16_t i = 0; good && i < layout->aggregate_count; i++) {
@@ -217,7 +217,7 @@ static void window_put_back(struct shard *shard, struct cell *cell, uint16_t key
 }
 
 bool window_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct keyspace_lack *lack,
-                  const struct shard *other, slab_ref ref, struct grafting *grafting)
+                  const struct shard *other, slab_ref ref, const struct grafting *grafting)
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     slab_ref old = window_ref(cell, layout, index), none = 0;

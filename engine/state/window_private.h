@@ -134,7 +134,7 @@ void days_free(struct shard *shard, const struct days *days);
 bool days_copy(struct shard *shard, const struct days *from, struct days *to);
 /* The same out of another state's shard, `ids`: its column holds ids. */
 bool days_graft(struct shard *shard, const struct shard *other, const struct days *from, bool ids, uint8_t fn, struct days *to,
-                struct grafting *grafting);
+                const struct grafting *grafting);
 size_t bucket_bytes(void);
 size_t days_id_bytes(void);
 size_t days_bytes(const struct days *days);

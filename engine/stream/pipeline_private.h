@@ -42,10 +42,10 @@ struct bound_told {
 };
 
 /* Rules that are warmed up beside the work: the thread raises `state`, the work thread sets `target`. */
-enum warming_state { WARMING_NONE, WARMING_BEHIND, WARMING_NEAR, WARMING_DONE };
+enum warming_state { WARMING_NONE, WARMING_BEHIND, WARMING_NEAR, WARMING_DONE, WARMING_OVER };
 struct warming {
     const struct program *program;
-    struct warm *warm;                  /* the thread's until DONE; NULL then: err says why */
+    struct warm *warm;                  /* the thread's until DONE, and once it is to end; NULL when DONE: err says why */
     pthread_t thread;
     struct error err;
     atomic_uint state;

@@ -552,16 +552,39 @@ void step_swap_look(const struct step *step, const struct program *program, stru
     plan_free(plan);
 }
 
-static void relist(struct step *step)
+static void relist(void *context, uint32_t worker, uint32_t workers)
 {
-    for (uint32_t s = 0; s < SHARD_COUNT; s++)
+    struct step *step = context;
+    for (uint32_t s = worker; s < SHARD_COUNT; s += workers)
         ident_relist(state_shard(step->state, s), program_list_lookup, step->program); /* bit i means another list now */
 }
 
-void step_warm(struct step *step, struct step *warm, struct state_grafting *grafting)
+static void map_work(void *context, uint32_t worker, uint32_t workers)
 {
-    state_graft(step->state, warm->state, grafting);
-    relist(step); /* names that came along ask for the first time */
+    struct step *step = context;
+    state_map_work(step->state, worker, workers);
+}
+
+static void names_work(void *context, uint32_t worker, uint32_t workers)
+{
+    graft_names(context, worker, workers);
+}
+
+static void cells_work(void *context, uint32_t worker, uint32_t workers)
+{
+    graft_cells(context, worker, workers);
+}
+
+void step_warm(struct step *step, struct step *warm, struct state_grafting *done)
+{
+    struct grafting *grafting = graft_begin(step->state, warm->state);
+    *done = (struct state_grafting){0};
+    if (!grafting)
+        return;
+    crew_run(step->crew, false, names_work, grafting);
+    crew_run(step->crew, false, cells_work, grafting);
+    graft_end(grafting, done);
+    crew_run(step->crew, false, relist, step); /* names that came along ask for the first time */
 }
 
 bool step_swap(struct step *step, const struct program *program, struct step *warm, struct state_mapping *mapping,
@@ -570,7 +593,12 @@ bool step_swap(struct step *step, const struct program *program, struct step *wa
     struct plan *plan = plan_of(step, program);
     bool good = plan->layout.basis == step->plan->layout.basis ||
                 error_set(err, ERROR_FATAL, "the new rules have another base currency or timezone: what is remembered means nothing to them");
-    if (!good || !state_map(step->state, &plan->layout, mapping, err)) {
+    if (good) {
+        state_map_begin(step->state, &plan->layout, mapping);
+        crew_run(step->crew, false, map_work, step);
+        good = state_map_end(step->state, err);
+    }
+    if (!good) {
         plan_free(plan);
         return false;
     }
@@ -583,8 +611,9 @@ bool step_swap(struct step *step, const struct program *program, struct step *wa
     *grafting = (struct state_grafting){0};
     if (!step->begun)
         state_whole(step->state); /* nothing has happened: nothing can lack */
-    if (warm)
-        state_graft(step->state, warm->state, grafting);
-    relist(step);
+    if (warm && state_lacks(step->state))
+        step_warm(step, warm, grafting);
+    else
+        crew_run(step->crew, false, relist, step);
     return true;
 }

@@ -271,6 +271,11 @@ static void *warm_thread(void *argument)
         warming->warm = NULL;
     }
     atomic_store(&warming->state, WARMING_DONE);
+    while (!atomic_load(&warming->ends))
+        pipeline_sleep_ms(WARM_HOLD_MS);
+    warm_free(warming->warm); /* here, for it takes its time */
+    warming->warm = NULL;
+    atomic_store(&warming->state, WARMING_OVER);
     return NULL;
 }
 
@@ -293,22 +298,15 @@ static void warming_begin(struct pipeline *pipeline, const struct program *progr
     pipeline_fail(pipeline, &warming->err);
 }
 
-static void warming_end(struct pipeline *pipeline)
-{
-    struct warming *warming = &pipeline->warming;
-    pthread_join(warming->thread, NULL);
-    warm_free(warming->warm);
-    warming->warm = NULL;
-    warming->program = NULL;
-    atomic_store(&warming->state, WARMING_NONE);
-}
-
 void swap_abandon(struct pipeline *pipeline)
 {
-    if (atomic_load(&pipeline->warming.state) == WARMING_NONE)
+    struct warming *warming = &pipeline->warming;
+    if (atomic_load(&warming->state) == WARMING_NONE)
         return;
-    atomic_store(&pipeline->warming.ends, true);
-    warming_end(pipeline);
+    atomic_store(&warming->ends, true);
+    pthread_join(warming->thread, NULL);
+    warming->program = NULL;
+    atomic_store(&warming->state, WARMING_NONE);
 }
 
 /* Everything that was worked is in the log, or will soon be: true. */
@@ -335,13 +333,12 @@ static void swap_warmed(struct pipeline *pipeline)
         while (atomic_load(&warming->state) != WARMING_DONE)
             pipeline_sleep_ms(WARM_HOLD_MS);
     }
-    const struct program *program = warming->program;
-    struct warm *warm = warming->warm;
-    if (!warm)
+    if (!warming->warm)
         pipeline_notice(pipeline, NOTICE_WARNING, "rules_cold", "%s; what is new begins empty", warming->err.text);
-    if (!go_over(pipeline, program, warm, since_ns, true, &err))
+    if (!go_over(pipeline, warming->program, warming->warm, since_ns, true, &err))
         pipeline_fail(pipeline, &err);
-    warming_end(pipeline);
+    warming->program = NULL;
+    atomic_store(&warming->ends, true);
 }
 
 void swap_look(struct pipeline *pipeline)
@@ -352,8 +349,9 @@ void swap_look(struct pipeline *pipeline)
     struct state_mapping mapping;
     struct error err = {0};
     bool wanted = program && program != pipeline->program;
-    if (warming->program && warming->program != program)
-        swap_abandon(pipeline); /* others came meanwhile */
+    bool over = atomic_load(&warming->state) == WARMING_OVER;
+    if (over || (warming->program && warming->program != program) || (wanted && !warming->program))
+        swap_abandon(pipeline); /* others came meanwhile, or it is over */
     if (wanted && !warming->program) {
         step_swap_look(pipeline->step, program, &mapping);
         if (mapping.lacks && pipeline->log && pipeline->seq)
