@@ -103,7 +103,7 @@ static bool ask_request(struct rule_loads *loads, const char *hash, int64_t *num
     return rows != NULL;
 }
 
-static bool ask_all(struct rule_loads *loads, const char *hash, struct rule_load *load, struct error *err)
+static bool ask_all(struct rule_loads *loads, const char *hash, struct rule_load *load, bool request, struct error *err)
 {
     char name[256];
     char *description = strndup(load->description.data, load->description.size);
@@ -118,20 +118,30 @@ static bool ask_all(struct rule_loads *loads, const char *hash, struct rule_load
         good = ask_file(loads, hash, &load->file[i], err);
     for (uint32_t i = 0; good && i < load->mark_count; i++)
         good = ask_mark(loads, hash, &load->mark[i], err);
-    return good && ask_request(loads, hash, &load->number, err);
+    return good && (!request || ask_request(loads, hash, &load->number, err));
 }
 
-bool pg_rule_loads_ask(struct rule_loads *loads, struct rule_load *load, struct error *err)
+static bool ask_whole(struct rule_loads *loads, struct rule_load *load, bool request, struct error *err)
 {
     struct error ignored;
     if (!loads_connect(loads, err) || !session_run(&loads->session, "begin", err))
         return false;
     char *hash = bytea_text((struct slice){(const char *)load->hash, sizeof load->hash});
-    bool good = ask_all(loads, hash, load, err) && session_run(&loads->session, "commit", err);
+    bool good = ask_all(loads, hash, load, request, err) && session_run(&loads->session, "commit", err);
     free(hash);
     if (!good && session_alive(&loads->session))
         (void)!session_run(&loads->session, "rollback", &ignored);
     return good;
+}
+
+bool pg_rule_loads_ask(struct rule_loads *loads, struct rule_load *load, struct error *err)
+{
+    return ask_whole(loads, load, true, err);
+}
+
+bool pg_rule_loads_keep(struct rule_loads *loads, struct rule_load *load, struct error *err)
+{
+    return ask_whole(loads, load, false, err);
 }
 
 bool pg_rule_loads_answer(struct rule_loads *loads, int64_t number, enum rule_answer *answer, char text[RULE_ANSWER_MAX], struct error *err)

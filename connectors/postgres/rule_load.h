@@ -38,6 +38,9 @@ void pg_rule_loads_close(struct rule_loads *loads);
 /* Asks the engine to take this set; load->number is set. Files and signatures that lie there under its hash are replaced. */
 bool pg_rule_loads_ask(struct rule_loads *loads, struct rule_load *load, struct error *err) must_check;
 
+/* Puts the set there without a request: for an engine that has it from a folder, so that a recovery or a standby finds it. */
+bool pg_rule_loads_keep(struct rule_loads *loads, struct rule_load *load, struct error *err) must_check;
+
 enum rule_answer { RULE_ANSWER_WAITING, RULE_ANSWER_ACCEPTED, RULE_ANSWER_REFUSED };
 /* What has been answered so far, with the reason as text. */
 bool pg_rule_loads_answer(struct rule_loads *loads, int64_t number, enum rule_answer *answer, char text[RULE_ANSWER_MAX],

@@ -1,12 +1,9 @@
 /* `muster rules load DIR`: hands a rule set to the engine through PostgreSQL and waits for its answer. */
 #include "connectors/postgres/rule_load.h"
-#include "engine/base/invariant.h"
 #include "engine/cli/command.h"
+#include "engine/cli/rule_files.h"
 #include "engine/cli/rule_set.h"
-#include "rules/lang/csv.h"
-#include "rules/lang/signature.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 enum { ASK_MS = 100, WAIT_S = 30 };
@@ -20,58 +17,6 @@ struct loading {
     struct json_writer description;
     struct rule_loads *loads;
 };
-
-static bool read_files(struct loading *loading, struct error *err)
-{
-    const struct program *program = loading->set.program;
-    struct rule_load_file *file = ARENA_ARRAY(&loading->arena, struct rule_load_file, program->file_count + 1);
-    size_t total = 0;
-    for (uint16_t i = 0; i < program->file_count; i++) {
-        struct slice path = arena_format(&loading->arena, "%s/%.*s", loading->dir, (int)program->file[i].size, program->file[i].data);
-        char message[256] = "";
-        uint32_t at = 0;
-        size_t size = 0;
-        char *text = csv_file_read(arena_text(&loading->arena, path), &size, (struct csv_problem){message, &at});
-        if (!text)
-            return error_set(err, ERROR_FATAL, "%.*s: %s", (int)path.size, path.data, message);
-        file[i] = (struct rule_load_file){program->file[i], arena_copy(&loading->arena, (struct slice){text, size})};
-        free(text);
-        total += size;
-        if (total > RULE_LOAD_BYTES_MAX)
-            return error_set(err, ERROR_FATAL, "the files of the set are larger than %d MiB together", RULE_LOAD_BYTES_MAX >> 20);
-    }
-    loading->load.file = file;
-    loading->load.file_count = program->file_count;
-    return true;
-}
-
-static bool read_signatures(struct loading *loading, struct error *err)
-{
-    struct signature signature[SIGNATURES_MAX];
-    uint32_t count;
-    if (!signatures_read(loading->dir, signature, &count, err))
-        return false;
-    struct rule_load_mark *mark = ARENA_ARRAY(&loading->arena, struct rule_load_mark, count + 1);
-    for (uint32_t i = 0; i < count; i++) {
-        memcpy(mark[i].key, signature[i].key, sizeof mark[i].key);
-        memcpy(mark[i].mark, signature[i].mark, sizeof mark[i].mark);
-    }
-    loading->load.mark = mark;
-    loading->load.mark_count = count;
-    return true;
-}
-
-static bool ask(struct loading *loading, struct error *err)
-{
-    const struct program *program = loading->set.program;
-    if (!read_files(loading, err) || !read_signatures(loading, err))
-        return false;
-    rule_set_describe(&loading->description, program);
-    loading->load.name = program->name;
-    loading->load.description = (struct slice){loading->description.text, loading->description.size};
-    memcpy(loading->load.hash, program->hash, sizeof loading->load.hash);
-    return pg_rule_loads_ask(loading->loads, &loading->load, err);
-}
 
 static int wait_answer(struct loading *loading, int64_t wait_s)
 {
@@ -105,7 +50,8 @@ static int load(struct loading *loading, const struct settings *settings, int64_
     if (code != EXIT_FINE)
         return code == EXIT_USAGE ? EXIT_FINDING : code; /* errors in the rules are told by now */
     loading->loads = pg_rule_loads_open(settings->postgres_dsn);
-    if (!ask(loading, &err))
+    if (!rule_files_read(loading->dir, loading->set.program, &loading->arena, &loading->description, &loading->load, &err) ||
+        !pg_rule_loads_ask(loading->loads, &loading->load, &err))
         return command_fail(loading->line, EXIT_WORLD, "%s", err.text);
     printf("request %lld: rule set %.*s, %u files, %u signatures\n", (long long)loading->load.number, (int)loading->load.name.size,
            loading->load.name.data, loading->load.file_count, loading->load.mark_count);

@@ -42,7 +42,7 @@ struct running {
     struct format_unknowns *unknowns; /* per pair of the setting kafka_formats */
     struct http *http;
     struct notices notices;
-    int signals;                    /* signalfd of SIGTERM and SIGINT */
+    int signals;                    /* signalfd of SIGTERM, SIGINT and SIGHUP */
     bool stopping;
 };
 
@@ -54,6 +54,7 @@ static bool block_signals(struct running *running, struct error *err)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread is made: they inherit it */
     running->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     return running->signals >= 0 || error_errno(err, ERROR_FATAL, "signalfd");
@@ -63,7 +64,11 @@ static bool run_stop(void *context)
 {
     struct running *running = context;
     struct signalfd_siginfo info;
-    if (!running->stopping && read(running->signals, &info, sizeof info) == sizeof info) {
+    while (!running->stopping && read(running->signals, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGHUP) {
+            rule_desk_reread(running->desk);
+            continue;
+        }
         running->stopping = true;
         notice_say(&running->notices, NOTICE_INFO, "stopping", "told to stop; finishing what was taken");
     }

@@ -2,6 +2,7 @@
 #include "engine/cli/rule_desk.h"
 
 #include "engine/base/invariant.h"
+#include "engine/cli/rule_files.h"
 #include "engine/cli/rule_set.h"
 #include "rules/lang/diagnostic.h"
 
@@ -24,6 +25,8 @@ struct rule_desk {
     pthread_t thread;
     atomic_bool ending;
     bool has_thread;
+    atomic_bool reread;                    /* rules_dir, as soon as the engine is live */
+    bool kept;                             /* the folder's set lies in PostgreSQL too */
     _Atomic(const struct program *) running; /* NULL: the engine has not begun */
     _Atomic(const struct program *) next;  /* to go over to; NULL: none */
     pthread_mutex_t lock;                  /* of what follows */
@@ -96,30 +99,26 @@ static bool files_write(const char *dir, const struct rule_load *load, struct er
 /* --- judging --- */
 
 /* The first error's place and words, as the reason why a set is refused. */
-static bool say_errors(struct diagnostics *diagnostics, const struct rule_load *load, struct error *err)
+static bool say_errors(struct diagnostics *diagnostics, struct error *err)
 {
     const struct diagnostic *at = NULL;
-    uint32_t line = 0, column = 0, rules = 0;
+    uint32_t line = 0, column = 0;
     for (uint32_t i = 0; i < diagnostics_count(diagnostics) && !at; i++)
         if (!diagnostic_page(diagnostics_at(diagnostics, i)->code)->warning)
             at = diagnostics_at(diagnostics, i);
     invariant(at != NULL);
     diagnostic_place(diagnostics, at->span, &line, &column);
-    struct slice name = SLICE("the rules");
-    for (uint32_t i = 0; i < load->file_count; i++) /* diagnostics number the rule files in order of name */
-        if (load->file[i].name.size > 6 && memcmp(load->file[i].name.data + load->file[i].name.size - 6, ".rules", 6) == 0 &&
-            !memchr(load->file[i].name.data, '/', load->file[i].name.size) && rules++ == at->span.file)
-            name = load->file[i].name;
+    struct slice name = diagnostics_file_name(diagnostics, at->span.file);
     return error_set(err, ERROR_FATAL, "the set has %u errors; the first in %.*s, line %u: %.*s", diagnostics_errors(diagnostics), (int)name.size,
                      name.data, line, (int)at->message.size, at->message.data);
 }
 
-static bool compile_aside(const char *dir, const struct rule_load *load, struct program **program, struct error *err)
+static bool compile_aside(const char *dir, struct program **program, struct error *err)
 {
     struct diagnostics *diagnostics = diagnostics_new();
     const struct load_options options = {.today = (int32_t)(time(NULL) / 86400)};
     *program = program_load(dir, &options, diagnostics, err);
-    bool good = *program || err->class != ERROR_NONE || say_errors(diagnostics, load, err);
+    bool good = *program || err->class != ERROR_NONE || say_errors(diagnostics, err);
     diagnostics_free(diagnostics);
     return good && *program;
 }
@@ -145,7 +144,7 @@ static struct program *load_whole(const struct settings *settings, const char *a
         return NULL;
     }
     folder_remove(dir); /* of a life that was killed */
-    bool good = files_write(dir, load, err) && compile_aside(dir, load, &program, err);
+    bool good = files_write(dir, load, err) && compile_aside(dir, &program, err);
     folder_remove(dir);
     if (good && memcmp(program->hash, load->hash, sizeof load->hash) != 0)
         good = error_set(err, ERROR_FATAL, "its files do not give the hash under which it was loaded: they were changed on the way, or another "
@@ -357,6 +356,67 @@ static bool catch_up(struct rule_desk *desk, struct error *err)
     return good;
 }
 
+/* --- the engine's own folder --- */
+
+/* Puts the folder's set into PostgreSQL: whoever recovers or follows goes over to it there. */
+static bool folder_keep(struct rule_desk *desk, const struct program *program, struct error *err)
+{
+    struct arena arena;
+    struct json_writer description;
+    struct rule_load load;
+    arena_init(&arena);
+    json_writer_init(&description);
+    bool good = rule_files_read(desk->settings->rules_dir, program, &arena, &description, &load, err) && pg_rule_loads_keep(desk->loads, &load, err);
+    json_writer_fini(&description);
+    arena_fini(&arena);
+    return good;
+}
+
+/* The set that the engine began with, as long as the folder still holds it; true: nothing is left to do. It is needed after a change only, so a
+ * failure is not worth a word. */
+static bool folder_remember(struct rule_desk *desk, struct error *err)
+{
+    const struct program *running = atomic_load(&desk->running);
+    struct program *again = NULL;
+    bool there = compile_aside(desk->settings->rules_dir, &again, err) && memcmp(again->hash, running->hash, sizeof again->hash) == 0;
+    bool done = !there || folder_keep(desk, again, err) || err->class == ERROR_FATAL;
+    program_free(again);
+    return done;
+}
+
+static struct program *folder_read(struct rule_desk *desk, struct error *err)
+{
+    const struct settings *settings = desk->settings;
+    struct program *program = NULL;
+    if (!*settings->rules_dir)
+        error_set(err, ERROR_FATAL, "this engine takes its rules from PostgreSQL (muster rules load), not from a folder");
+    else if (compile_aside(settings->rules_dir, &program, err) && rule_set_signed_folder(settings, settings->rules_dir, program, err) &&
+             rule_set_facts(settings, program, err) && folder_keep(desk, program, err))
+        return program;
+    program_free(program);
+    return NULL;
+}
+
+/* Told to read rules_dir again: what `muster rules load` does, without a request. */
+static void folder_load(struct rule_desk *desk)
+{
+    struct error err = {0};
+    struct swap_report report = {0};
+    char said[RULE_ANSWER_MAX], text[RULE_ANSWER_MAX + 64];
+    bool taken = false;
+    struct program *program = folder_read(desk, &err);
+    (void)snprintf(said, sizeof said, "%.400s; the rules at work stay", err.text);
+    if (program && !take_on(desk, program, 0, &report, &taken, said))
+        return;
+    (void)snprintf(text, sizeof text, "rules_dir, read again: %s", said);
+    notice_say(desk->notices, taken ? NOTICE_INFO : NOTICE_WARNING, taken ? "rules_accepted" : "rules_refused", text);
+}
+
+void rule_desk_reread(struct rule_desk *desk)
+{
+    atomic_store(&desk->reread, true);
+}
+
 static void *desk_run(void *argument)
 {
     struct rule_desk *desk = argument;
@@ -367,6 +427,11 @@ static void *desk_run(void *argument)
             continue;
         struct error err = {0};
         waited_ms = 0;
+        if (atomic_exchange(&desk->reread, false))
+            folder_load(desk);
+        if (*desk->settings->rules_dir && !desk->kept)
+            desk->kept = folder_remember(desk, &err);
+        err = (struct error){0};
         bool good = answer_all(desk, &err) && (caught_up || catch_up(desk, &err));
         caught_up |= good;
         if (!good && !told)

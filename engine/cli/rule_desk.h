@@ -31,6 +31,9 @@ struct program *rule_desk_newest(struct rule_desk *desk, struct error *err) must
 /* From now on a thread answers requests while the engine is live. */
 bool rule_desk_start(struct rule_desk *desk, struct error *err) must_check;
 
+/* Any thread: reads rules_dir again once the engine is live, and goes over to it where it is sound; says what came of it by a notice. */
+void rule_desk_reread(struct rule_desk *desk);
+
 /* The pipeline's side (struct pipeline_world), on its thread. begin: these rules are at work. program: a set by its hash, as PostgreSQL holds
  * it; NULL when it does not. next: the set to go over to, or NULL. swapped: it runs. */
 void rule_desk_begin(struct rule_desk *desk, const struct program *program);

@@ -491,17 +491,14 @@ static bool run_log(struct replay *replay, struct log_feed *feed, struct block *
         replay->summary->read_ns += now_ns() - since;
         replay->summary->messages += block->message_count;
         const unsigned char *hash = log_feed_swap(feed);
-        bool here = hash && replay->settings->swap_to && !replay->swap_at && memcmp(hash, replay->settings->swap_to->hash, 32) == 0;
-        if (block->message_count == 0 && hash) {
-            if (here)
-                replay->swap_at = replay->seq + 1;
-            continue;
-        }
-        if (block->message_count == 0)
+        if (block->message_count == 0 && !hash)
             return true;
-        if (!log_feed_decode(replay->intake, block, seq, err) || !run_batch(replay, block->event, block->event_count, err))
+        if (block->message_count && (!log_feed_decode(replay->intake, block, seq, err) || !run_batch(replay, block->event, block->event_count, err)))
             return false;
-        replay->seq = seq[block->event_count - 1];
+        replay->seq = block->message_count ? seq[block->message_count - 1] : replay->seq;
+        const struct program *next = replay->settings->swap_to;
+        if (hash && next && !replay->swap_at && memcmp(hash, next->hash, sizeof next->hash) == 0)
+            replay->swap_at = replay->seq + 1;
     }
     return true;
 }

@@ -56,6 +56,11 @@ uint16_t diagnostics_add_file(struct diagnostics *d, struct slice name, struct s
     return d->file_count++;
 }
 
+struct slice diagnostics_file_name(const struct diagnostics *d, uint16_t file)
+{
+    return file < d->file_count ? d->file[file].name : SLICE("the rules");
+}
+
 uint16_t diagnostics_file_count(const struct diagnostics *d)
 {
     return d->file_count;

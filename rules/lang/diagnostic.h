@@ -44,6 +44,7 @@ void diagnostics_free(struct diagnostics *diagnostics);
 void diagnostics_dir(struct diagnostics *diagnostics, const char *dir);
 uint16_t diagnostics_add_file(struct diagnostics *diagnostics, struct slice name, struct slice text);
 uint16_t diagnostics_file_count(const struct diagnostics *diagnostics);
+struct slice diagnostics_file_name(const struct diagnostics *diagnostics, uint16_t file);
 
 /* Adds one; the others add to the one just made. An error at a place that has one already is an echo
  * and is dropped. Never NULL. */

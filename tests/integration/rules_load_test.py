@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,8 +18,11 @@ sys.path.insert(0, os.path.join(TOP, "tests"))
 from testbed import Failure, MockBroker, wait_for  # noqa: E402
 from world import World  # noqa: E402
 
-MUSTER = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else os.path.join(TOP, "build", "muster")
-HOME = os.path.join(TOP, "build", "rules-load-test" + ("-x" if len(sys.argv) > 1 else ""))
+WORDS = [word for word in sys.argv[1:] if word != "--long"]
+LONG = "--long" in sys.argv
+KILLS = 12 if LONG else 3
+MUSTER = os.path.abspath(WORDS[0]) if WORDS else os.path.join(TOP, "build", "muster")
+HOME = os.path.join(TOP, "build", "rules-load-test" + ("-x" if WORDS else "") + ("-long" if LONG else ""))
 TOPICS, FACTS = [("payments.a", "bank-a"), ("payments.b", "bank-b")], [("facts.band", "registry")]
 
 
@@ -152,6 +156,13 @@ def story(world):
     world.hold("another timezone", world.load(), 1, "another base currency")
     world.change("Europe/Berlin", "Africa/Nairobi")
     world.compare_sets("after a swap")
+    out = os.path.join(HOME, "hits.ndjson")
+    world.command("replay", "--quiet", "--config", world.settings, "--rules", world.folders[first], "--swap-to", world.folders[second], "--log", os.path.join(HOME, "log"),
+                  "--hits", out)
+    replayed = [(h["seq"], h["rule_id"], h["say"]) for h in map(json.loads, open(out)) if not h["shadow"]]
+    stored = [(int(seq), rule, say) for seq, rule, say in world.query("select seq, rule_id, say from muster.hit")]
+    world.check("a replay of the log goes over to the other rules where the engine did: %d hits" % len(stored), sorted(replayed) == sorted(stored) and stored,
+                sorted(set(replayed) ^ set(stored))[:8])
     swaps(world, engine)
     return first, second
 
@@ -159,7 +170,7 @@ def story(world):
 def swaps(world, engine):
     """kill -9 around swaps, under load."""
     chance = random.Random(5)
-    for number in range(6):
+    for number in range(KILLS):
         with open(os.path.join(world.rules, "run.rules")) as file:
             text = file.read()
         days, age = re.search(r"sender of kick over (\d+)d", text).group(1), re.search(r"age\(sender.wage\) <= (\d+)d", text).group(1)
@@ -179,8 +190,8 @@ def swaps(world, engine):
         engine = world.live(*(("--set", "threads=1") if number == 2 else ()))
     world.feed(2000)
     world.drain(engine)
-    world.check("after six kills around swaps nothing waits", world.query("select count(*) from muster.rule_load where answer = 'waiting'") == [("0",)])
-    world.compare_sets("killed around six swaps")
+    world.check("after %d kills around swaps nothing waits" % KILLS, world.query("select count(*) from muster.rule_load where answer = 'waiting'") == [("0",)])
+    world.compare_sets("killed around %d swaps" % KILLS)
     world.end(engine)
 
 
@@ -221,10 +232,46 @@ def restart(world, first, second):
     engine = world.live(*words)
     world.check("a folder with both signatures", engine.poll() is None, open(engine.log).read()[-300:])
     world.hold("an engine with rules_dir takes none from PostgreSQL", world.load(os.path.join(HOME, "rules-kept")), 1, "leave that setting out")
+    engine = hangup(world, engine, os.path.join(HOME, "rules-kept"))
     world.end(engine)
     os.rename(os.path.join(HOME, "rules-kept", "ben.sig"), os.path.join(HOME, "ben.sig"))
     engine = world.engine(*words)
     world.check("a folder that lacks one does not start", engine.wait(timeout=20) == 2 and "needs the signatures of 2" in open(engine.log).read())
+
+
+def hangup(world, engine, rules):
+    """SIGHUP: the engine reads its folder again."""
+    def says(word, count):
+        return lambda: [line for line in open(engine.log) if '"%s"' % word in line and "read again" in line][count - 1:] or engine.poll() is not None
+    path = os.path.join(rules, "run.rules")
+    text = open(path).read()
+    for number, (changed, signed, word, expected) in enumerate((
+            (text.replace("pooled >= 1500 USD", "pooled >= 1400 USD"), False, "rules_refused", "needs the signatures of 2"),
+            (text.replace("pooled >= 1500 USD", "pooled >= ducks"), False, "rules_refused", "the first in run.rules, line"),
+            (text.replace("pooled >= 1500 USD", "pooled >= 1400 USD").replace("in over 12h", "in over 13h"), True, "rules_accepted", "what is new was warmed up"))):
+        with open(path, "w") as out:
+            out.write(changed)
+        for name in os.listdir(rules):
+            if name.endswith(".sig"):
+                os.remove(os.path.join(rules, name))
+        if signed:
+            world.sign("trusted/ana", rules)
+            world.sign("trusted/ben", rules)
+        engine.send_signal(signal.SIGHUP)
+        wait_for("an answer to SIGHUP", 20, says(word, number + 1 if word == "rules_refused" else 1))
+        said = [line for line in open(engine.log) if '"%s"' % word in line and "read again" in line][-1]
+        world.check("SIGHUP: %s, %s" % (word, expected), expected in said, said)
+    world.feed(1500)
+    world.drain(engine)
+    last = world.query("select encode(rule_set, 'hex') from muster.hit order by seq desc limit 1")[0][0]
+    world.check("hits name the set that was read again, and PostgreSQL holds it", world.query("select count(*) > 0 from muster.rule_file where hash = '\\x%s'" % last) == [("t",)], last)
+    world.feed(1500)
+    engine.kill()
+    engine.wait()
+    engine = world.live("--set", "rules_dir=" + rules)
+    world.drain(engine)
+    world.check("it is recovered by name after kill -9", not world.says(engine, "rules_unknown"))
+    return engine
 
 
 MORE = """
