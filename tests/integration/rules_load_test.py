@@ -234,6 +234,7 @@ def restart(world, first, second):
     world.hold("an engine with rules_dir takes none from PostgreSQL", world.load(os.path.join(HOME, "rules-kept")), 1, "leave that setting out")
     engine = hangup(world, engine, os.path.join(HOME, "rules-kept"))
     world.end(engine)
+    forgotten(world, os.path.join(HOME, "rules-kept"))
     os.rename(os.path.join(HOME, "rules-kept", "ben.sig"), os.path.join(HOME, "ben.sig"))
     engine = world.engine(*words)
     world.check("a folder that lacks one does not start", engine.wait(timeout=20) == 2 and "needs the signatures of 2" in open(engine.log).read())
@@ -272,6 +273,37 @@ def hangup(world, engine, rules):
     world.drain(engine)
     world.check("it is recovered by name after kill -9", not world.says(engine, "rules_unknown"))
     return engine
+
+
+def forgotten(world, kept):
+    """A restart with other rules, when nobody has the ones of the checkpoint any more."""
+    rules = os.path.join(HOME, "rules-forgotten")
+    shutil.copytree(kept, rules)
+    engine = world.live("--set", "rules_dir=" + kept)
+    world.feed(2000)
+    world.drain(engine)
+    world.end(engine)
+    path = os.path.join(rules, "run.rules")
+    text = open(path).read()
+    with open(path, "w") as out:
+        out.write(re.sub(r"age\(sender.wage\) <= \d+d", "age(sender.wage) <= 33d", text))
+    for name in ("ana", "ben"):
+        os.remove(os.path.join(rules, name + ".sig"))
+        world.sign("trusted/" + name, rules)
+    world.query("delete from muster.rule_file")
+    last = int(world.query("select max(last_seq) from muster.journal")[0][0])
+    engine = world.live("--set", "rules_dir=" + rules)
+    said = [line for line in open(engine.log) if '"rules_changed"' in line]
+    world.check("rules that nobody has any more: the checkpoint is mapped, and warmed up", len(said) == 1 and world.says(engine, "rules_unknown")
+                and world.says(engine, "checkpoint_loaded") and "what is new was warmed up with" in said[0], open(engine.log).read()[-2000:])
+    world.feed(2000)
+    world.drain(engine)
+    world.end(engine)
+    out = os.path.join(HOME, "hits.ndjson")
+    world.command("replay", "--quiet", "--config", world.settings, "--rules", rules, "--log", os.path.join(HOME, "log"), "--hits", out)
+    expected = sorted((h["seq"], h["rule_id"], h["say"]) for h in map(json.loads, open(out)) if h["seq"] > last and h["rule_id"] == "KICK-01")
+    stored = sorted((int(seq), rule, say) for seq, rule, say in world.query("select seq, rule_id, say from muster.hit where seq > %d and rule_id = 'KICK-01'" % last))
+    world.check("%d hits of the changed rule are those of a run that had it all the time" % len(expected), expected == stored and expected, sorted(set(expected) ^ set(stored))[:6])
 
 
 MORE = """
@@ -319,7 +351,7 @@ def mapped(world):
 
 def pair(world):
     """A standby follows across swaps and takes over in the middle: both remember the same at the same block, by the state hash."""
-    words = [["--set", "standby=true", "--set", "checkpoint_every_s=1"] for _ in range(2)]
+    words = [["--set", "standby=true", "--set", "checkpoint_every_s=1", "--set", "lease_ms=5000"] for _ in range(2)]
     for setting, folder in (("state_dir", "state-b"), ("log_dir", "log-b"), ("log_key_dir", "keys-b")):
         words[1] += ["--set", "%s=%s" % (setting, os.path.join(HOME, folder))]
     for folder in ("state", "log", "keys"):
