@@ -138,7 +138,7 @@ def lists_alone_change(world, at):
 
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("--events", type=int, default=60000)
+    options.add_argument("--events", type=int, default=40000)
     world = Reload(options.parse_args().events)
     world.muster("gen", "--events", world.events, "--seed", 5, "--out", world.stream)
     make_sets(world)
