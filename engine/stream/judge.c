@@ -144,9 +144,9 @@ bool look_true(struct step *step, struct step_worker *worker, struct look *look,
 {
     struct evaluation *ev = &worker->evaluation;
     bool told = step->watch && step->watch->witnessed;
-    if (!told && !look->rule->watched)
+    if (!told && !look->rule->watched && number)
         return look_chain(step, worker, look, part);
-    look_nodes(step, worker, look, part->from, part->to); /* who watches wants every value */
+    look_nodes(step, worker, look, part->from, part->to); /* who watches wants every value; of `unless`, false, the hit may read some */
     bool truth = ev->node[part->root].known && ev->node[part->root].number;
     if (told)
         look_tell(step, worker, look, (struct witness){.part = number ? WITNESS_STEP : WITNESS_UNLESS, .number = number,
