@@ -85,7 +85,7 @@ void fact_compile(struct compiler *c, const struct syntax_memory *at, struct mem
     }
     struct keyspace *key = ARENA_NEW(&c->scratch, struct keyspace);
     *key = plain_key(form);
-    memory->keyspace = keyspace_intern(c, key);
+    (void)keyspace_intern(c, key, at->key.span, &memory->keyspace);
     memory->fact = true;
     memory->flow = STREAM_NONE;
     memory->hash = hash_number(hash_slice(key->hash, at->name.text), STREAM_NONE);
