@@ -264,7 +264,7 @@ static void memory_compile(struct compiler *c, uint16_t index)
         memory_needs(c, keep->value, index);
     if (memory_key(c, at, key)) {
         struct emitter *em = arena_alloc(&c->scratch, sizeof *em);
-        memory->keyspace = keyspace_intern(c, key);
+        (void)keyspace_intern(c, key, at->key.span, &memory->keyspace);
         *em = (struct emitter){.c = c, .scope = SCOPE_FILTER, .key = key, .keyspace = memory->keyspace};
         memory->flow = (uint8_t)at->source.flow;
         memory->for_ms = at->for_ms;
@@ -556,7 +556,7 @@ static void compile_all(struct compiler *c, struct error *err)
     p->text = c->text;
     p->text_count = c->text_count;
     p->text_hash = c->text_hash;
-    c->keyspace = ARENA_ARRAY(c->arena, struct keyspace, KEYSPACE_MAX);
+    c->keyspace = ARENA_ARRAY(c->arena, struct keyspace, LIMIT_KEYS);
     c->read = ARENA_ARRAY(c->arena, struct memory_read, READ_MAX);
     compile_memories(c);
     p->memory = c->memory;
