@@ -322,11 +322,12 @@ static void compile_typologies(struct compiler *c)
 {
     static const char *const offences[] = {"trafficking", "smuggling", "child_exploitation", "laundering", NULL};
     uint16_t count = 0;
-    for (const struct syntax_typology *at = c->syntax->typology; at && count < UINT16_MAX; at = at->next)
-        count++;
-    struct typology *all = ARENA_ARRAY(c->arena, struct typology, count + 1);
-    count = 0;
+    struct typology *all = ARENA_ARRAY(c->arena, struct typology, LIMIT_TYPOLOGIES);
     for (const struct syntax_typology *at = c->syntax->typology; at; at = at->next) {
+        if (count == LIMIT_TYPOLOGIES) {
+            diagnostic_add(c->diagnostics, DIAG_LIMIT, at->name.span, "a rule set has at most %d typologies", LIMIT_TYPOLOGIES);
+            break;
+        }
         struct typology *out = &all[count++];
         *out = (struct typology){.name = arena_copy(c->arena, at->name.text), .title = arena_copy(c->arena, at->title.text),
                                  .offence = arena_copy(c->arena, at->offence.text), .alert_points = (int32_t)at->points,

@@ -23,6 +23,7 @@ enum {
     LIMIT_KEYS = 256,               /* different keys of rules and memories, those of `is new` among them */
     LIMIT_STREAMS = 4000,           /* with the memories: the bits of engine/stream's masks */
     LIMIT_RULES = 2000,
+    LIMIT_TYPOLOGIES = 64,
     LIMIT_DAYS = 400,               /* the widest span */
     LIMIT_EXACT_DAYS = 30,          /* above: whole calendar days */
     LIMIT_POINT_VALUE = 1000,

@@ -168,6 +168,14 @@ static void many_keys(FILE *out, uint32_t count)
     }
 }
 
+static void many_typologies(FILE *out, uint32_t count)
+{
+    fputs(SET, out);
+    for (uint32_t i = 1; i < count; i++) /* one stands in SET */
+        fprintf(out, "typology more_%u \"t\" { offence laundering\nalert at 1 points }\n", i);
+    fputs(RULE KEY WHEN "points 1 to account as payer\nsay \"x\" }\n", out);
+}
+
 static void deep(FILE *out, uint32_t count)
 {
     fputs(SET RULE KEY "when ", out);
@@ -255,6 +263,7 @@ Test(bounds, what_is_exactly_so_large_loads_and_one_more_is_refused, .timeout = 
         {"rules", many_rules, LIMIT_RULES, "a rule set has at most 2000 rules"},
         {"sources", many_sources, LIMIT_STREAMS, "a rule set has at most 4000 different sources"},
         {"keys", many_keys, LIMIT_KEYS, "a rule set has at most 256 different keys"},
+        {"typologies", many_typologies, LIMIT_TYPOLOGIES, "a rule set has at most 64 typologies"},
         {"nesting", deep, LIMIT_DEPTH, "this is nested too deeply"},
         {"bytes of a name", long_name, LIMIT_WORD, "a name of more than 128 bytes"},
         {"bytes of a text in quotes", long_string, LIMIT_STRING, "a text of more than 2000 bytes"},
