@@ -86,7 +86,8 @@ def suites():
     yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "--coverage", "rules/packs/trafficking", floor=40)
     yield Suite("rules/check", "quick", "build/muster", "rules", "check", "rules/packs/trafficking")
     yield Suite("rules/fmt", "quick", "build/muster", "rules", "fmt", "--check", "rules/packs/trafficking")
-    yield Suite("rules/meaning", "quick", "tests/meaning.sh", floor=40)
+    yield Suite("rules/meaning", "quick", "tests/meaning.sh", floor=350)
+    yield Suite("rules/points", "quick", "python3", "tests/points.py", floor=29)
     yield Suite("determinism", "quick", "python3", "tests/integration/determinism.py", "--events", "100000", limit=400)
     for program in programs("tests/integration", "release"):
         yield Suite("integration/" + os.path.basename(program), "quick", program, limit=300)

@@ -82,6 +82,11 @@ struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *ke
     return cell;
 }
 
+void cell_prefetch_table(const struct shard *shard, uint16_t keyspace)
+{
+    __builtin_prefetch(keys_table(shard, keyspace));
+}
+
 void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t *key)
 {
     const struct table *table = keys_table(shard, keyspace);
@@ -92,20 +97,27 @@ void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t 
 }
 
 /* The entry was asked into the cache some visits ago: now the cell it points to. */
-void cell_prefetch_body(const struct shard *shard, uint16_t keyspace, const uint32_t *key)
+const struct cell *cell_prefetch_body(const struct shard *shard, uint16_t keyspace, const uint32_t *key)
 {
     const struct table *table = keys_table(shard, keyspace);
     if (!table->room)
-        return;
+        return NULL;
     uint64_t hash = key_hash(key, shard_layout(shard, keyspace)->width);
     const struct cell_entry *entries = slab_at(&shard->slab, table->entries);
     const struct cell_entry *entry = &entries[(uint32_t)(hash >> 8) & (table->room - 1)];
     if (entry->tag != table_tag(hash))
-        return;
+        return NULL;
     const char *cell = slab_at(&shard->slab, entry->cell);
-    __builtin_prefetch(cell);
-    __builtin_prefetch(cell + 64);
-    __builtin_prefetch(cell + 128);
+    for (size_t at = 0; at < cell_size(shard_layout(shard, keyspace)); at += 64)
+        __builtin_prefetch(cell + at);
+    return (const struct cell *)(const void *)cell;
+}
+
+void memory_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory)
+{
+    slab_ref ref = memory_ref(cell, shard_layout(shard, keyspace), memory);
+    if (ref)
+        __builtin_prefetch(slab_at(&shard->slab, ref));
 }
 
 int64_t clock_read(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t clock)

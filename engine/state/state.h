@@ -217,10 +217,17 @@ static inline uint32_t key_shard(const uint32_t *key, uint8_t width)
 /* NULL when absent (find) or when the shard is full (get). */
 struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *key);
 struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key);
-/* A hint ahead of cell_find/get: brings the slot of the hash table into the cache. */
+/* Hints ahead of cell_find/get, one behind the other: each asks for what the one before led to. First the keyspace's
+ * table, then the key's slot in it. */
+void cell_prefetch_table(const struct shard *shard, uint16_t keyspace);
 void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
-/* The same for the cell itself, once the slot has arrived. */
-void cell_prefetch_body(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
+/* Then the cell. NULL when it is not where it is looked for first; else most likely the key's, certainly one of
+ * the keyspace, good for the hints below while the shard is not swept. */
+const struct cell *cell_prefetch_body(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
+/* Then what it holds, and behind that the end of a window's ring. */
+void window_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
+void window_prefetch_end(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
+void memory_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory);
 
 /* The clock of RULES 2: raises it to time_ms where that is later and returns it. */
 int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t clock, int64_t time_ms);

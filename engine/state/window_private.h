@@ -18,7 +18,7 @@ struct extreme {
 };
 
 /* One aggregate by calendar day: a bucket per day that has records, oldest first; for distinct also
- * the last day of every id. */
+ * the days of every id: buckets count it on its last, and a rule's clock may be behind that. */
 struct days {
     slab_ref bucket;
     uint32_t room, count;

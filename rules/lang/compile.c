@@ -265,7 +265,7 @@ static void memory_compile(struct compiler *c, uint16_t index)
         memory_needs(c, keep->value, index);
     if (memory_key(c, at, key)) {
         struct emitter *em = arena_alloc(&c->scratch, sizeof *em);
-        memory->keyspace = keyspace_intern(c, key);
+        (void)keyspace_intern(c, key, at->key.span, &memory->keyspace);
         *em = (struct emitter){.c = c, .scope = SCOPE_FILTER, .key = key, .keyspace = memory->keyspace};
         memory->flow = (uint8_t)at->source.flow;
         memory->for_ms = at->for_ms;
@@ -323,11 +323,12 @@ static void compile_typologies(struct compiler *c)
 {
     static const char *const offences[] = {"trafficking", "smuggling", "child_exploitation", "laundering", NULL};
     uint16_t count = 0;
-    for (const struct syntax_typology *at = c->syntax->typology; at && count < UINT16_MAX; at = at->next)
-        count++;
-    struct typology *all = ARENA_ARRAY(c->arena, struct typology, count + 1);
-    count = 0;
+    struct typology *all = ARENA_ARRAY(c->arena, struct typology, LIMIT_TYPOLOGIES);
     for (const struct syntax_typology *at = c->syntax->typology; at; at = at->next) {
+        if (count == LIMIT_TYPOLOGIES) {
+            diagnostic_add(c->diagnostics, DIAG_LIMIT, at->name.span, "a rule set has at most %d typologies", LIMIT_TYPOLOGIES);
+            break;
+        }
         struct typology *out = &all[count++];
         *out = (struct typology){.name = arena_copy(c->arena, at->name.text), .title = arena_copy(c->arena, at->title.text),
                                  .offence = arena_copy(c->arena, at->offence.text), .alert_points = (int32_t)at->points,
@@ -579,7 +580,7 @@ static void compile_all(struct compiler *c, struct error *err)
     p->text = c->text;
     p->text_count = c->text_count;
     p->text_hash = c->text_hash;
-    c->keyspace = ARENA_ARRAY(c->arena, struct keyspace, KEYSPACE_MAX);
+    c->keyspace = ARENA_ARRAY(c->arena, struct keyspace, LIMIT_KEYS);
     c->read = ARENA_ARRAY(c->arena, struct memory_read, READ_MAX);
     compile_memories(c);
     p->memory = c->memory;

@@ -18,7 +18,7 @@ struct compiled {
     struct arena arena;
 };
 
-enum { KEYSPACE_MAX = 256, WINDOWS_MAX = 8192, READ_MAX = 256, FAMILY_COUNT = 12, COMPARISON_MAX = 2 * EXPR_NODE_MAX,
+enum { WINDOWS_MAX = 8192, READ_MAX = 256, FAMILY_COUNT = 12, COMPARISON_MAX = 2 * EXPR_NODE_MAX,
        FILTER_MAX = 2 * RULE_INPUT_MAX };
 
 struct compiler {
@@ -137,7 +137,8 @@ uint64_t hash_slice(uint64_t seed, struct slice text);
 uint64_t hash_number(uint64_t seed, int64_t number);
 
 /* compile_source.c */
-uint16_t keyspace_intern(struct compiler *c, const struct keyspace *key);
+/* False, and said at the span, when there are too many: then *index is 0. */
+bool keyspace_intern(struct compiler *c, const struct keyspace *key, struct span span, uint16_t *index);
 struct keyspace plain_key(enum key_form form);
 enum key_form key_form_of(struct slice word);  /* KEY_FORM_COUNT when it is none */
 bool key_of_rule(struct compiler *c, const struct syntax_rule *rule, struct keyspace *key);

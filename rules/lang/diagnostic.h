@@ -1,6 +1,6 @@
 /* Diagnostics are what is wrong with rule files: place, message, second place, help, stable code.
  *
- * Collected while files are read, shown once: sorted by place, at most LIMIT_DIAGNOSTICS per file with
+ * Collected while files are read, shown once: sorted by place, at most LIMIT_DIAGNOSTICS errors and as many warnings per file with
  * a count of the rest. The object copies every source it is shown, so it outlives the tree and the
  * program. One thread. */
 #ifndef RULES_LANG_DIAGNOSTIC_H
