@@ -384,6 +384,20 @@ def pair(world):
     world.end(standby)
 
 
+def cold(world):
+    """Without a log nothing can be warmed up, and the answer says until when that shows; with one it could, and the row says so too."""
+    warmed = world.query("select warmed, cold, warming_until is null, pause_ms >= 0, kept > 0 from muster.rule_load where answer = 'accepted' and warmed > 0 order by number desc limit 1")
+    world.check("the row of a warmed set", warmed == [("1", "0", "t", "t", "t")], warmed)
+    engine = world.live("--set", "log_enabled=false")
+    world.change("age(sender.wage) <= ", "age(sender.wage) <= 1")
+    world.sign("trusted/ana")
+    world.sign("trusted/ben")
+    world.hold("without a log the answer says when what is new is complete", world.load(), 0, "sees nothing before now and is complete from 20")
+    row = world.query("select warmed, cold, warming_until > (select max(event_time) + interval '20 days' from muster.hit) from muster.rule_load order by number desc limit 1")
+    world.check("and so does its row", row == [("0", "1", "t")], row)
+    world.end(engine)
+
+
 def main():
     world = Desk()
     try:
@@ -392,6 +406,7 @@ def main():
         restart(world, first, second)
         mapped(world)
         pair(world)
+        cold(world)
     finally:
         world.stop()
     print("%d passed, %d failed, 0 skipped" % (world.passed, world.failed))
