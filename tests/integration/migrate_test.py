@@ -34,7 +34,7 @@ DENIED = [("muster_engine", "delete from muster.hit"), ("muster_engine", "update
           ("muster_console", "insert into muster.alert_hit values ('\\x00', 1, 'R')"), ("muster_console", "update muster.position set next_offset = 0"),
           ("muster_auditor", "delete from muster.rejection"), ("muster_feed", "select * from muster.alert"), ("muster_feed", "select * from muster.hit"),
           ("muster_feed", "select body from muster.rejection"), ("muster_auditor", "update muster.alert_state set state = 'closed'"),
-          ("muster_engine", "insert into muster.rule_file values ('\\x00', '', '')"), ("muster_engine", "update muster.rule_load set hash = ''"),
+          ("muster_engine", "insert into muster.rule_load (hash) values ('\\x00')"), ("muster_engine", "update muster.rule_file set body = ''"), ("muster_engine", "update muster.rule_load set hash = ''"),
           ("muster_author", "update muster.rule_load set answer = 'accepted'"), ("muster_author", "select * from muster.alert"),
           ("muster_author", "insert into muster.rule_load (hash, answer) values ('\\x00', 'accepted')")]
 ALLOWED = [("muster_engine", "update muster.rule_load set answer = 'refused', reason = '', answered_at = now()"), ("muster_author", "select answer, reason from muster.rule_load"),
