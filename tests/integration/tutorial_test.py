@@ -4,7 +4,7 @@
 What the page's blocks mean, in the order they stand:
   ```console    lines that begin with `$ ` are typed into one shell (a line that ends in a backslash goes on in the next);
                 the lines below each are its output, standard error included, compared byte for byte. `…` within a line
-                stands for a figure that no two machines share, `…` on a line of its own for lines left out.
+                stands for a figure that no two machines share, `…` on a line of its own for lines left out, or none.
   a line that ends with `name of a file`: and then a block without a language: the whole file; with ```diff, a change of it.
   a line *exit code N* below a console block: that of its last command; 0 where none stands.
 Only the part between the marks `<!-- tutorial -->` and `<!-- end of tutorial -->` is followed, in a folder of its own below build/.
@@ -93,14 +93,19 @@ def line_pattern(line):
 def matches(shown, said):
     if "…" not in shown:
         return shown == said
-    pattern = "".join(r"(?:.*\n)+" if line == "…\n" else line_pattern(line) for line in shown.splitlines(True))
+    pattern = "".join(r"(?:.*\n)*" if line == "…\n" else line_pattern(line) for line in shown.splitlines(True))
     return re.fullmatch(pattern, said) is not None
+
+
+def without_speed(said):
+    for pattern, word in SPEED:
+        said = pattern.sub(word, said)
+    return said
 
 
 def renewed(shown, said):
     """What the page shows from now on"""
-    for pattern, word in SPEED:
-        said = pattern.sub(word, said)
+    said = without_speed(said)
     before, mark, after = ("\n" + shown).partition("\n…\n")
     if not mark or "\n…\n" in "\n" + after:
         return said
@@ -156,7 +161,8 @@ class Tutorial:
             said, code = shell.run(command[2:].rstrip("\n"))
             wanted = due if at + 1 == len(steps) else 0
             if not matches(shown, said):
-                good, why = False, why + "".join(difflib.unified_diff(shown.splitlines(True), said.splitlines(True), "the page", command[2:].rstrip("\n")))
+                good, why = False, why + "".join(difflib.unified_diff(
+                    shown.splitlines(True), without_speed(said).splitlines(True), "the page", command[2:].rstrip("\n")))
             if code != wanted:
                 self.broken = True
                 good, why = False, why + "%sexit code %d instead of %d\n" % (command, code, wanted)
