@@ -172,6 +172,15 @@ class Tutorial:
             self.at = block.end(2)
         self.check(good, block, why)
 
+    def figures(self):
+        """A figure of two digits or more in the prose stands in some block too: outputs do not leave the words behind."""
+        blocks = set(re.findall(r"\d+", "".join(block.group(2) for block in BLOCK.finditer(self.text))))
+        prose = re.sub(r"\]\([^)]*\)|^#.*|exit code \d+", "", BLOCK.sub("", self.text), flags=re.M)
+        strays = [figure for figure in re.findall(r"\d[\d,]*\d", prose) if figure.replace(",", "") not in blocks]
+        self.passed, self.failed = self.passed + (not strays), self.failed + bool(strays)
+        if strays:
+            print("FAILED rules/README.md says in its prose what no block shows: %s" % ", ".join(strays), flush=True)
+
     def follow(self):
         shutil.rmtree(HERE, ignore_errors=True)
         os.makedirs(os.path.join(HERE, "build"))
@@ -187,6 +196,7 @@ class Tutorial:
             else:
                 self.file(shell, block)
         shell.close()
+        self.figures()
         return "".join(self.out) + self.text[self.at:]
 
 
