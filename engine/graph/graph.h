@@ -3,15 +3,16 @@
  * A leg is one settled movement between two known, different accounts. Whoever asks supplies a view: for an
  * account and a direction the legs it holds, oldest (time, seq) first, as they lie in state. Legs younger than
  * the event (a greater seq) may stand among them and are passed over; so a search gives the same answer whether
- * later events of the batch have entered already or not. Nothing is remembered between searches.
+ * later events of the batch have entered already or not; e itself has entered. Nothing is remembered between searches.
  *
  * Hop order is (time, seq), strictly. Every leg lies in (floor_ms, ceiling_ms] and has seq <= that of the event.
  * `keep` is checked by cross-multiplication over 128 bits; a missing amount keeps nothing. Of several proofs
  * the one with most hops (middles) wins, then the latest first hop, the latest second, and so on.
  *
  * Bounds (RULES 35). Of an account with more than hub_max legs that could be looked at, only the newest are
- * (time, seq); a search looks at legs_max legs at most, in an order that depends on the legs alone. When either
- * cut something off, the result is a lower bound (hops: an upper one) and says so.
+ * (time, seq); of pass_through the oldest, for what came first is used up first. A search looks at legs_max legs at
+ * most, in an order that depends on the legs alone; of a cycle or chain a quarter of them is left for the way back.
+ * When either cut something off, the result is a lower bound (hops: an upper one) and says so.
  *
  * Thread: any, as long as nobody changes what the view shows. Scratch belongs to one thread. No errors: what
  * does not exist is 0 (hops: unknown). */
@@ -80,7 +81,6 @@ struct corridor {
 struct graph_query {
     entity_id account;          /* K */
     int64_t floor_ms, ceiling_ms;
-    struct leg event;           /* e itself; its seq in mark; sender and receiver 0 when it is no leg of accounts */
     uint8_t hops_low, hops_high;
     uint32_t middles_min;       /* scatter_gather */
     bool keep;                  /* whether keep_low..keep_high is asked for */
@@ -88,6 +88,7 @@ struct graph_query {
     uint32_t hub_max, legs_max;
     uint16_t corridor_count;    /* route */
     const struct corridor *corridor;
+    struct leg event;           /* e itself; its seq in mark; sender and receiver 0 when it is no leg of accounts; last, for it has no end */
 };
 
 struct graph_result {
@@ -118,14 +119,16 @@ void graph_cycle(const struct graph_query *query, const struct graph_view *view,
 /* `chain into K`: e enters K; a path that ends in e, no account twice; most hops in range, else 0. */
 void graph_chain(const struct graph_query *query, const struct graph_view *view, struct graph_scratch *scratch, struct graph_result *out);
 /* `pass_through of K`: e leaves K, else 0. Each out uses up what is left of the ins before it, oldest first; the
- * number of ins used up to at least keep_low (800,000 where keep is false). */
+ * number of ins used up to at least keep_low (800,000 where keep is false). The proof: these ins and the outs that drew on them. */
 void graph_pass_through(const struct graph_query *query, const struct graph_view *view, struct graph_scratch *scratch, struct graph_result *out);
 /* `gather_scatter of K`: e is a leg of K. The smaller of distinct senders of the ins, and distinct receivers of the outs
- * after the first in; 0 unless the sum of those outs is keep times the sum of the ins, where keep is asked for. */
+ * after the first in; 0 unless the sum of those outs is keep times the sum of the ins, where keep is asked for (and when
+ * a bound was met, for half a sum bounds nothing). The proof: each sender's latest in, each receiver's latest out. */
 void graph_gather_scatter(const struct graph_query *query, const struct graph_view *view, struct graph_scratch *scratch, struct graph_result *out);
 /* `scatter_gather into K from N middle`: e enters K from one of the middles. Pairs u -> m (first), later m -> K (second),
  * u is not K, the second amount keep times the first; most distinct m of one u that has a pair ending in e; 0 below N. A middle's
- * proof is its pair with the latest first leg, then the latest second (for e's middle: ending in e). */
+ * proof is its pair with the latest first leg, then the latest second (for e's middle: ending in e); pairs stand by
+ * their first legs, oldest first. */
 void graph_scatter_gather(const struct graph_query *query, const struct graph_view *view, struct graph_scratch *scratch, struct graph_result *out);
 /* `sharing of ATTRIBUTE by K`: distinct accounts, K among them, that carried any value that K carried in the window; 0 if none. */
 void graph_sharing(const struct graph_query *query, const struct graph_view *view, struct graph_scratch *scratch, struct graph_result *out);
