@@ -11,7 +11,7 @@
  *
  * Bounds (RULES 35). Of an account with more than hub_max legs that could be looked at, only the newest are
  * (time, seq); of pass_through the oldest, for what came first is used up first. A search looks at legs_max legs at
- * most, in an order that depends on the legs alone; of a cycle or chain a quarter of them is left for the way back.
+ * most, in an order that depends on the legs alone; of a cycle or chain a quarter of them is left for the way forward.
  * When either cut something off, the result is a lower bound (hops: an upper one) and says so.
  *
  * Thread: any, as long as nobody changes what the view shows. Scratch belongs to one thread. No errors: what

@@ -131,7 +131,8 @@ static inline void plant(struct world *world, uint64_t *chance, enum op op)
         account[i] = account[other];
         account[other] = i + 1;
     }
-    length = fan ? 2 * (length - 1) : length;
+    if (fan) /* two are the ends, the others middles, each with two legs */
+        length = 2 * (length - 2);
     if (length > world->count || length < 2)
         return;
     some_edges(world, chance, length, index);
