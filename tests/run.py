@@ -82,7 +82,7 @@ def suites():
         name = os.path.basename(program)
         if name == "determinism_matrix":
             continue  # long: below
-        yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400)
+        yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400, floor={"graph_model": 100000}.get(name, 1))
     yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "--coverage", "rules/packs/trafficking", floor=40)
     yield Suite("rules/check", "quick", "build/muster", "rules", "check", "rules/packs/trafficking")
     yield Suite("rules/fmt", "quick", "build/muster", "rules", "fmt", "--check", "rules/packs/trafficking")

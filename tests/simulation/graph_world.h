@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEGS = 44, ACCOUNTS = 13, ASKS = 400, VALUES = 4, CORRIDORS = 3, UNBOUNDED = 100000000, TIMES = 30 };
+/* Mostly a dozen accounts, where everything happens; one world in WIDE_EVERY is wide, so that tables and lists grow. */
+enum { LEGS = 400, ACCOUNTS = 201, LEGS_NARROW = 44, ACCOUNTS_NARROW = 12, WIDE_EVERY = 40 };
+enum { ASKS = 4000, VALUES = 4, CORRIDORS = 3, UNBOUNDED = 100000000, TIMES = 30, TIMES_WIDE = 400 };
 enum { PASSES = 1, PASSES_FIRST = 2, PASSES_SECOND = 4 };
 enum op { CYCLE, CHAIN, PASS_THROUGH, GATHER_SCATTER, SCATTER_GATHER, SHARING, HOPS, ROUTE, OPS };
 static const char *const op_name[OPS] = {"cycle", "chain", "pass_through", "gather_scatter", "scatter_gather", "sharing", "hops", "route"};
@@ -30,9 +32,8 @@ struct edge {
 };
 
 enum list { INS, OUTS, INS_FIRST, OUTS_FIRST, INS_SECOND, OUTS_SECOND, CARRIED, CARRIERS, STOPS, LISTS };
-struct shown {
-    union held held[2 * LEGS];
-    uint32_t count;
+struct shown { /* part of a list's legs */
+    uint32_t first, count;
 };
 struct ask {
     enum list list;
@@ -40,14 +41,17 @@ struct ask {
 };
 struct world {
     struct edge edge[LEGS];     /* in hop order */
-    int count, accounts;
+    int count, accounts, times;
+    bool wide;
+    int index_of[LEGS + 1];     /* by seq */
     int planted;                /* where a planted pattern ends, or -1 */
     bool listed[ACCOUNTS];
-    struct graph_query query;
     struct corridor corridor[CORRIDORS];
     struct shown shown[LISTS][ACCOUNTS]; /* as the view shows them */
+    union held held[LISTS][2 * LEGS];
     struct ask asked[ASKS];     /* in the run at hand */
     int ask_count;
+    struct graph_query query;   /* last, for it has no end */
 };
 
 /* --- chance --- */
@@ -86,13 +90,13 @@ static inline int edge_order(const void *a, const void *b)
 
 static inline int some_account(uint64_t *chance, int accounts, bool hub)
 {
-    return hub && below(chance, 3) == 0 ? 1 : 1 + (int)below(chance, accounts);
+    return hub && below(chance, accounts > ACCOUNTS_NARROW ? 12 : 3) == 0 ? 1 : 1 + (int)below(chance, accounts);
 }
 
-static inline void make_edges(struct world *world, uint64_t *chance)
+static inline void make_edges(struct world *world, uint64_t *chance, enum op op)
 {
-    bool hub = below(chance, 2), ordered = below(chance, 3), alike = below(chance, 2), clean = below(chance, 2);
-    int64_t times = 1 + below(chance, TIMES);
+    bool hub = below(chance, 2) && !(world->wide && op == ROUTE), ordered = below(chance, 3), alike = below(chance, 2), clean = below(chance, 2);
+    int64_t times = 1 + below(chance, world->times);
     for (int i = 0; i < world->count; i++) {
         struct edge *edge = &world->edge[i];
         int sender = some_account(chance, world->accounts, hub), receiver = some_account(chance, world->accounts, hub);
@@ -111,6 +115,8 @@ static inline void make_edges(struct world *world, uint64_t *chance)
         edge->country = below(chance, 4) ? below(chance, 5) : MISSING_I64;
     }
     qsort(world->edge, (size_t)world->count, sizeof *world->edge, edge_order);
+    for (int i = 0; i < world->count; i++)
+        world->index_of[world->edge[i].seq] = i;
 }
 
 /* So many edges from the oldest on, at random, that are still in hop order. */
@@ -125,6 +131,8 @@ static inline void some_edges(const struct world *world, uint64_t *chance, int w
 static inline void plant(struct world *world, uint64_t *chance, enum op op)
 {
     int account[ACCOUNTS], index[LEGS], length = 2 + (int)below(chance, world->accounts - 1);
+    if (!(op == SCATTER_GATHER) && length > GRAPH_HOPS_MAX)
+        length = GRAPH_HOPS_MAX;
     bool fan = op == SCATTER_GATHER;
     for (int i = 0; i < world->accounts; i++) {
         int other = (int)below(chance, i + 1);
@@ -138,7 +146,8 @@ static inline void plant(struct world *world, uint64_t *chance, enum op op)
     some_edges(world, chance, length, index);
     for (int i = 0; i < length; i++) {
         int middle = 2 + i % (length / 2);
-        int from = fan ? (i < length / 2 ? 0 : middle) : i, to = fan ? (i < length / 2 ? middle : 1) : op == CYCLE ? (i + 1) % length : (i + 1) % world->accounts;
+        int from = fan ? (i < length / 2 ? 0 : middle) : i, to = fan ? (i < length / 2 ? middle : 1) : i + 1;
+        to %= op == CYCLE ? length : world->accounts;
         world->edge[index[i]].sender = id_of(account[from]);
         world->edge[index[i]].receiver = id_of(account[to]);
         world->edge[index[i]].passes = PASSES | PASSES_FIRST | PASSES_SECOND;
@@ -161,9 +170,10 @@ static inline void make_query(struct world *world, uint64_t *chance, enum op op)
         e = &world->edge[world->planted];
     bool leg = edge_is_leg(e) && e->passes & (op == SCATTER_GATHER ? PASSES_SECOND : PASSES);
     *query = (struct graph_query){.hub_max = UNBOUNDED, .legs_max = UNBOUNDED};
-    query->event = (struct leg){e->time_ms, e->seq | (below(chance, 2) ? (uint64_t)1 << 63 : 0), e->amount, leg ? e->sender : 0, leg ? e->receiver : 0};
+    uint64_t bit = below(chance, 2) ? (uint64_t)1 << 63 : 0;
+    query->event = (struct leg){e->time_ms, e->seq | bit, e->amount, leg ? e->sender : 0, leg ? e->receiver : 0};
     query->ceiling_ms = e->time_ms + (below(chance, 3) ? 0 : below(chance, 8));
-    query->floor_ms = query->ceiling_ms - (below(chance, 3) ? TIMES + 20 : below(chance, TIMES));
+    query->floor_ms = query->ceiling_ms - (below(chance, 3) ? world->times + 20 : below(chance, world->times));
     query->account = below(chance, 12) == 0 ? id_of(1 + (int)below(chance, world->accounts))
                      : op == PASS_THROUGH || op == HOPS || (op == GATHER_SCATTER && below(chance, 2)) ? e->sender : e->receiver;
     query->hops_low = (uint8_t)(op == CHAIN || op == CYCLE ? 1 + below(chance, 3) : 0);
@@ -185,12 +195,16 @@ static inline void make_query(struct world *world, uint64_t *chance, enum op op)
 
 static inline void make_world(struct world *world, uint64_t *chance, enum op op)
 {
-    world->accounts = 3 + (int)below(chance, 10);
+    world->wide = below(chance, WIDE_EVERY) == 0;
+    world->times = world->wide ? TIMES_WIDE : TIMES;
+    world->accounts = world->wide ? 40 + (int)below(chance, ACCOUNTS - 40) : 3 + (int)below(chance, ACCOUNTS_NARROW - 2);
     /* models that try every path want fewer legs */
-    world->count = 1 + (int)below(chance, op == HOPS ? 28 : op == ROUTE ? 26 : LEGS);
+    world->count = 1 + (int)below(chance, op == HOPS ? 28 : op == ROUTE ? 26 : LEGS_NARROW);
     if (below(chance, 3) && world->count < 24)
         world->count += 15;
-    make_edges(world, chance);
+    if (world->wide)
+        world->count = world->accounts + (int)below(chance, world->accounts);
+    make_edges(world, chance, op);
     world->planted = -1;
     if (below(chance, 2) && op != SHARING && op != ROUTE)
         plant(world, chance, op);
@@ -199,20 +213,21 @@ static inline void make_world(struct world *world, uint64_t *chance, enum op op)
 
 /* --- what the search sees --- */
 
-static inline void show(struct world *world, enum list list, int key, const struct edge *edge, int64_t extra)
+/* Counts a leg, or puts it where the counting said. */
+static inline void show(struct world *world, bool put, enum list list, int key, const struct edge *edge, int64_t extra)
 {
     struct shown *shown = &world->shown[list][key];
-    struct leg *leg = &shown->held[shown->count].leg;
-    *leg = (struct leg){edge->time_ms, edge->seq | (list % 2 ? 0 : (uint64_t)1 << 63), edge->amount, edge->sender, edge->receiver};
-    shown->held[shown->count++].room[4] = extra;
+    uint32_t at = shown->first + shown->count++;
+    uint64_t bit = list % 2 ? 0 : (uint64_t)1 << 63;
+    if (!put)
+        return;
+    world->held[list][at].leg = (struct leg){edge->time_ms, edge->seq | bit, edge->amount, edge->sender, edge->receiver};
+    world->held[list][at].room[4] = extra;
 }
 
 /* Everything, or only what counts: up to e, and legs between two accounts. */
-static inline void show_all(struct world *world, bool everything)
+static inline void show_edges(struct world *world, bool put, bool everything)
 {
-    for (int list = 0; list < LISTS; list++)
-        for (int key = 0; key < ACCOUNTS; key++)
-            world->shown[list][key].count = 0;
     for (int i = 0; i < world->count; i++) {
         const struct edge *edge = &world->edge[i];
         int from = number_of(edge->sender), to = number_of(edge->receiver);
@@ -220,18 +235,35 @@ static inline void show_all(struct world *world, bool everything)
             continue;
         for (int where = 0; where < 3; where++)
             if (edge->passes & (1u << where) && (everything || edge_is_leg(edge))) {
-                show(world, (enum list)(OUTS + 2 * where), from, edge, 7);
-                show(world, (enum list)(INS + 2 * where), to, edge, 7);
+                show(world, put, (enum list)(OUTS + 2 * where), from, edge, 7);
+                show(world, put, (enum list)(INS + 2 * where), to, edge, 7);
             }
         if (edge->value != MISSING_I64) {
-            show(world, CARRIED, edge->value_of_receiver ? to : from, edge, edge->value);
-            show(world, CARRIERS, (int)edge->value, edge, edge->value_of_receiver);
+            show(world, put, CARRIED, edge->value_of_receiver ? to : from, edge, edge->value);
+            show(world, put, CARRIERS, (int)edge->value, edge, edge->value_of_receiver);
         }
         if (from)
-            show(world, STOPS, from, edge, edge->country);
+            show(world, put, STOPS, from, edge, edge->country);
         if (to && to != from)
-            show(world, STOPS, to, edge, edge->country);
+            show(world, put, STOPS, to, edge, edge->country);
     }
+}
+
+static inline void show_all(struct world *world, bool everything)
+{
+    int keys = world->accounts > VALUES ? world->accounts : VALUES;
+    for (int list = 0; list < LISTS; list++)
+        for (int key = 0; key <= keys; key++)
+            world->shown[list][key] = (struct shown){0};
+    show_edges(world, false, everything);
+    for (int list = 0; list < LISTS; list++)
+        for (uint32_t key = 0, first = 0; key <= (uint32_t)keys; key++) {
+            struct shown *shown = &world->shown[list][key];
+            shown->first = first;
+            first += shown->count;
+            shown->count = 0;
+        }
+    show_edges(world, true, everything);
 }
 
 /* The context that the view is given is the world, which notes what was asked for. */
@@ -240,7 +272,8 @@ static inline struct legs look(const void *context, enum list list, uint32_t key
     struct world *world = *(struct world *const *)context;
     invariant(world->ask_count < ASKS && key < ACCOUNTS);
     world->asked[world->ask_count++] = (struct ask){list, key};
-    return (struct legs){(const char *)world->shown[list][key].held, world->shown[list][key].count, sizeof(union held)};
+    const struct shown *shown = &world->shown[list][key];
+    return (struct legs){(const char *)(world->held[list] + shown->first), shown->count, sizeof(union held)};
 }
 static inline struct legs view_ins(const void *context, entity_id account, enum leg_role role)
 {
