@@ -147,6 +147,6 @@ int cmd_rules_fmt(const struct command_line *line)
     if (code != EXIT_FINE)
         return code;
     if (!from_stdin)
-        printf("%u files, %u %s%s\n", f.files, f.changed, f.check ? "to be laid out" : "laid out", f.faulty ? ", some with errors left alone" : "");
+        printf("%u file%s, %u %s%s\n", f.files, f.files == 1 ? "" : "s", f.changed, f.check ? "to be laid out" : "laid out", f.faulty ? ", some with errors left alone" : "");
     return f.faulty || (f.check && f.changed) ? EXIT_FINDING : EXIT_FINE;
 }
