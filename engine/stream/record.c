@@ -109,7 +109,7 @@ bool record_sync(struct pipeline *pipeline, struct error *err)
 {
     uint64_t wanted = atomic_load(&pipeline->sync_wanted);
     uint64_t logged = atomic_load(&pipeline->logged_block);
-    if (wanted <= atomic_load(&pipeline->synced_block) || logged < wanted)
+    if (!pipeline->log || wanted <= atomic_load(&pipeline->synced_block) || logged < wanted)
         return true;
     while (!log_writer_flush(pipeline->log, true, err))
         if (!wait_for_room(pipeline, err))
