@@ -29,6 +29,9 @@ CODE = re.compile(r"\s*\*exit code (\d+)\*")
 # Figures of speed in what the tools say: times, rates and what is made of them.
 SPEED = [(re.compile(pattern, re.M), word) for pattern, word in (
     (r"in \d+\.\d s \(\d+/s\)", "in … s (…/s)"),
+    (r"in \d+\.\d+ s, \d+/s$", "in … s, …/s"),
+    (r"the pause was \d+ ms$", "the pause was … ms"),
+    (r"^signed rule set [0-9a-f]{64}", "signed rule set …"),
     (r"( pass(?:es)?) and \d+\.\d s", r"\1 and … s"),
     (r"^([* ] \w+ = .*\S) +\d+( +\d+\.\d)$", r"\1         …\2"),
     (r"^\d+ ns of the core per event: decode, order and step; \d+ ns with timing, .*", "… ns of the core per event: decode, order and step; …"),
