@@ -247,7 +247,7 @@ int cmd_replay(const struct command_line *line)
         if ((line->word_count == 0) == (command_option(line, "log") == NULL))
             code = command_fail(line, EXIT_USAGE, "name either files or --log DIR");
         else
-            code = rule_set_load(line, rules ? rules : settings.rules_dir, rates ? rates : settings.rates_file, &set);
+            code = rule_set_load(line, rules ? rules : settings.rules_dir, rates ? rates : settings.rates_file, EXIT_USAGE, &set);
         if (code == EXIT_FINE)
             code = replay_with(replaying, &settings, &set, threads, batch);
     }

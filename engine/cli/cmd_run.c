@@ -345,7 +345,7 @@ int cmd_run(const struct command_line *line)
     if (code == EXIT_FINE)
         running.feed = feed_new((uint32_t)settings.partition_max, (uint32_t)settings.rejection_alarm_permille);
     if (code == EXIT_FINE)
-        code = rule_set_load(line, settings.rules_dir, settings.rates_file, &running.set);
+        code = rule_set_load(line, settings.rules_dir, settings.rates_file, EXIT_USAGE, &running.set);
     if (code == EXIT_FINE)
         code = run(&running);
     http_close(running.http);

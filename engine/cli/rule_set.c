@@ -6,7 +6,8 @@
 
 #include <time.h>
 
-int rule_set_load(const struct command_line *line, const char *rules_dir, const char *rates_file, struct rule_set *set)
+int rule_set_load(const struct command_line *line, const char *rules_dir, const char *rates_file, enum exit_code wrong_code,
+                  struct rule_set *set)
 {
     struct error err = {0};
     *set = (struct rule_set){0};
@@ -20,7 +21,7 @@ int rule_set_load(const struct command_line *line, const char *rules_dir, const 
         diagnostics_text(diagnostics, stderr);
     diagnostics_free(diagnostics);
     if (wrong)
-        return command_fail(line, EXIT_USAGE, "the rules in %s have errors", rules_dir);
+        return command_fail(line, wrong_code, "the rules in %s have errors", rules_dir);
     if (set->program && rates_file && *rates_file)
         set->rates = rates_load(rates_file, set->program->base, &err);
     else if (set->program)
