@@ -250,7 +250,7 @@ static int load_next(struct replaying *replaying)
         return EXIT_USAGE;
     if (at != (dir != NULL) && (at || !command_option(line, "log")))
         return command_fail(line, EXIT_USAGE, "--swap-at N and --swap-to DIR go together; a log says itself where");
-    return dir ? rule_set_load(line, dir, NULL, &replaying->next) : EXIT_FINE;
+    return dir ? rule_set_load(line, dir, NULL, EXIT_USAGE, &replaying->next) : EXIT_FINE;
 }
 
 int cmd_replay(const struct command_line *line)
@@ -269,7 +269,7 @@ int cmd_replay(const struct command_line *line)
         if ((line->word_count == 0) == (command_option(line, "log") == NULL))
             code = command_fail(line, EXIT_USAGE, "name either files or --log DIR");
         else
-            code = rule_set_load(line, rules ? rules : settings.rules_dir, rates ? rates : settings.rates_file, &set);
+            code = rule_set_load(line, rules ? rules : settings.rules_dir, rates ? rates : settings.rates_file, EXIT_USAGE, &set);
         if (code == EXIT_FINE)
             code = load_next(replaying);
         if (code == EXIT_FINE)

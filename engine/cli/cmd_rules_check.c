@@ -111,7 +111,7 @@ static int check(const struct command_line *line, const struct settings *setting
         from_stdin ? check_stdin(dir, &options, diagnostics, &err) : program_load(dir, &options, diagnostics, &err);
     int code = EXIT_FINE;
     if (!program && err.class != ERROR_NONE) {
-        code = command_fail(line, EXIT_USAGE, "%s", err.text);
+        code = command_fail(line, EXIT_WORLD, "%s", err.text);
     } else {
         show(line, diagnostics, program, settings);
         code = program ? check_budget(line, settings, program) : EXIT_FINDING;

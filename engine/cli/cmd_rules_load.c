@@ -46,7 +46,7 @@ static int wait_answer(struct loading *loading, int64_t wait_s)
 static int load(struct loading *loading, const struct settings *settings, int64_t wait_s)
 {
     struct error err = {0};
-    int code = rule_set_load(loading->line, loading->dir, NULL, &loading->set);
+    int code = rule_set_load(loading->line, loading->dir, NULL, EXIT_FINDING, &loading->set);
     if (code != EXIT_FINE)
         return code == EXIT_USAGE ? EXIT_FINDING : code; /* errors in the rules are told by now */
     loading->loads = pg_rule_loads_open(settings->postgres_dsn);

@@ -11,7 +11,7 @@ int cmd_rules_sign(const struct command_line *line)
     struct error err = {0};
     if (line->word_count != 1 || !key_file)
         return command_fail(line, EXIT_USAGE, "a folder of rules and --key NAME.key are needed");
-    int code = rule_set_load(line, line->word[0], NULL, &set);
+    int code = rule_set_load(line, line->word[0], NULL, EXIT_FINDING, &set);
     if (code == EXIT_USAGE)
         code = EXIT_FINDING; /* the rules have errors, which are told by now */
     if (code == EXIT_FINE && (!signature_make(key_file, set.program->hash, &signature, &err) ||

@@ -15,7 +15,8 @@ int rule_set_rates(const struct command_line *line, const char *rates_file, stru
     return set->rates ? EXIT_FINE : command_fail(line, EXIT_WORLD, "%s", err.text);
 }
 
-int rule_set_load(const struct command_line *line, const char *rules_dir, const char *rates_file, struct rule_set *set)
+int rule_set_load(const struct command_line *line, const char *rules_dir, const char *rates_file, enum exit_code wrong_code,
+                  struct rule_set *set)
 {
     struct error err = {0};
     *set = (struct rule_set){0};
@@ -29,7 +30,7 @@ int rule_set_load(const struct command_line *line, const char *rules_dir, const 
         diagnostics_text(diagnostics, stderr);
     diagnostics_free(diagnostics);
     if (wrong)
-        return command_fail(line, EXIT_USAGE, "the rules in %s have errors", rules_dir);
+        return command_fail(line, wrong_code, "the rules in %s have errors", rules_dir);
     if (!set->program)
         return command_fail(line, EXIT_WORLD, "%s", err.text);
     return rule_set_rates(line, rates_file, set);
