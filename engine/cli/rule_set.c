@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-int rule_set_load(const struct command_line *line, const char *rules_dir, const char *rates_file, enum exit_code wrong_code,
+int rule_set_load(const struct command_line *line, const char *rules_dir, const char *rates_file, int wrong_code,
                   struct rule_set *set)
 {
     struct error err = {0};
