@@ -15,7 +15,7 @@ int rule_set_rates(const struct command_line *line, const char *rates_file, stru
     return set->rates ? EXIT_FINE : command_fail(line, EXIT_WORLD, "%s", err.text);
 }
 
-int rule_set_load(const struct command_line *line, const char *rules_dir, const char *rates_file, enum exit_code wrong_code,
+int rule_set_load(const struct command_line *line, const char *rules_dir, const char *rates_file, int wrong_code,
                   struct rule_set *set)
 {
     struct error err = {0};

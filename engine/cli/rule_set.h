@@ -17,7 +17,7 @@ struct rule_set {
 /* Loads both, saying on standard error what is wrong; returns an exit code. wrong_code: the one for rules with errors,
  * which a tool for rules has found (EXIT_FINDING) and which to the others are a wrong setting (EXIT_USAGE). Without a
  * rates file only amounts in the base currency are known. The caller runs rule_set_fini in every case. */
-int rule_set_load(const struct command_line *line, const char *rules_dir, const char *rates_file, enum exit_code wrong_code,
+int rule_set_load(const struct command_line *line, const char *rules_dir, const char *rates_file, int wrong_code,
                   struct rule_set *set);
 /* The rates alone, for a program that is there already. */
 int rule_set_rates(const struct command_line *line, const char *rates_file, struct rule_set *set);
