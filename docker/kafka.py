@@ -157,7 +157,9 @@ class Cluster:
             "log.dirs": os.path.join(self.folder, number, "data"),
             "offsets.topic.replication.factor": replicas, "offsets.topic.num.partitions": 1,
             "transaction.state.log.replication.factor": replicas, "transaction.state.log.min.isr": 1,
-            "transaction.state.log.num.partitions": 1, "default.replication.factor": replicas, "min.insync.replicas": 1,
+            "transaction.state.log.num.partitions": 1, "default.replication.factor": replicas,
+            # what one broker alone took may be lost with it: of three, two must have it before a feeder is told
+            "min.insync.replicas": min(2, replicas),
             "log.cleaner.dedupe.buffer.size": 4194304, "num.network.threads": 2, "num.io.threads": 2,
             "group.initial.rebalance.delay.ms": 0, "auto.create.topics.enable": "false",
             "log.retention.check.interval.ms": 500, "log.initial.task.delay.ms": 500, "log.segment.delete.delay.ms": 100,
