@@ -127,29 +127,16 @@ static uint16_t comparison_in(const struct expr *expr, uint16_t node)
     return EXPR_NODE_MAX;
 }
 
-/* Marks the comparisons that kept the whole from being true: of an `and` the first that is not, of an `or` one in each
- * part. Operands stand before what works on them, so one pass from the root down finds all. */
+/* Marks the comparisons that kept the whole from being true. */
 static void mark_culprits(const struct witness *witness, bool culprit[EXPR_NODE_MAX])
 {
-    const struct expr *expr = witness->expr;
-    bool at[EXPR_NODE_MAX] = {false};
+    bool at[EXPR_NODE_MAX];
     memset(culprit, 0, EXPR_NODE_MAX * sizeof *culprit);
-    if (expr->count == 0 || truth_of(witness->node[witness->root]) == INQUIRY_TRUE)
-        return;
-    at[witness->root] = true;
-    for (uint16_t i = (uint16_t)(witness->root + 1); i-- > 0;) {
-        const struct node *node = &expr->node[i];
-        if (!at[i])
-            continue;
-        if (node->op == OP_AND) {
-            at[truth_of(witness->node[node->a]) == INQUIRY_TRUE ? node->b : node->a] = true;
-        } else if (node->op == OP_OR) {
-            at[node->a] = at[node->b] = true;
-        } else {
-            uint16_t found = comparison_in(expr, i);
-            if (found != EXPR_NODE_MAX)
-                culprit[found] = true;
-        }
+    expr_culprits(witness->expr, witness->root, witness->node, at);
+    for (uint16_t i = 0; i < EXPR_NODE_MAX; i++) {
+        uint16_t found = at[i] ? comparison_in(witness->expr, i) : EXPR_NODE_MAX;
+        if (found != EXPR_NODE_MAX)
+            culprit[found] = true;
     }
 }
 

@@ -176,18 +176,20 @@ bool expr_before(const struct expr *expr, uint16_t root, uint16_t node, uint16_t
     return found;
 }
 
-uint16_t expr_culprit(const struct expr *expr, uint16_t root, const struct value *value)
+void expr_culprits(const struct expr *expr, uint16_t root, const struct value *value, bool culprit[EXPR_NODE_MAX])
 {
+    memset(culprit, 0, EXPR_NODE_MAX * sizeof *culprit);
     if (expr->count == 0 || is_true(value[root]))
-        return EXPR_NODE_MAX;
-    uint16_t at = root;
-    for (;;) {
-        const struct node *node = &expr->node[at];
-        if (node->op == OP_AND)
-            at = is_true(value[node->a]) ? node->b : node->a;
-        else if (node->op == OP_OR)
-            at = node->b;
+        return;
+    culprit[root] = true;
+    for (uint16_t i = (uint16_t)(root + 1); i-- > 0;) { /* operands stand before what works on them */
+        const struct node *node = &expr->node[i];
+        if (!culprit[i] || (node->op != OP_AND && node->op != OP_OR))
+            continue;
+        culprit[i] = false;
+        if (node->op == OP_OR)
+            culprit[node->a] = culprit[node->b] = true;
         else
-            return at;
+            culprit[is_true(value[node->a]) ? node->b : node->a] = true;
     }
 }

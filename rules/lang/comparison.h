@@ -38,8 +38,8 @@ void expr_reach(const struct expr *expr, uint16_t root, const struct value *valu
  * such node under root; false where nothing stands before it. */
 bool expr_before(const struct expr *expr, uint16_t root, uint16_t node, uint16_t *before);
 
-/* The comparison that made the condition, not true, what it is: the first that reading from the left meets
- * and that is not true; EXPR_NODE_MAX where there is none. Of an `or` it is its last part. */
-uint16_t expr_culprit(const struct expr *expr, uint16_t root, const struct value *value);
+/* Marks the nodes that kept the condition from being true: of an `and` in its first part that is not, of an `or` in
+ * every part; none where it is true. */
+void expr_culprits(const struct expr *expr, uint16_t root, const struct value *value, bool culprit[EXPR_NODE_MAX]);
 
 #endif

@@ -189,10 +189,13 @@ Test(comparison, reading_from_the_left_is_what_the_model_reads)
             bool found = expr_before(&tree.expr, root, i, &before);
             cr_assert_eq(found ? (int)before : -1, before_model(&tree, i), "turn %d node %u", turn, i);
         }
-        uint16_t culprit = expr_culprit(&tree.expr, root, tree.value);
-        if (is_true(tree.value[root]))
-            cr_assert_eq(culprit, EXPR_NODE_MAX);
-        else
-            cr_assert(reached[culprit] && !is_true(tree.value[culprit]), "turn %d culprit %u", turn, culprit);
+        bool culprit[EXPR_NODE_MAX];
+        uint16_t culprits = 0;
+        expr_culprits(&tree.expr, root, tree.value, culprit);
+        for (uint16_t i = 0; i <= root; i++) {
+            culprits += culprit[i];
+            cr_assert(!culprit[i] || (reached[i] && !is_true(tree.value[i])), "turn %d culprit %u", turn, i);
+        }
+        cr_assert_eq(culprits == 0, is_true(tree.value[root]), "turn %d: %u culprits", turn, culprits);
     }
 }
