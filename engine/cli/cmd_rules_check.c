@@ -24,7 +24,7 @@ static void print_rule(const struct plan *plan, uint16_t index)
 
 enum { EDGE_BYTES = 64 }; /* both ways together (DESIGN, State) */
 
-/* What rules with graph operators will cost: they are checked, but do not run in this version. */
+/* What graph operators cost, those of drafts too. */
 static void print_graphs(const struct program *program)
 {
     static const struct {
@@ -36,10 +36,10 @@ static void print_graphs(const struct program *program)
     };
     for (uint16_t i = 0; i < program->graph_count; i++) {
         const struct graph_use *use = &program->graph[i];
-        printf("%-16.*s  not run  `%s %s` costs %s", (int)use->rule_id.size, use->rule_id.data, page[use->op].word, page[use->op].behind,
+        printf("%-16.*s  %s  `%s %s` costs %s", (int)use->rule_id.size, use->rule_id.data, i < program->graph_drafts ? "not run" : "runs   ", page[use->op].word, page[use->op].behind,
                page[use->op].cost);
-        if (use->hops)
-            printf(" (at most %u)", use->hops);
+        if (use->hops_high)
+            printf(" (at most %u)", use->hops_high);
         printf(" and keeps %d bytes per payment for %lld hours\n", EDGE_BYTES, (long long)(use->span_ms / 3600000));
     }
 }

@@ -66,6 +66,8 @@ void encode_evidence(struct json_writer *writer, const char *name, const struct 
         else
             json_number(writer, "amount_base", evidence->amount_base);
         json_text(writer, "other", evidence->other);
+        if (evidence->to.size)
+            json_text(writer, "to", evidence->to);
         json_text(writer, "stream", evidence->stream);
         json_bool(writer, "incoming", evidence->incoming);
         json_close_object(writer);
@@ -89,6 +91,8 @@ void encode_hit(struct json_writer *writer, const struct hit *hit)
         json_text(writer, NULL, hit->key[i]);
     json_close_array(writer);
     json_text(writer, "say", hit->say);
+    if (hit->lower_bound)
+        json_bool(writer, "lower_bound", true);
     encode_lets(writer, "lets", hit);
     encode_subjects(writer, "subjects", hit);
     encode_evidence(writer, "evidence", hit);

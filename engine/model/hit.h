@@ -28,7 +28,8 @@ struct evidence {
     uint64_t seq;
     int64_t time_ms;
     int64_t amount_base;  /* MISSING_I64 when not known */
-    struct slice other;   /* the account at the other end; empty when none */
+    struct slice other;   /* the account at the other end; empty when none; the sender where `to` is given */
+    struct slice to;      /* the receiver, of a payment of a graph operator's proof that does not touch the key; else empty */
     struct slice stream;  /* the let or stream it stands in */
     uint8_t incoming;     /* 1: came in to the key, 0: went out or neither */
 };
@@ -51,7 +52,7 @@ struct hit {
     uint16_t rule;           /* index into the program's rules, in order of rule id */
     uint16_t typology;       /* index into the program's typologies, in order of name */
     uint8_t shadow;
-    uint8_t lower_bound;     /* RULES 35, for later */
+    uint8_t lower_bound;     /* RULES 35: a graph search met a bound; its lets say "at least" */
     uint8_t key_count;
     uint8_t let_count;
     uint8_t subject_count;

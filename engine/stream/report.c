@@ -5,6 +5,28 @@
 
 #include <stdlib.h>
 
+/* What the last step's attempt keeps was found at this very event. */
+static const struct node *node_searched(const struct rule *rule, uint16_t node)
+{
+    const struct node *at = &rule->body.node[node];
+    const struct rule_step *last = &rule->step[rule->step_count - 1];
+    for (uint8_t k = 0; at->op == OP_KEPT && k < last->kept_count; k++)
+        if (last->kept[k].slot == at->imm)
+            return &rule->body.node[last->kept[k].node];
+    return at;
+}
+
+/* A value of the body; of a search that met a bound (RULES 35) with what that makes of it. */
+static struct slice bounded_text(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw,
+                                 uint16_t node, enum value_type type)
+{
+    struct slice text = value_text(step->program, step->state, arena, raw->value[node], type);
+    const struct node *of = node_searched(rule, node);
+    if (of->op != OP_GRAPH || !raw->value[node].known || !(raw->bounded >> of->imm & 1))
+        return text;
+    return arena_format(arena, "at %s %.*s", rule->graph[of->imm].op == GRAPH_HOPS ? "most" : "least", (int)text.size, text.data);
+}
+
 static struct slice report_say(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw)
 {
     struct slice part[64];
@@ -14,7 +36,7 @@ static struct slice report_say(const struct step *step, struct arena *arena, con
         const struct say_part *say = &rule->say[i];
         part[count++] = say->text;
         if (say->has_value)
-            part[count++] = value_text(step->program, step->state, arena, raw->value[say->node], say->type);
+            part[count++] = bounded_text(step, arena, rule, raw, say->node, say->type);
     }
     for (uint32_t i = 0; i < count; i++)
         size += part[i].size;
@@ -56,6 +78,17 @@ static int evidence_compare(const void *a, const void *b)
     return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
+static struct slice evidence_name(const struct rule *rule, uint16_t use)
+{
+    return use < rule->use_count ? rule->use[use].name : rule->graph[use - rule->use_count].name;
+}
+
+/* A leg between two others than the key. */
+static bool is_elsewhere(const struct rule *rule, const struct raw_hit *raw, const struct raw_evidence *evidence)
+{
+    return evidence->use >= rule->use_count && (raw->width == 0 || (evidence->record.sender != raw->key[0] && evidence->record.receiver != raw->key[0]));
+}
+
 static void report_evidence(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw,
                             struct hit *hit)
 {
@@ -71,8 +104,13 @@ static void report_evidence(const struct step *step, struct arena *arena, const 
                                         .time_ms = from->record.time_ms,
                                         .amount_base = from->record.amount,
                                         .other = evidence_other(step, arena, other),
-                                        .stream = rule->use[from->use].name,
+                                        .stream = evidence_name(rule, from->use),
                                         .incoming = in};
+        if (is_elsewhere(rule, raw, from)) {
+            evidence[i].other = evidence_other(step, arena, from->record.sender);
+            evidence[i].to = evidence_other(step, arena, from->record.receiver);
+            evidence[i].incoming = 0;
+        }
     }
     qsort(evidence, raw->evidence_count, sizeof *evidence, evidence_compare);
     bool incoming = raw->side == SIDE_RECEIVER || !account;
@@ -103,7 +141,7 @@ static void report_hit(const struct step *step, struct arena *arena, const struc
     const struct event *event = &step->event[raw->event];
     struct hit_let *let = ARENA_ARRAY(arena, struct hit_let, rule->let_count + 1);
     for (uint8_t i = 0; i < rule->let_count; i++)
-        let[i] = (struct hit_let){rule->let[i].name, value_text(step->program, step->state, arena, raw->value[rule->let[i].node], rule->let[i].type)};
+        let[i] = (struct hit_let){rule->let[i].name, bounded_text(step, arena, rule, raw, rule->let[i].node, rule->let[i].type)};
     *hit = (struct hit){.seq = event->seq,
                         .time_ms = event->time_ms,
                         .position = event->position,
@@ -112,6 +150,7 @@ static void report_hit(const struct step *step, struct arena *arena, const struc
                         .rule = raw->rule,
                         .typology = rule->typology,
                         .shadow = rule->status == RULE_SHADOW,
+                        .lower_bound = raw->bounded != 0,
                         .let_count = rule->let_count,
                         .rule_id = rule->id,
                         .rule_version = rule->version,

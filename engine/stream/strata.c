@@ -116,6 +116,10 @@ static bool route_key(struct step *step, struct step_worker *worker, const struc
         key[0] = event->ref[key_entity(keyspace->form)->ref[side]];
         return key[0] != ENTITY_MISSING;
     }
+    if (keyspace->form == KEY_LEGS) {
+        key[0] = event->ref[side == SIDE_RECEIVER ? REF_RECEIVER : REF_SENDER];
+        return key[0] != ENTITY_MISSING;
+    }
     if (keyspace->form == KEY_PAIR) {
         key[0] = event->ref[REF_SENDER];
         key[1] = event->ref[REF_RECEIVER];
@@ -354,10 +358,14 @@ static void visit_stream(struct step *step, uint16_t index, const struct visit *
         judge_habits(step, index, visit, shard, cell);
     for (uint8_t x = 0; x < stream->extra_count; x++)
         record.extra[x] = kept_number(eval_field(step->program, event, side, (enum field)stream->extra[x]));
-    (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
+    if (stream->legs)
+        (void)window_add_above(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER,
+                               legs_floor(step, stream));
+    else
+        (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
     if (step->watch && step->watch->recorded)
         step->watch->recorded(step->watch->context, index, visit->key, visit->width, &record, side == SIDE_RECEIVER);
-    if (planted_double(event->seq))
+    if (planted_double(event->seq) && !stream->legs)
         (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
 }
 

@@ -370,9 +370,9 @@ static bool rule_runs(const struct compiler *c, const struct syntax_rule *rule)
 {
     if (c->options->typology.size && !slice_equal(c->options->typology, rule->typology.text))
         return false;
-    if (c->options->live.size && slice_equal(c->options->live, rule->id.text) && !rule->graph)
+    if (c->options->live.size && slice_equal(c->options->live, rule->id.text) && !rule->graph_later)
         return true;
-    if (rule->status == RULE_RETIRED || rule->graph)
+    if (rule->status == RULE_RETIRED || rule->graph_later)
         return false;
     return c->options->for_tests || rule->status != RULE_DRAFT;
 }
@@ -404,6 +404,7 @@ static void compile_rules(struct compiler *c)
             compile_rule(c, rule[i]);
     memset(c->stream, 0, sizeof *c->stream * c->stream_count);
     c->stream_count = c->clock_count = c->aggregate_count = c->rule_count = 0;
+    uint16_t drafts = c->graph_count;
     c->memory_count = c->memory_named;
     c->keyspace_count = keyspaces;
     c->read_count = reads;
@@ -411,6 +412,7 @@ static void compile_rules(struct compiler *c)
     for (uint16_t i = 0; i < count; i++)
         if (rule_runs(c, rule[i]))
             compile_rule(c, rule[i]);
+    c->graph_drafts = drafts;
 }
 
 static const struct syntax_rule *find_rule(const struct compiler *c, struct slice id)
@@ -541,6 +543,7 @@ static void program_finish(struct compiler *c)
     p->rule_count = c->rule_count;
     p->rule = c->rule;
     p->graph_count = c->graph_count;
+    p->graph_drafts = c->graph_drafts;
     p->graph = c->graph;
 }
 

@@ -10,7 +10,11 @@
  * reads; at most STRATUM_MAX; a cycle is a compile error. `READ` of a memory happens in the
  * memory's own stratum, strictly before this event's update of it. A stream stands in the stratum
  * of the rules that read it (else a rule would see later events of the batch): rules of different
- * strata never share a stream, so stratum belongs to a stream's identity. */
+ * strata never share a stream, so stratum belongs to a stream's identity.
+ *
+ * Graph operators search streams of KEY_LEGS, of any account. Such a stream stands in the stratum that its filter
+ * needs, in a keyspace of that stratum alone; a rule that searches it, one above: while it is evaluated nobody
+ * changes what it may read, and all of the batch has entered. */
 #ifndef RULES_LANG_PROGRAM_H
 #define RULES_LANG_PROGRAM_H
 
@@ -27,6 +31,8 @@ enum {
     STEP_MAX = 8,          /* steps of one rule, the first among them */
     KEPT_MAX = 16,         /* values that one attempt keeps: lets of a rule */
     STREAM_EXTRA_MAX = 4,
+    RULE_GRAPH_MAX = 8,    /* graph operators of one rule */
+    STREAM_ABSENT = UINT16_MAX,
     EXPR_NODE_MAX = 256,   /* nodes of one expression or rule body */
     READ_TIME = 255,       /* OPCODE MEMORY, c: the record's own time */
 };
@@ -101,6 +107,7 @@ enum key_form {
     KEY_PAIR,      /* (sender, receiver) */
     KEY_COMPOSITE, /* listed fields or memory fields; only if all are known */
     KEY_SEEN,      /* another key and one value seen with it: what `is new` asks (RULES 14) */
+    KEY_LEGS,      /* accounts, with the payments between them that graph operators search: no rule is kept for it */
     KEY_FORM_COUNT
 };
 
@@ -145,6 +152,7 @@ struct stream {
     uint8_t extra_count;
     uint8_t extra[STREAM_EXTRA_MAX]; /* enum field */
     bool side_relative;      /* the filter or an extra reads account/other: evaluate per side */
+    bool legs;               /* of KEY_LEGS: kept by the slowest partition's time, not by the key's own */
     int64_t keep_ms;         /* records are kept so long: the widest exact span; for windows by day what
                                 evidence names, or all of it where `each` walks it */
     int64_t widest_ms;       /* widest span anything of it needs, calendar days rounded up, habits too */
@@ -221,11 +229,12 @@ struct window_use {
     struct slice name;       /* for people: of the let, or the source as written */
 };
 
+enum subject_each { EACH_NONE /* one subject, from `node` */, EACH_FIELD /* of a source */, EACH_MEMBER /* of a graph operator's proof */ };
 struct subject_def {         /* one `points N to X as ROLE` */
     int32_t points;
     enum role role;
-    uint8_t each;            /* 0: one subject from `node`; 1: each FIELD of SOURCE */
-    uint16_t node;           /* of the rule's body: the entity */
+    uint8_t each;            /* enum subject_each */
+    uint16_t node;           /* of the rule's body: the entity; EACH_MEMBER: number of the graph operator */
     enum value_type type;    /* TYPE_ACCOUNT or TYPE_PARTY */
     uint8_t column;          /* each: COLUMN_… of the entity */
     struct window_use use;   /* each: the widest window of this rule on the stream to walk */
@@ -256,6 +265,8 @@ struct rule_part {
     uint16_t root;           /* its condition */
     uint32_t inputs;         /* bit i: it reads input i, so its stream touches the part (RULES 9) */
     bool touched_by_all;     /* it reads event fields directly: every settled event of the key touches it */
+    bool searches;           /* some node of it is a graph operator */
+    bool search_always;      /* it asks whether one is known: false cannot be told before the search */
 };
 
 /* One step of a rule: `when`, or a `then within`. Values of lets that it is the first to name are kept
@@ -276,6 +287,20 @@ struct rule_filter {
     uint16_t stream;
     uint16_t comparison_count;
     const struct comparison_place *comparison; /* nodes of the stream's filter */
+};
+
+/* A graph operator as a rule uses it; of draft rules for `rules check` to show. */
+struct graph_use {
+    struct slice rule_id, name; /* name: of the let, or the operator's word */
+    enum graph_operator op;
+    uint8_t hops_low, hops_high; /* 0: none */
+    uint32_t middles;
+    bool keep;                /* its node's b..c are asked for */
+    int64_t span_ms;          /* as of struct aggregate */
+    int32_t days;
+    uint16_t list;            /* hops */
+    uint32_t hub_max, legs_max;
+    uint16_t in[3], out[3];   /* streams of legs by enum leg_role; STREAM_ABSENT: not asked for */
 };
 
 enum rule_status { RULE_DRAFT, RULE_SHADOW, RULE_LIVE, RULE_RETIRED };
@@ -310,6 +335,8 @@ struct rule {
     const struct window_use *use; /* evidence: lets' windows in their order, then those of steps without a name */
     uint8_t let_count;
     const struct let_def *let;
+    uint8_t graph_count;
+    const struct graph_use *graph; /* in the order of OP_GRAPH's imm */
     uint8_t filter_count;
     const struct rule_filter *filter; /* of its sources that have one, in the order in which they are first read */
     uint8_t subject_count;
@@ -322,13 +349,6 @@ struct rule {
     uint64_t hash;
 };
 
-/* A graph operator that a rule names: checked, not evaluated in this version; for `rules check` to show. */
-struct graph_use {
-    struct slice rule_id;
-    enum graph_operator op;
-    uint8_t hops;             /* the longest path that is searched; 0: none */
-    int64_t span_ms;
-};
 
 struct typology {
     struct slice name, title, offence; /* offence: "trafficking" … */
@@ -379,7 +399,8 @@ struct program {
     struct text *const *text;
     const uint64_t *text_hash; /* equal texts have equal ones */
     uint16_t graph_count;
-    const struct graph_use *graph;
+    const struct graph_use *graph; /* first those of rules that do not run */
+    uint16_t graph_drafts;
     int64_t widest_ms;        /* the widest span any stream, memory or attempt needs */
 };
 
