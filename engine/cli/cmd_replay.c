@@ -249,6 +249,8 @@ int cmd_replay(const struct command_line *line)
         else
             code = rule_set_load(line, rules ? rules : settings.rules_dir, rates ? rates : settings.rates_file, &set);
         if (code == EXIT_FINE)
+            code = rule_set_fits(line, &settings, &set);
+        if (code == EXIT_FINE)
             code = replay_with(replaying, &settings, &set, threads, batch);
     }
     for (uint32_t i = 0; i < replaying->input_count; i++)

@@ -347,6 +347,8 @@ int cmd_run(const struct command_line *line)
     if (code == EXIT_FINE)
         code = rule_set_load(line, settings.rules_dir, settings.rates_file, &running.set);
     if (code == EXIT_FINE)
+        code = rule_set_fits(line, &settings, &running.set);
+    if (code == EXIT_FINE)
         code = run(&running);
     http_close(running.http);
     if (running.sink) {

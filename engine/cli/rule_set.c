@@ -28,6 +28,23 @@ int rule_set_load(const struct command_line *line, const char *rules_dir, const 
     return set->rates ? EXIT_FINE : command_fail(line, EXIT_WORLD, "%s", err.text);
 }
 
+int rule_set_fits(const struct command_line *line, const struct settings *settings, const struct rule_set *set)
+{
+    for (uint16_t r = 0; r < set->program->rule_count; r++) {
+        const struct rule *rule = &set->program->rule[r];
+        for (uint8_t g = 0; g < rule->graph_count; g++) {
+            int64_t days = (rule->graph[g].span_ms + MS_PER_DAY - 1) / MS_PER_DAY;
+            if (days > settings->graph_horizon_days)
+                return command_fail(line, EXIT_USAGE,
+                                    "the rule %.*s follows payments over %lld days, but the setting graph_horizon_days allows %lld: shorten "
+                                    "`over` in its let `%.*s`, or raise the setting; memory grows with it (muster size)",
+                                    (int)rule->id.size, rule->id.data, (long long)days, (long long)settings->graph_horizon_days,
+                                    (int)rule->graph[g].name.size, rule->graph[g].name.data);
+        }
+    }
+    return EXIT_FINE;
+}
+
 void rule_set_fini(struct rule_set *set)
 {
     if (set->rates)

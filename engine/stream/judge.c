@@ -465,5 +465,6 @@ void judge_rule(struct step *step, struct step_worker *worker, struct look *look
     uint32_t hits = worker->hit_count;
     uint64_t silenced = worker->silenced, begun = meter_ticks();
     judge_look(step, worker, look);
+    step->meter->rule[look->index].searched += look->searched != 0;
     meter_judged(step->meter, look->index, begun, worker->hit_count > hits || worker->silenced > silenced, worker->hit_count > hits);
 }
