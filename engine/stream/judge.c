@@ -463,8 +463,8 @@ void judge_rule(struct step *step, struct step_worker *worker, struct look *look
         return;
     }
     uint32_t hits = worker->hit_count;
-    uint64_t silenced = worker->silenced, begun = meter_ticks();
+    uint64_t silenced = worker->silenced, searches = worker->graphs.searches, begun = meter_ticks();
     judge_look(step, worker, look);
-    step->meter->rule[look->index].searched += look->searched != 0;
+    step->meter->rule[look->index].searched += worker->graphs.searches > searches;
     meter_judged(step->meter, look->index, begun, worker->hit_count > hits || worker->silenced > silenced, worker->hit_count > hits);
 }

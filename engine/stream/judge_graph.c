@@ -57,6 +57,17 @@ static bool event_is_leg(const struct step *step, const struct graph_use *use, u
     return mask_bit(step_mask(step, at, event, side), step->plan->stream[stream].bit);
 }
 
+/* Whether the event can complete the operator's pattern at the account; else its value is 0 without a search. */
+static bool completes(const struct step *step, const struct graph_use *use, uint32_t event, entity_id account)
+{
+    const entity_id *ref = step->event[event].ref;
+    if (use->op == GRAPH_HOPS)
+        return true;
+    bool sends = ref[REF_SENDER] == account, receives = ref[REF_RECEIVER] == account;
+    bool fits = use->op == GRAPH_PASS_THROUGH ? sends : use->op == GRAPH_GATHER_SCATTER ? sends || receives : receives;
+    return fits && event_is_leg(step, use, event);
+}
+
 static int64_t search_floor(const struct step *step, const struct look *look, const struct graph_use *use)
 {
     int64_t floor_ms = window_floor(step->program, look->clock_ms, use->span_ms, use->days);
@@ -99,6 +110,13 @@ static void search(struct step *step, struct step_worker *worker, const struct l
     worker->bound[BOUND_GRAPH_BUDGET] += result->legs_spent;
 }
 
+/* Not by an initializer: most of a result is room for a proof. */
+static void result_clear(struct graph_result *result)
+{
+    result->bounded = false;
+    result->leg_count = result->leg_more = result->member_count = result->member_more = 0;
+}
+
 /* The operator's value: from this look's search where it was the same account. */
 static void node_search(struct step *step, struct step_worker *worker, struct look *look, const struct node *node)
 {
@@ -110,8 +128,13 @@ static void node_search(struct step *step, struct step_worker *worker, struct lo
     look->searched |= 1u << g;
     worker->graph_account[g] = account;
     if (account == ENTITY_MISSING) {
-        worker->graph[g] = (struct graph_result){0};
+        result_clear(&worker->graph[g]);
         worker->graph_value[g] = (struct value){0, false};
+        return;
+    }
+    if (!completes(step, &look->rule->graph[g], look->visit->event, account)) {
+        result_clear(&worker->graph[g]);
+        worker->graph_value[g] = (struct value){0, true};
         return;
     }
     search(step, worker, look, node, account);
