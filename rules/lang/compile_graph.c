@@ -1,5 +1,6 @@
 /* Compiles graph operators: checks them, and makes the streams of legs that they search. */
 #include "rules/lang/compile.h"
+#include "rules/lang/comparison.h"
 
 static const struct typed poison = {0, TYPE_POISON};
 
@@ -229,18 +230,17 @@ struct typed emit_graph(struct emitter *em, const struct syntax_expr *expr)
 
 /* --- the rule's parts --- */
 
-static bool has_operands(enum opcode op)
-{
-    return op >= OP_AND && op != OP_MATCHES && op != OP_NEW;
-}
-
 /* Which nodes depend on a search; operands stand before what reads them. */
 void graph_part(const struct emitter *em, struct rule_part *part)
 {
     bool depends[EXPR_NODE_MAX];
     for (uint16_t i = 0; i < part->to; i++) {
         const struct node *node = &em->node[i];
-        bool reads = has_operands((enum opcode)node->op) && (depends[node->a] || depends[node->b] || depends[node->c]);
+        uint16_t operand[3];
+        uint8_t operands = node_operands(node, operand);
+        bool reads = false;
+        for (uint8_t o = 0; o < operands; o++)
+            reads |= depends[operand[o]];
         depends[i] = reads || node->op == OP_GRAPH;
         if (i < part->from)
             continue;
