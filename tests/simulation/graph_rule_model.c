@@ -276,11 +276,11 @@ static void engine_run(const struct program *program, struct crew *crew, const s
 
 /* --- random streams --- */
 
-/* Half of the streams have partitions up to an hour apart: what one has left behind another still needs. */
+/* Half of the streams have partitions apart, some by hours: what one has left behind another still needs. */
 static void payments_make(struct payment *p, int count, int accounts, uint64_t *seed)
 {
     int64_t t = 1700000000000, pace = 1 + below(seed, 4 * MINUTE);
-    int64_t behind = below(seed, 2) ? 0 : below(seed, 60 * MINUTE);
+    int64_t behind = below(seed, 2) ? 0 : below(seed, below(seed, 2) ? 60 * MINUTE : 400 * MINUTE);
     for (int i = 0; i < count; i++) {
         t += below(seed, pace);
         p[i] = (struct payment){.amount = 100 + below(seed, 10) * 100, .sender = (int)below(seed, accounts + 1),
