@@ -248,7 +248,7 @@ static void engine_run(const struct program *program, struct crew *crew, const s
     struct error err = {0};
     struct step_settings settings = {.lateness_ms = LATENESS, .dedup_ms = 3 * 86400000LL, .shard_bytes_max = 16 << 20,
                                      .partition_max = PARTITIONS + 1, .inline_below = 2, .filter_all = below(cut, 2),
-                                     .epoch_seq = 1 + (uint32_t)below(cut, 40), .sweep_work = below(cut, 2) ? UINT32_MAX : 400};
+                                     .epoch_seq = PARTITIONS + 1 + (uint32_t)below(cut, 40), .sweep_work = below(cut, 2) ? UINT32_MAX : 400};
     unsigned char key[16];
     for (int i = 0; i < 16; i++)
         key[i] = (unsigned char)next_random(cut);
@@ -287,7 +287,7 @@ static void payments_make(struct payment *p, int count, int accounts, uint64_t *
                                 .receiver = (int)below(seed, accounts + 1), .sala = below(seed, 3) == 0,
                                 .partition = (uint32_t)below(seed, PARTITIONS)};
         p[i].t = t - (below(seed, 8) ? 0 : below(seed, below(seed, 4) ? 30 * MINUTE : 200 * MINUTE)) - behind * p[i].partition;
-        if (i < PARTITIONS) { /* all partitions are there from the first on: the slowest is known */
+        if (i < PARTITIONS) { /* all are there in the first epoch: what a partition that begins far behind the others asks is gone */
             p[i].partition = (uint32_t)i;
             p[i].t = t - behind * i;
         }
