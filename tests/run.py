@@ -86,7 +86,8 @@ def suites():
     yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "--coverage", "rules/packs/trafficking", floor=40)
     yield Suite("rules/check", "quick", "build/muster", "rules", "check", "rules/packs/trafficking")
     yield Suite("rules/fmt", "quick", "build/muster", "rules", "fmt", "--check", "rules/packs/trafficking")
-    yield Suite("rules/meaning", "quick", "tests/meaning.sh", floor=40)
+    yield Suite("rules/meaning", "quick", "tests/meaning.sh", floor=350)
+    yield Suite("rules/points", "quick", "python3", "tests/points.py", floor=29)
     yield Suite("determinism", "quick", "python3", "tests/integration/determinism.py", "--events", "100000", limit=400)
     for program in programs("tests/integration", "release"):
         yield Suite("integration/" + os.path.basename(program), "quick", program, limit=300)
@@ -97,6 +98,8 @@ def suites():
     yield Suite("docker", "quick", "python3", "tests/docker/docker_test.py", floor=15)
     yield Suite("readme", "quick", "python3", "tests/integration/readme.py", limit=200)
 
+    yield Suite("integration/rules_load/long", "long", "python3", "tests/integration/rules_load_test.py", "--long", limit=600, floor=35)
+    yield Suite("integration/reload/million", "long", "python3", "tests/integration/reload_test.py", "--events", "1000000", limit=900, floor=5)
     yield Suite("integration/standby", "long", "python3", "tests/integration/standby_test.py", limit=600, floor=7)
     yield Suite("build/tsan", "long", *make, "VARIANT=tsan", "tests", limit=900)
     tsan = {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:suppressions=tests/tsan.supp"}

@@ -29,11 +29,11 @@ struct row {
  * keep nothing prunes but time. */
 static const struct row rows[] = {
     {"24 h / 6 h, hops 10, cap 256, budget 20,000, zipf 0.6", 24, 6, 10, 256, 20000, 0.6, true, 2},
-    {"the same without keep", 24, 6, 10, 256, 20000, 0.6, false, 2},
+    {"24 h / 6 h, hops 10, cap 256, budget 20,000, zipf 0.6, without keep", 24, 6, 10, 256, 20000, 0.6, false, 2},
     {"96 h / 96 h, hops 12, cap 256, budget 20,000, zipf 0.6", 96, 96, 12, 256, 20000, 0.6, true, 2},
-    {"the same without keep", 96, 96, 12, 256, 20000, 0.6, false, 2},
+    {"96 h / 96 h, hops 12, cap 256, budget 20,000, zipf 0.6, without keep", 96, 96, 12, 256, 20000, 0.6, false, 2},
     {"96 h / 96 h, hops 12, cap 64, budget 2,000, zipf 0.8", 96, 96, 12, 64, 2000, 0.8, true, 2},
-    {"the same without keep", 96, 96, 12, 64, 2000, 0.8, false, 2},
+    {"96 h / 96 h, hops 12, cap 64, budget 2,000, zipf 0.8, without keep", 96, 96, 12, 64, 2000, 0.8, false, 2},
     {"all searches: 96 h, hops 12, cap 256, budget 20,000, zipf 0.6", 96, 96, 12, 256, 20000, 0.6, true, OPS},
 };
 enum { ROWS = sizeof rows / sizeof *rows };

@@ -20,6 +20,7 @@ EMBED(muster_migration_5, "connectors/postgres/migrations/0005_feed_role.sql");
 EMBED(muster_migration_6, "connectors/postgres/migrations/0006_sealed.sql");
 EMBED(muster_migration_7, "connectors/postgres/migrations/0007_arrivals.sql");
 EMBED(muster_migration_8, "connectors/postgres/migrations/0008_dead_letters.sql");
+EMBED(muster_migration_9, "connectors/postgres/migrations/0009_rule_loads.sql");
 
 struct migration {
     int number;
@@ -35,6 +36,7 @@ static const struct migration migrations[] = {
     {6, "sealed", muster_migration_6},
     {7, "arrivals", muster_migration_7},
     {8, "dead_letters", muster_migration_8},
+    {9, "rule_loads", muster_migration_9},
 };
 
 enum { MIGRATION_COUNT = sizeof migrations / sizeof migrations[0], SUM_TEXT = 65, LOCK_KEY = 0x4D555354 };

@@ -143,7 +143,7 @@ static bool stage_insert(struct session *session, const char *table, const char 
 }
 
 static bool write_hits(struct rows *rows, struct session *session, const struct partition_table *partitions,
-                       const unsigned char rule_set[32], const struct commit_block *blocks, uint32_t count, bool shadow, struct error *err)
+                       const struct commit_block *blocks, uint32_t count, bool shadow, struct error *err)
 {
     const char *table = shadow ? "shadow_hit" : "hit";
     copy_begin(&rows->copy);
@@ -154,7 +154,7 @@ static bool write_hits(struct rows *rows, struct session *session, const struct 
                 continue;
             if (!shadow && !month_ensure(rows, session, hit->time_ms, err))
                 return false;
-            copy_hit(rows, partitions, rule_set, hit);
+            copy_hit(rows, partitions, blocks[b].journal.rule_set, hit);
         }
     }
     uint32_t staged = rows->copy.rows;
@@ -184,13 +184,12 @@ static void copy_revision(struct rows *rows, const unsigned char rule_set[32], c
     copy_hash(copy, json_of(&rows->json));
 }
 
-static bool write_revisions(struct rows *rows, struct session *session, const unsigned char rule_set[32],
-                            const struct commit_block *blocks, uint32_t count, struct error *err)
+static bool write_revisions(struct rows *rows, struct session *session, const struct commit_block *blocks, uint32_t count, struct error *err)
 {
     copy_begin(&rows->copy);
     for (uint32_t b = 0; b < count; b++)
         for (uint32_t r = 0; r < blocks[b].output->revision_count; r++)
-            copy_revision(rows, rule_set, &blocks[b].output->revision[r]);
+            copy_revision(rows, blocks[b].journal.rule_set, &blocks[b].output->revision[r]);
     uint32_t staged = rows->copy.rows;
     return staged == 0 || (stage_send(rows, session, "alert_revision", err) &&
                            stage_insert(session, "alert_revision", "alert_id, revision", staged, err));
@@ -356,12 +355,14 @@ static void copy_journal(struct rows *rows, const struct partition_table *partit
         json_close_array(json);
     }
     json_close_array(json);
-    copy_row(&rows->copy, 5);
+    copy_row(&rows->copy, 7);
     copy_int8(&rows->copy, (int64_t)block->block);
     copy_int8(&rows->copy, (int64_t)block->first_seq);
     copy_int8(&rows->copy, (int64_t)block->last_seq);
     copy_json(&rows->copy, json_of(json));
     copy_int8(&rows->copy, epoch);
+    copy_bytes(&rows->copy, (struct slice){(const char *)block->rule_set, sizeof block->rule_set});
+    copy_int8(&rows->copy, (int64_t)block->warm_from);
 }
 
 static bool write_journal(struct rows *rows, struct session *session, const struct partition_table *partitions, int64_t epoch,
@@ -424,13 +425,13 @@ static bool write_positions(struct rows *rows, struct session *session, const st
 }
 
 bool rows_write(struct rows *rows, struct session *session, const struct partition_table *partitions, const int64_t *stored,
-                int64_t epoch, const unsigned char rule_set[32], const struct commit_block *blocks, uint32_t count, struct error *err)
+                int64_t epoch, const struct commit_block *blocks, uint32_t count, struct error *err)
 {
     return session_step(session, FAIL_SINK_HITS, err) &&
-           write_hits(rows, session, partitions, rule_set, blocks, count, false, err) &&
-           write_hits(rows, session, partitions, rule_set, blocks, count, true, err) &&
+           write_hits(rows, session, partitions, blocks, count, false, err) &&
+           write_hits(rows, session, partitions, blocks, count, true, err) &&
            session_step(session, FAIL_SINK_ALERTS, err) && write_alerts(rows, session, blocks, count, err) &&
-           session_step(session, FAIL_SINK_REVISIONS, err) && write_revisions(rows, session, rule_set, blocks, count, err) &&
+           session_step(session, FAIL_SINK_REVISIONS, err) && write_revisions(rows, session, blocks, count, err) &&
            session_step(session, FAIL_SINK_ALERT_HITS, err) && write_alert_hits(rows, session, blocks, count, err) &&
            session_step(session, FAIL_SINK_REJECTIONS, err) && write_rejections(rows, session, partitions, blocks, count, err) &&
            session_step(session, FAIL_SINK_ARRIVALS, err) && write_arrivals(rows, session, partitions, blocks, count, err) &&

@@ -30,7 +30,7 @@ bool rows_stage(struct session *session, struct error *err) must_check;
 /* Hits, revisions, rejections, arrivals, journal and positions of these blocks, in that order. `stored` has the
  * positions as PostgreSQL should have them now (-1: none). */
 bool rows_write(struct rows *rows, struct session *session, const struct partition_table *partitions, const int64_t *stored,
-                int64_t epoch, const unsigned char rule_set[32], const struct commit_block *blocks, uint32_t count,
+                int64_t epoch, const struct commit_block *blocks, uint32_t count,
                 struct error *err) must_check;
 /* The transaction did not come through: the months whose partitions it made are made again. */
 void rows_forget(struct rows *rows);

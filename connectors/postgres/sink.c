@@ -6,6 +6,7 @@
 #include "connectors/postgres/session.h"
 #include "engine/base/invariant.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -201,6 +202,8 @@ static bool journal_visit(struct pg_sink *sink, const PGresult *rows, int from, 
                                   .last_seq = (uint64_t)session_int64(rows, from, 2),
                                   .range = range};
     invariant(range && aside);
+    (void)sodium_hex2bin(block.rule_set, sizeof block.rule_set, PQgetvalue(rows, from, 8), (size_t)PQgetlength(rows, from, 8), NULL, NULL, NULL);
+    block.warm_from = (uint64_t)session_int64(rows, from, 9);
     uint32_t asides = 0;
     for (int i = from; i < to; i++) {
         if (PQgetisnull(rows, i, 3))
@@ -233,7 +236,7 @@ static bool pg_journal(void *self, uint64_t after, bool (*visit)(void *, const s
     (void)snprintf(number, sizeof number, "%llu", (unsigned long long)after);
     const char *values[] = {number};
     PGresult *rows = session_ask(&sink->session,
-                                 "select j.block, j.first_seq, j.last_seq, r->>0, r->>1, r->>2, r->>3, r->>4 from muster.journal j "
+                                 "select j.block, j.first_seq, j.last_seq, r->>0, r->>1, r->>2, r->>3, r->>4, encode(j.rule_set, 'hex'), coalesce(j.warm_from, 0) from muster.journal j "
                                  "left join lateral jsonb_array_elements(j.ranges) with ordinality x(r, n) on true "
                                  "where j.block > $1::bigint order by j.block, n",
                                  1, values, err);
@@ -294,7 +297,7 @@ static bool write_all(struct pg_sink *sink, const struct commit_block *blocks, u
 {
     return session_step(&sink->session, FAIL_SINK_BEGIN, err) && session_run(&sink->session, "begin", err) &&
            session_step(&sink->session, FAIL_SINK_LEASE, err) && lease_lock(sink, "share", err) &&
-           rows_write(&sink->rows, &sink->session, sink->partitions, sink->stored, sink->epoch, sink->settings.rule_set_hash, blocks,
+           rows_write(&sink->rows, &sink->session, sink->partitions, sink->stored, sink->epoch, blocks,
                       count, err) &&
            session_step(&sink->session, FAIL_SINK_COMMIT, err);
 }

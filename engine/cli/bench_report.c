@@ -56,16 +56,20 @@ static uint16_t sharing(const struct program *program, uint16_t rule, uint16_t *
 
 enum { NAMED_MOST = 6 };
 
+/* Under a heading of its own, which is left out where nothing is shared. */
 static void print_sharing(const struct program *program)
 {
+    bool headed = false;
     for (uint16_t r = 0; r < program->rule_count; r++) {
         uint16_t other[NAMED_MOST], others, sources, shared = sharing(program, r, &sources, other, NAMED_MOST, &others);
         if (!shared)
             continue;
-        printf("  %-16.*s shares %u of %u source%s with", (int)program->rule[r].id.size, program->rule[r].id.data, shared, sources, sources == 1 ? "" : "s");
+        printf("%s  %-16.*s shares %u of %u source%s with", headed ? "" : "\nshared:\n", (int)program->rule[r].id.size, program->rule[r].id.data,
+               shared, sources, sources == 1 ? "" : "s");
         for (uint16_t o = 0; o < others; o++)
             printf("%s %.*s", o ? "," : "", (int)program->rule[other[o]].id.size, program->rule[other[o]].id.data);
         puts(others == NAMED_MOST ? " …" : "");
+        headed = true;
     }
 }
 
@@ -223,7 +227,7 @@ void bench_print(const struct bench_report *report)
     print_searches(report);
     printf("\nall rules %.0f ns per event, the index of filters %.0f ns; the rest is decoding, identities, keys and deciding\n", rules_ns, measured->index_ns);
     puts("(ns miss, ns match: one check that does not match, that does; p99: 99 of 100 checks take no longer; ns/event: checks, filters, records and texts,\n"
-         "what rules share divided among them; pattern: narratives at which a regular expression ran, past the words that must occur)\n\nshared:");
+         "what rules share divided among them; pattern: narratives at which a regular expression ran, past the words that must occur)");
     print_sharing(report->program);
     if (!dearest(report, &slow, &large))
         return;

@@ -46,7 +46,7 @@ static int show(const struct command_line *line, const struct settings *settings
     struct rule_set set = {0};
     struct checkpoint_view view;
     struct error err = {0};
-    int code = rule_set_load(line, rules ? rules : settings->rules_dir, NULL, &set);
+    int code = rule_set_load(line, rules ? rules : settings->rules_dir, NULL, EXIT_USAGE, &set);
     if (code == EXIT_FINE && !checkpoint_view_file(line->word[0], set.program, &step, &view, &err))
         code = command_fail(line, EXIT_WORLD, "%s", err.text);
     else if (code == EXIT_FINE && command_option(line, "json"))

@@ -67,8 +67,9 @@ int cmd_gen(const struct command_line *line)
         good = false;
     if (!good)
         return command_fail(line, EXIT_WORLD, "%s", err.text[0] ? err.text : "the stream could not be written");
-    fprintf(stderr, "%llu lines: %llu schemes and %llu innocent look-alikes planted, %llu repeats, %llu broken\n",
-            (unsigned long long)summary.lines, (unsigned long long)summary.schemes, (unsigned long long)summary.innocents,
-            (unsigned long long)summary.repeats, (unsigned long long)summary.broken);
+    fprintf(stderr, "%llu line%s: %llu scheme%s and %llu innocent look-alike%s planted, %llu repeat%s, %llu broken\n", (unsigned long long)summary.lines,
+            summary.lines == 1 ? "" : "s", (unsigned long long)summary.schemes, summary.schemes == 1 ? "" : "s",
+            (unsigned long long)summary.innocents, summary.innocents == 1 ? "" : "s", (unsigned long long)summary.repeats,
+            summary.repeats == 1 ? "" : "s", (unsigned long long)summary.broken);
     return EXIT_FINE;
 }

@@ -25,6 +25,8 @@ struct replaying {
     uint32_t input_count;
     struct progress progress;
     uint64_t events;
+    struct rule_set next; /* to go over to */
+    int64_t swap_at;
 };
 
 /* --- results --- */
@@ -173,6 +175,9 @@ static void print_summary(const struct replay_summary *summary, bool phases)
     printf("hits        %llu (%llu shadow, %llu silenced)\n", (unsigned long long)summary->hits,
            (unsigned long long)summary->shadow_hits, (unsigned long long)summary->silenced);
     printf("revisions   %llu\n", (unsigned long long)summary->revisions);
+    if (summary->swapped)
+        printf("other rules %u windows, memories and attempts kept, %u warmed up for %llu keys, %u gone; the pause was %.0f ms\n", summary->mapping.kept,
+               summary->mapping.fresh, (unsigned long long)summary->grafting.keys, summary->mapping.gone, (double)summary->swap_ns / 1e6);
     if (!phases)
         return;
     static const char *const phase[PHASE_COUNT] = {"own", "route", "visit", "decide"};
@@ -212,6 +217,8 @@ static int replay_with(struct replaying *replaying, const struct settings *setti
         .results = take_results,
         .events = command_option(line, "positions") ? take_events : NULL,
         .state = command_option(line, "state") != NULL,
+        .swap_to = replaying->next.program,
+        .swap_at = (uint64_t)replaying->swap_at,
     };
     const char *log_dir = command_option(line, "log");
     log.dir = log_dir;
@@ -222,6 +229,8 @@ static int replay_with(struct replaying *replaying, const struct settings *setti
                       : replay_files(&replay, replaying->input, replaying->input_count, &summary, &err);
     progress_end(&replaying->progress);
     ok = close_results(replaying, &err) && ok;
+    if (ok && replay.swap_to && !summary.swapped)
+        ok = error_set(&err, ERROR_FATAL, "the stream has no event from which on those rules were to be at work");
     if (!ok)
         return command_fail(line, EXIT_WORLD, "%s", err.text);
     if (!command_option(line, "quiet"))
@@ -231,10 +240,24 @@ static int replay_with(struct replaying *replaying, const struct settings *setti
     return EXIT_FINE;
 }
 
+/* The rules to go over to. */
+static int load_next(struct replaying *replaying)
+{
+    const struct command_line *line = replaying->line;
+    const char *dir = command_option(line, "swap-to");
+    bool at = command_option(line, "swap-at") != NULL;
+    if (!command_number(line, "swap-at", 1, INT64_MAX, 0, &replaying->swap_at))
+        return EXIT_USAGE;
+    if (at != (dir != NULL) && (at || !command_option(line, "log")))
+        return command_fail(line, EXIT_USAGE, "--swap-at N and --swap-to DIR go together; a log says itself where");
+    return dir ? rule_set_load(line, dir, NULL, EXIT_USAGE, &replaying->next) : EXIT_FINE;
+}
+
 int cmd_replay(const struct command_line *line)
 {
     struct settings settings;
     struct rule_set set = {0};
+    struct error err = {0};
     int64_t threads = 0, batch = 0;
     int code = EXIT_USAGE;
     struct replaying *replaying = calloc(1, sizeof *replaying);
@@ -247,15 +270,19 @@ int cmd_replay(const struct command_line *line)
         if ((line->word_count == 0) == (command_option(line, "log") == NULL))
             code = command_fail(line, EXIT_USAGE, "name either files or --log DIR");
         else
-            code = rule_set_load(line, rules ? rules : settings.rules_dir, rates ? rates : settings.rates_file, &set);
+            code = rule_set_load(line, rules ? rules : settings.rules_dir, rates ? rates : settings.rates_file, EXIT_USAGE, &set);
         if (code == EXIT_FINE)
-            code = rule_set_fits(line, &settings, &set);
+            code = load_next(replaying);
+        if (code == EXIT_FINE && !(rule_set_fits(&settings, set.program, &err) &&
+                                   (!replaying->next.program || rule_set_fits(&settings, replaying->next.program, &err))))
+            code = command_fail(line, EXIT_USAGE, "%s", err.text);
         if (code == EXIT_FINE)
             code = replay_with(replaying, &settings, &set, threads, batch);
     }
     for (uint32_t i = 0; i < replaying->input_count; i++)
         file_reader_close(replaying->reader[i]);
     json_writer_fini(&replaying->writer);
+    rule_set_fini(&replaying->next);
     free(replaying);
     rule_set_fini(&set);
     settings_fini(&settings);

@@ -195,9 +195,9 @@ int cmd_rules_backtest(const struct command_line *line)
         backtest.dir[COMPARE_NEW] = line->word[0];
         backtest.dir[COMPARE_OLD] = command_option(line, "against");
         backtest.sample_max = (uint32_t)sample;
-        code = rule_set_load(line, backtest.dir[COMPARE_NEW], rates, &set[COMPARE_NEW]);
+        code = rule_set_load(line, backtest.dir[COMPARE_NEW], rates, EXIT_FINDING, &set[COMPARE_NEW]);
         if (code == EXIT_FINE && backtest.dir[COMPARE_OLD])
-            code = rule_set_load(line, backtest.dir[COMPARE_OLD], rates, &set[COMPARE_OLD]);
+            code = rule_set_load(line, backtest.dir[COMPARE_OLD], rates, EXIT_FINDING, &set[COMPARE_OLD]);
     }
     if (code == EXIT_FINE)
         code = backtest_with(&backtest, &settings, set, threads, batch);

@@ -198,9 +198,9 @@ int cmd_rules_bench(const struct command_line *line)
     if (code == EXIT_FINE && line->word_count != 1)
         code = command_fail(line, EXIT_USAGE, "name the folder of one rule set");
     if (code == EXIT_FINE)
-        code = rule_set_load(line, line->word[0], rates ? rates : at.settings.rates_file, &at.set);
+        code = rule_set_load(line, line->word[0], rates ? rates : at.settings.rates_file, EXIT_FINDING, &at.set);
     if (code == EXIT_FINE && old && !is_file(old))
-        code = rule_set_load(line, old, rates ? rates : at.settings.rates_file, &at.old);
+        code = rule_set_load(line, old, rates ? rates : at.settings.rates_file, EXIT_FINDING, &at.old);
     if (code == EXIT_FINE)
         code = bench(&at, old);
     free(at.message);

@@ -55,8 +55,9 @@ static void print_program(const struct program *program, const struct settings *
     for (uint16_t i = 0; i < program->rule_count; i++)
         print_rule(plan, i);
     print_graphs(program);
-    printf("%u rules, %u streams, %u windows, %u memories, %u strata\n", program->rule_count, program->stream_count,
-           program->aggregate_count, program->memory_count, program->stratum_count);
+    printf("%u rule%s, %u stream%s, %u window%s, %u memor%s, %u strat%s\n", program->rule_count, program->rule_count == 1 ? "" : "s",
+           program->stream_count, program->stream_count == 1 ? "" : "s", program->aggregate_count, program->aggregate_count == 1 ? "" : "s",
+           program->memory_count, program->memory_count == 1 ? "y" : "ies", program->stratum_count, program->stratum_count == 1 ? "um" : "a");
     plan_free(plan);
 }
 
@@ -110,7 +111,7 @@ static int check(const struct command_line *line, const struct settings *setting
         from_stdin ? check_stdin(dir, &options, diagnostics, &err) : program_load(dir, &options, diagnostics, &err);
     int code = EXIT_FINE;
     if (!program && err.class != ERROR_NONE) {
-        code = command_fail(line, EXIT_USAGE, "%s", err.text);
+        code = command_fail(line, EXIT_WORLD, "%s", err.text);
     } else {
         show(line, diagnostics, program, settings);
         code = program ? check_budget(line, settings, program) : EXIT_FINDING;

@@ -1,6 +1,7 @@
 /* `muster rules docs`: a page per rule and the coverage of the typologies, as Markdown and as HTML. */
 #include "engine/cli/command.h"
 #include "engine/base/invariant.h"
+#include "engine/base/json_writer.h"
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/load.h"
 #include "rules/lang/plain.h"
@@ -16,6 +17,7 @@ struct docs {
     const struct syntax *syntax;
     const char *out_dir;
     uint32_t pages;
+    struct json_writer files; /* their names, as an open array */
 };
 
 static uint32_t tests_of(const struct syntax *syntax, struct slice rule)
@@ -240,7 +242,7 @@ static void html_page(struct slice title, struct slice markdown, FILE *out)
 
 /* --- files --- */
 
-static bool write_file(const struct docs *docs, struct slice name, const char *ending, void (*print)(struct slice title, struct slice text, FILE *out),
+static bool write_file(struct docs *docs, struct slice name, const char *ending, void (*print)(struct slice title, struct slice text, FILE *out),
                        struct slice title, struct slice text)
 {
     char path[PATH_SIZE];
@@ -251,6 +253,7 @@ static bool write_file(const struct docs *docs, struct slice name, const char *e
     print(title, text, out);
     bool good = !ferror(out);
     good = fclose(out) == 0 && good;
+    json_text(&docs->files, NULL, slice_of(strrchr(path, '/') + 1));
     return good || command_fail(docs->line, EXIT_WORLD, "cannot write %s", path) == EXIT_FINE;
 }
 
@@ -278,6 +281,20 @@ static bool write_page(struct docs *docs, struct slice md_name, struct slice htm
     return good;
 }
 
+static void print_written(struct docs *docs)
+{
+    if (!command_option(docs->line, "json")) {
+        printf("%u pages in %s, each as .md and .html; begin with README.md or index.html\n", docs->pages, docs->out_dir);
+        return;
+    }
+    json_close_array(&docs->files);
+    json_text(&docs->files, "folder", slice_of(docs->out_dir));
+    json_number(&docs->files, "pages", docs->pages);
+    json_close_object(&docs->files);
+    json_line(&docs->files);
+    (void)fwrite(docs->files.text, 1, docs->files.size, stdout);
+}
+
 static int write_docs(struct docs *docs)
 {
     if (mkdir(docs->out_dir, 0777) != 0 && errno != EEXIST)
@@ -287,7 +304,7 @@ static int write_docs(struct docs *docs)
         good = write_page(docs, rule->id.text, rule->id.text, rule->title.text, rule);
     if (!good)
         return EXIT_WORLD;
-    printf("%u pages in %s, each as .md and .html; begin with README.md or index.html\n", docs->pages, docs->out_dir);
+    print_written(docs);
     return EXIT_FINE;
 }
 
@@ -303,12 +320,16 @@ int cmd_rules_docs(const struct command_line *line)
     struct syntax *syntax = program ? syntax_load(line->word[0], again, &err) : NULL;
     int code = EXIT_FINDING;
     docs.syntax = syntax;
+    json_writer_init(&docs.files);
+    json_open_object(&docs.files, NULL);
+    json_open_array(&docs.files, "files");
     if (syntax)
         code = write_docs(&docs);
     else if (err.class)
         code = command_fail(line, EXIT_WORLD, "%s", err.text);
     else
         diagnostics_text(diagnostics, stderr);
+    json_writer_fini(&docs.files);
     syntax_free(syntax);
     program_free(program);
     diagnostics_free(again);

@@ -1,11 +1,15 @@
 /* `muster rules explain`: what a rule means, in plain words; or why an event came out as it did. */
 #include "engine/cli/command.h"
 
+#include "engine/base/invariant.h"
+#include "engine/base/json_writer.h"
 #include "engine/base/suggest.h"
 #include "engine/cli/explain_event.h"
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/load.h"
 #include "rules/lang/plain.h"
+
+#include <stdlib.h>
 
 static const struct syntax_rule *find_rule(const struct syntax *syntax, const char *id)
 {
@@ -50,6 +54,66 @@ static void print_tests(const struct syntax *syntax, const struct syntax_rule *r
     fputs(count ? "\n" : "It has no test.\n\n", stdout);
 }
 
+/* In plain words what the typology does, or without one what the rule means. */
+static void write_plain(struct json_writer *json, const char *name, const struct syntax *syntax, const struct syntax_rule *rule,
+                        const struct syntax_typology *typology)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    invariant(out != NULL);
+    if (typology)
+        plain_typology(syntax, typology, out);
+    else
+        plain_rule(syntax, rule, out);
+    invariant(fclose(out) == 0);
+    json_text(json, name, (struct slice){text, size});
+    free(text);
+}
+
+static void write_day(struct json_writer *json, const char *name, int32_t day)
+{
+    char text[32] = "";
+    FILE *out = fmemopen(text, sizeof text, "w");
+    invariant(out != NULL);
+    plain_day(day, out);
+    invariant(fclose(out) == 0);
+    json_text(json, name, slice_of(text));
+}
+
+/* The facts of the text, in its order. */
+static void print_json(const struct syntax *syntax, const struct syntax_rule *rule, const struct syntax_typology *typology)
+{
+    struct json_writer json;
+    json_writer_init(&json);
+    json_open_object(&json, NULL);
+    json_text(&json, "rule", rule->id.text);
+    json_text(&json, "title", rule->title.text);
+    json_text(&json, "why", rule->why.text);
+    json_text(&json, "source", rule->source.text);
+    json_text(&json, "source_grade", slice_of(rule->source_grade));
+    json_number(&json, "version", rule->version);
+    json_text(&json, "status", slice_of(plain_status(rule->status)));
+    json_text(&json, "family", rule->family.text);
+    json_text(&json, "typology", rule->typology.text);
+    json_text(&json, "kept_by", rule->owner.text);
+    if (rule->review_day)
+        write_day(&json, "review_by", rule->review_day);
+    write_plain(&json, "meaning", syntax, rule, NULL);
+    json_open_array(&json, "tests");
+    for (const struct syntax_test *test = syntax->test; test; test = test->next)
+        for (const struct syntax_key *key = test->rule; key; key = key->next)
+            if (slice_equal(key->path.text, rule->id.text))
+                json_text(&json, NULL, test->title.text);
+    json_close_array(&json);
+    if (typology)
+        write_plain(&json, "alert", syntax, NULL, typology);
+    json_close_object(&json);
+    json_line(&json);
+    (void)fwrite(json.text, 1, json.size, stdout);
+    json_writer_fini(&json);
+}
+
 static int no_rule(const struct command_line *line, const struct syntax *syntax)
 {
     struct slice id[SUGGEST_CANDIDATES_MAX];
@@ -67,10 +131,14 @@ static int explain(const struct command_line *line, const struct syntax *syntax)
     const struct syntax_rule *rule = find_rule(syntax, line->word[1]);
     if (!rule)
         return no_rule(line, syntax);
+    const struct syntax_typology *typology = find_typology(syntax, rule->typology.text);
+    if (command_option(line, "json")) {
+        print_json(syntax, rule, typology);
+        return EXIT_FINE;
+    }
     print_head(rule);
     plain_rule(syntax, rule, stdout);
     print_tests(syntax, rule);
-    const struct syntax_typology *typology = find_typology(syntax, rule->typology.text);
     if (typology) {
         plain_typology(syntax, typology, stdout);
         putchar('\n');

@@ -1,5 +1,6 @@
 /* `muster rules fmt`: the one layout of rule files. */
 #include "engine/base/invariant.h"
+#include "engine/base/json_writer.h"
 #include "engine/cli/command.h"
 #include "rules/lang/layout.h"
 #include "rules/lang/limit.h"
@@ -16,6 +17,8 @@ struct formatting {
     const struct command_line *line;
     struct arena arena;
     bool check;
+    bool json;
+    struct json_writer change, fault; /* with json: the paths, as the elements of two arrays */
     uint32_t files, changed, faulty;
 };
 
@@ -33,6 +36,8 @@ static bool lay_out(struct formatting *f, const char *name, struct slice text, s
     bool good = layout_file(&f->arena, slice_of(name), text, diagnostics, out);
     if (!good)
         diagnostics_text(diagnostics, stderr);
+    if (!good && f->json)
+        json_text(&f->fault, NULL, slice_of(name));
     f->faulty += !good;
     diagnostics_free(diagnostics);
     return good;
@@ -71,7 +76,10 @@ static int format_path(struct formatting *f, const char *path)
     if (!lay_out(f, path, text, &out) || slice_equal(text, out))
         return EXIT_FINE;
     f->changed++;
-    printf("%s %s\n", f->check ? "would lay out" : "laid out", path);
+    if (f->json)
+        json_text(&f->change, NULL, slice_of(path));
+    else
+        printf("%s %s\n", f->check ? "would lay out" : "laid out", path);
     if (!f->check && !replace_file(path, out))
         return command_fail(f->line, EXIT_WORLD, "cannot write %s: %s", path, strerror(errno));
     return EXIT_FINE;
@@ -128,25 +136,52 @@ static int format_stdin(struct formatting *f)
     return EXIT_FINE;
 }
 
+static void print_json(struct formatting *f)
+{
+    json_close_array(&f->change);
+    json_close_array(&f->fault);
+    printf("{\"files\":%u,\"check\":%s,\"changed\":%.*s,\"with_errors\":%.*s}\n", f->files, f->check ? "true" : "false", (int)f->change.size,
+           f->change.text, (int)f->fault.size, f->fault.text);
+}
+
+static void print_text(const struct formatting *f)
+{
+    printf("%u file%s, %u %s%s\n", f->files, f->files == 1 ? "" : "s", f->changed, f->check ? "to be laid out" : "laid out", f->faulty ? ", some with errors left alone" : "");
+}
+
+static int format_words(struct formatting *f)
+{
+    int code = EXIT_FINE;
+    for (int i = 0; i < f->line->word_count && code == EXIT_FINE; i++) {
+        struct stat info;
+        bool folder = stat(f->line->word[i], &info) == 0 && S_ISDIR(info.st_mode);
+        code = folder ? format_folder(f, f->line->word[i]) : format_path(f, f->line->word[i]);
+    }
+    if (code == EXIT_FINE && f->json)
+        print_json(f);
+    else if (code == EXIT_FINE)
+        print_text(f);
+    return code;
+}
+
 int cmd_rules_fmt(const struct command_line *line)
 {
-    struct formatting f = {.line = line, .check = command_option(line, "check") != NULL};
+    struct formatting f = {.line = line, .check = command_option(line, "check") != NULL, .json = command_option(line, "json") != NULL};
     bool from_stdin = command_option(line, "stdin") != NULL;
-    int code = EXIT_FINE;
     if ((line->word_count == 0) != from_stdin)
         return command_fail(line, EXIT_USAGE, "name folders or files of rules, or --stdin alone");
+    if (from_stdin && f.json)
+        return command_fail(line, EXIT_USAGE, "with --stdin standard output holds the file: --json goes with folders and files");
     arena_init(&f.arena);
-    if (from_stdin)
-        code = format_stdin(&f);
-    for (int i = 0; i < line->word_count && code == EXIT_FINE; i++) {
-        struct stat info;
-        bool folder = stat(line->word[i], &info) == 0 && S_ISDIR(info.st_mode);
-        code = folder ? format_folder(&f, line->word[i]) : format_path(&f, line->word[i]);
-    }
+    json_writer_init(&f.change);
+    json_writer_init(&f.fault);
+    json_open_array(&f.change, NULL);
+    json_open_array(&f.fault, NULL);
+    int code = from_stdin ? format_stdin(&f) : format_words(&f);
+    json_writer_fini(&f.change);
+    json_writer_fini(&f.fault);
     arena_fini(&f.arena);
     if (code != EXIT_FINE)
         return code;
-    if (!from_stdin)
-        printf("%u files, %u %s%s\n", f.files, f.changed, f.check ? "to be laid out" : "laid out", f.faulty ? ", some with errors left alone" : "");
     return f.faulty || (f.check && f.changed) ? EXIT_FINDING : EXIT_FINE;
 }

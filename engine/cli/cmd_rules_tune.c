@@ -301,8 +301,8 @@ static int find_rule(struct tune *tune, const struct syntax *syntax)
         return EXIT_FINE;
     int near = suggest_nearest(tune->rule_id, id, count);
     if (near < 0)
-        return command_fail(tune->line, EXIT_USAGE, "%s has no rule %s", tune->dir, tune->line->word[1]);
-    return command_fail(tune->line, EXIT_USAGE, "%s has no rule %s; did you mean %.*s?", tune->dir, tune->line->word[1], (int)id[near].size, id[near].data);
+        return command_fail(tune->line, EXIT_FINDING, "%s has no rule %s", tune->dir, tune->line->word[1]);
+    return command_fail(tune->line, EXIT_FINDING, "%s has no rule %s; did you mean %.*s?", tune->dir, tune->line->word[1], (int)id[near].size, id[near].data);
 }
 
 int cmd_rules_tune(const struct command_line *line)
@@ -325,7 +325,7 @@ int cmd_rules_tune(const struct command_line *line)
         const char *rates = command_option(line, "rates") ? command_option(line, "rates") : settings.rates_file;
         tune.dir = line->word[0];
         tune.rule_id = slice_of(line->word[1]);
-        code = rule_set_load(line, tune.dir, rates, &set);
+        code = rule_set_load(line, tune.dir, rates, EXIT_FINDING, &set);
     }
     if (code == EXIT_FINE) {
         syntax = syntax_load(tune.dir, diagnostics, &err);

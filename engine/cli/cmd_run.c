@@ -8,11 +8,11 @@
 #include "engine/cli/kafka_security_of.h"
 #include "engine/cli/metrics.h"
 #include "engine/cli/notice.h"
+#include "engine/cli/rule_desk.h"
 #include "engine/cli/rule_set.h"
 #include "engine/model/zone.h"
 #include "engine/state/seal.h"
 #include "engine/stream/pipeline.h"
-#include "rules/lang/list.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -29,6 +29,7 @@ struct running {
     const struct command_line *line;
     const struct settings *settings;
     struct rule_set set;
+    struct rule_desk *desk;
     struct json_writer description; /* of the rule set */
     char holder[192];               /* who we are, for operators who wonder who has the lease */
     struct kafka_security *security;
@@ -41,7 +42,7 @@ struct running {
     struct format_unknowns *unknowns; /* per pair of the setting kafka_formats */
     struct http *http;
     struct notices notices;
-    int signals;                    /* signalfd of SIGTERM and SIGINT */
+    int signals;                    /* signalfd of SIGTERM, SIGINT and SIGHUP */
     bool stopping;
 };
 
@@ -53,6 +54,7 @@ static bool block_signals(struct running *running, struct error *err)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread is made: they inherit it */
     running->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     return running->signals >= 0 || error_errno(err, ERROR_FATAL, "signalfd");
@@ -62,7 +64,11 @@ static bool run_stop(void *context)
 {
     struct running *running = context;
     struct signalfd_siginfo info;
-    if (!running->stopping && read(running->signals, &info, sizeof info) == sizeof info) {
+    while (!running->stopping && read(running->signals, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGHUP) {
+            rule_desk_reread(running->desk);
+            continue;
+        }
         running->stopping = true;
         notice_say(&running->notices, NOTICE_INFO, "stopping", "told to stop; finishing what was taken");
     }
@@ -76,40 +82,6 @@ static void run_notice(void *context, enum notice_level level, const char *event
 }
 
 /* --- what surrounds the pipeline --- */
-
-/* What the database keeps of a rule set, so that an old alert can be read when the files are gone. */
-static void describe_rule_set(struct json_writer *json, const struct program *program)
-{
-    static const char *const status[] = {"draft", "shadow", "live", "retired"};
-    json_open_object(json, NULL);
-    json_text(json, "name", program->name);
-    json_open_array(json, "rules");
-    for (uint16_t i = 0; i < program->rule_count; i++) {
-        const struct rule *rule = &program->rule[i];
-        json_open_object(json, NULL);
-        json_text(json, "id", rule->id);
-        json_number(json, "version", rule->version);
-        json_text(json, "status", slice_of(status[rule->status]));
-        json_text(json, "title", rule->title);
-        json_text(json, "typology", program->typology[rule->typology].name);
-        json_text(json, "family", program->family[rule->family].name);
-        json_text(json, "source", rule->source);
-        json_close_object(json);
-    }
-    json_close_array(json);
-    json_open_array(json, "lists");
-    for (uint16_t i = 0; i < program->list_count; i++) {
-        unsigned char hash[32];
-        list_hash(program->list[i], hash);
-        json_open_object(json, NULL);
-        json_text(json, "name", list_name(program->list[i]));
-        json_number(json, "entries", list_count(program->list[i]));
-        json_hex(json, "hash", hash, sizeof hash);
-        json_close_object(json);
-    }
-    json_close_array(json);
-    json_close_object(json);
-}
 
 static bool make_folder(const char *path, struct error *err)
 {
@@ -137,29 +109,12 @@ static bool translate_source(struct running *running, struct error *err)
     return source != NULL;
 }
 
-/* Rules that wait for facts which nobody reads would silently never fire. */
-static bool check_facts(const struct running *running, struct error *err)
-{
-    const struct program *program = running->set.program;
-    const struct setting_map *map = &running->settings->kafka_fact_topics;
-    for (uint16_t m = 0; m < program->memory_count; m++) {
-        struct slice topic = program->memory[m].topic;
-        bool found = topic.size == 0;
-        for (uint32_t i = 0; i < map->count && !found; i++)
-            found = slice_equal(slice_of(map->pair[i].key), topic);
-        if (!found)
-            return error_set(err, ERROR_FATAL, "the fact %.*s comes over the topic %.*s: name it in kafka_fact_topics",
-                             (int)program->memory[m].name.size, program->memory[m].name.data, (int)topic.size, topic.data);
-    }
-    return true;
-}
-
 /* Waits for Kafka as long as it takes, unless told to stop. */
 static bool open_source(struct running *running, struct error *err)
 {
     const struct settings *settings = running->settings;
     running->security = kafka_security_of(settings, err);
-    if (!running->security || !check_facts(running, err))
+    if (!running->security || !rule_set_facts(settings, running->set.program, err))
         return false;
     const struct setting_map *banks = &settings->kafka_topics, *facts = &settings->kafka_fact_topics;
     struct kafka_topic *topic = calloc(banks->count + facts->count + 1, sizeof *topic);
@@ -214,7 +169,7 @@ static bool open_sink(struct running *running, struct error *err)
     (void)gethostname(host, sizeof host - 1);
     (void)snprintf(running->holder, sizeof running->holder, "%s pid %d", host, (int)getpid());
     json_writer_init(&running->description);
-    describe_rule_set(&running->description, program);
+    rule_set_describe(&running->description, program);
     struct pg_sink_settings sink = {
         .dsn = running->settings->postgres_dsn,
         .holder = running->holder,
@@ -230,6 +185,26 @@ static bool open_sink(struct running *running, struct error *err)
     memcpy(sink.rule_set_hash, program->hash, sizeof sink.rule_set_hash);
     running->sink = pg_sink_open(&sink);
     return true;
+}
+
+/* --- other rules while running --- */
+
+static const struct program *run_program_of(void *context, const unsigned char hash[32], struct error *err)
+{
+    const struct running *running = context;
+    return rule_desk_program(running->desk, hash, err);
+}
+
+static const struct program *run_program_next(void *context)
+{
+    const struct running *running = context;
+    return rule_desk_next(running->desk);
+}
+
+static void run_swapped(void *context, const struct program *program, const struct swap_report *report)
+{
+    const struct running *running = context;
+    rule_desk_swapped(running->desk, program, report);
 }
 
 static bool run_pipeline(struct running *running, struct error *err)
@@ -248,6 +223,7 @@ static bool run_pipeline(struct running *running, struct error *err)
         .sink_wait_ms = (uint32_t)settings->commit_wait_ms,
         .stop_wait_ms = (uint32_t)settings->stop_wait_ms,
         .lease_wait_ms = 1000,
+        .keep_followed = !*settings->rules_dir,
         .standby = settings->standby,
         .renew_every_ms = (uint32_t)settings->lease_ms / 3,
         .checkpoint_dir = settings->state_dir,
@@ -261,6 +237,9 @@ static bool run_pipeline(struct running *running, struct error *err)
         .source = running->source,
         .sink = running->sink,
         .program = running->set.program,
+        .program_of = run_program_of,
+        .program_next = run_program_next,
+        .swapped = run_swapped,
         .feed = running->feed,
         .context = running,
         .stop = run_stop,
@@ -319,13 +298,35 @@ static int check_settings(const struct command_line *line, const struct settings
     return EXIT_FINE;
 }
 
+/* From their folder, or those that were accepted last; checks who signed them. Then others may be loaded. */
+static int load_rules(struct running *running)
+{
+    const struct settings *settings = running->settings;
+    struct error err = {0};
+    running->desk = rule_desk_open(settings, &running->notices, running->figures);
+    if (*settings->rules_dir) {
+        int code = rule_set_load(running->line, settings->rules_dir, settings->rates_file, EXIT_USAGE, &running->set);
+        if (code != EXIT_FINE || (rule_set_signed_folder(settings, settings->rules_dir, running->set.program, &err) &&
+                                  rule_set_fits(settings, running->set.program, &err)))
+            return code;
+        return command_fail(running->line, EXIT_USAGE, "%s", err.text);
+    }
+    running->set.program = rule_desk_newest(running->desk, &err);
+    return running->set.program ? rule_set_rates(running->line, settings->rates_file, &running->set)
+                                : command_fail(running->line, EXIT_WORLD, "%s", err.text);
+}
+
 static int run(struct running *running)
 {
     struct error err = {0};
     if (!block_signals(running, &err) || !make_folders(running->settings, &err))
         return command_fail(running->line, EXIT_WORLD, "%s", err.text);
+    int code = load_rules(running);
+    if (code != EXIT_FINE)
+        return code;
     notice_say(&running->notices, NOTICE_INFO, "starting", muster_version);
-    bool ok = open_http(running, &err) && open_source(running, &err) && open_sink(running, &err) && run_pipeline(running, &err);
+    rule_desk_begin(running->desk, running->set.program);
+    bool ok = rule_desk_start(running->desk, &err) && open_http(running, &err) && open_source(running, &err) && open_sink(running, &err) && run_pipeline(running, &err);
     if (ok || err.class == ERROR_NONE)
         notice_say(&running->notices, NOTICE_INFO, "stopped", "everything that was taken is committed");
     else
@@ -345,11 +346,8 @@ int cmd_run(const struct command_line *line)
     if (code == EXIT_FINE)
         running.feed = feed_new((uint32_t)settings.partition_max, (uint32_t)settings.rejection_alarm_permille);
     if (code == EXIT_FINE)
-        code = rule_set_load(line, settings.rules_dir, settings.rates_file, &running.set);
-    if (code == EXIT_FINE)
-        code = rule_set_fits(line, &settings, &running.set);
-    if (code == EXIT_FINE)
         code = run(&running);
+    rule_desk_end(running.desk);
     http_close(running.http);
     if (running.sink) {
         running.sink->close(running.sink->self); /* gives the lease back */
@@ -365,6 +363,7 @@ int cmd_run(const struct command_line *line)
     free(running.figures);
     feed_free(running.feed);
     free(running.unknowns);
+    rule_desk_close(running.desk);
     rule_set_fini(&running.set);
     settings_fini(&settings);
     return code;

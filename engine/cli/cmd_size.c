@@ -356,7 +356,7 @@ int cmd_size(const struct command_line *line)
     const char *rules = command_option(line, "rules"), *rates = command_option(line, "rates");
     int code = command_settings(line, &settings) && question_read(line, &question) ? EXIT_FINE : EXIT_USAGE;
     if (code == EXIT_FINE)
-        code = rule_set_load(line, rules ? rules : settings.rules_dir, rates ? rates : settings.rates_file, &set);
+        code = rule_set_load(line, rules ? rules : settings.rules_dir, rates ? rates : settings.rates_file, EXIT_USAGE, &set);
     if (code == EXIT_FINE)
         code = size_with(line, &settings, &set, &question);
     rule_set_fini(&set);

@@ -38,6 +38,7 @@ struct explaining {
     uint32_t event_count;
     struct explain_hit *hit;
     uint32_t hit_count;
+    uint64_t hits_more;                    /* those there was no room for */
     struct slice victim[VICTIM_MAX];
     uint32_t victim_count;
 
@@ -134,6 +135,10 @@ static void keep_subject(struct explaining *ex, struct explain_hit *keep, const 
 
 static void keep_hit(struct explaining *ex, const struct hit *hit)
 {
+    if (ex->hit_count == EXPLAIN_HIT_MAX) {
+        ex->hits_more++;
+        return;
+    }
     struct explain_hit *keep = &ex->hit[ex->hit_count++];
     bool to_give = false, given = false;
     *keep = (struct explain_hit){.seq = hit->seq, .rule = hit->rule, .key_count = hit->key_count, .say = arena_copy(&ex->arena, hit->say),
@@ -195,7 +200,7 @@ static bool take_results(void *context, const struct output *output, const struc
     (void)decoded_count;
     (void)err;
     for (uint32_t h = 0; ex->pass == PASS_LOOK && h < output->hit_count; h++)
-        if (ex->hit_count < EXPLAIN_HIT_MAX && event_kept(ex, output->hit[h].seq))
+        if (event_kept(ex, output->hit[h].seq))
             keep_hit(ex, &output->hit[h]);
     for (uint32_t r = 0; ex->pass == PASS_FIND && r < output->revision_count && !ex->done; r++)
         if (alert_fits(ex, &output->revision[r]))
@@ -256,12 +261,12 @@ static int print_page(struct explaining *ex)
     const struct explanation page = {.program = ex->set.program, .syntax = ex->syntax, .inquiry = ex->inquiry, .arena = &ex->arena,
                                      .whole = ex->id.size > 0, .event = ex->event, .event_count = ex->event_count, .hit = ex->hit,
                                      .hit_count = ex->hit_count, .target = ex->target, .target_count = ex->target_count,
-                                     .victim = ex->victim, .victim_count = ex->victim_count};
-    explain_print(&page, stdout);
-    if (more)
-        printf("\n%llu more looks are not shown: an explanation holds %d.\n", (unsigned long long)more, INQUIRY_LOOKS_MAX);
-    if (ex->alert_more)
-        printf("\nMore hits formed this alert; the first %d are shown.\n", EXPLAIN_TARGET_MAX);
+                                     .victim = ex->victim, .victim_count = ex->victim_count, .looks_more = more,
+                                     .hits_more = ex->hits_more, .alert_more = ex->alert_more};
+    if (command_option(ex->line, "json"))
+        explain_json(&page, stdout);
+    else
+        explain_print(&page, stdout);
     return EXIT_FINE;
 }
 
@@ -339,7 +344,7 @@ static int explain_with(struct explaining *ex)
     const struct command_line *line = ex->line;
     const char *rates = command_option(line, "rates");
     struct error err = {0};
-    int code = rule_set_load(line, line->word[0], rates ? rates : ex->settings->rates_file, &ex->set);
+    int code = rule_set_load(line, line->word[0], rates ? rates : ex->settings->rates_file, EXIT_FINDING, &ex->set);
     if (code != EXIT_FINE)
         return code;
     struct diagnostics *again = diagnostics_new();

@@ -16,7 +16,7 @@ static const struct slice *victim_at(const struct explanation *ex, struct slice 
 }
 
 /* Writes text, and of a victim's account only its beginning. */
-static void put(const struct explanation *ex, struct slice text, FILE *out)
+void explain_put(const struct explanation *ex, struct slice text, FILE *out)
 {
     while (text.size) {
         const struct slice *victim = victim_at(ex, text);
@@ -29,7 +29,7 @@ static void put(const struct explanation *ex, struct slice text, FILE *out)
     }
 }
 
-static void put_moment(const struct explanation *ex, int64_t time_ms, FILE *out)
+void explain_moment_put(const struct explanation *ex, int64_t time_ms, FILE *out)
 {
     int year, month, dom;
     civil_date(zone_day(ex->program->zone, time_ms), &year, &month, &dom);
@@ -38,7 +38,7 @@ static void put_moment(const struct explanation *ex, int64_t time_ms, FILE *out)
 }
 
 /* The source text of a condition on one line, padded where its values follow. */
-static void put_condition(const struct explanation *ex, uint16_t rule, const struct inquiry_look *look, uint16_t node, bool pad, FILE *out)
+void explain_condition_put(const struct explanation *ex, uint16_t rule, const struct inquiry_look *look, uint16_t node, bool pad, FILE *out)
 {
     struct span span;
     int width = 0;
@@ -60,7 +60,7 @@ static void put_condition(const struct explanation *ex, uint16_t rule, const str
 
 /* --- one look --- */
 
-static uint64_t last_turned(const struct inquiry_look *look)
+uint64_t explain_last_turned(const struct inquiry_look *look)
 {
     uint64_t last = 0;
     for (uint16_t c = 0; c < look->condition_count; c++)
@@ -74,15 +74,15 @@ static void print_condition(const struct explanation *ex, uint16_t rule, const s
 {
     static const char *const truths[] = {"false", "true", "unknown"};
     (void)fprintf(out, "    %-8s ", truths[condition->truth]);
-    put_condition(ex, rule, look, condition->node, condition->values.size || condition->turned_seq, out);
+    explain_condition_put(ex, rule, look, condition->node, condition->values.size || condition->turned_seq, out);
     if (condition->values.size) {
         (void)fputs("  (", out);
-        put(ex, condition->values, out);
+        explain_put(ex, condition->values, out);
         (void)fputc(')', out);
     }
     if (condition->turned_seq) {
         (void)fputs("  since ", out);
-        put_moment(ex, condition->turned_ms, out);
+        explain_moment_put(ex, condition->turned_ms, out);
     }
     if (look->truth && last && condition->turned_seq == last)
         (void)fputs(", the last to turn true", out);
@@ -96,7 +96,7 @@ static void print_lets(const struct explanation *ex, struct slice lets, FILE *ou
     if (!lets.size)
         return;
     (void)fputs("  with ", out);
-    put(ex, lets, out);
+    explain_put(ex, lets, out);
     (void)fputc('\n', out);
 }
 
@@ -109,20 +109,20 @@ static void print_look(const struct explanation *ex, const struct inquiry_look *
         (void)fputs("  when\n", out);
     else
         (void)fputs(look->part == WITNESS_UNLESS ? "  unless\n" : "  except\n", out);
-    uint64_t last = last_turned(look);
+    uint64_t last = explain_last_turned(look);
     for (uint16_t c = 0; c < look->condition_count; c++)
         print_condition(ex, look->index, look, &look->condition[c], last, out);
 }
 
 /* --- one rule and key --- */
 
-static bool keys_alike(const struct inquiry_look *a, const struct inquiry_look *b)
+bool explain_keys_alike(const struct inquiry_look *a, const struct inquiry_look *b)
 {
     return a->seq == b->seq && a->index == b->index && a->width == b->width && a->side == b->side &&
            memcmp(a->key, b->key, a->width * sizeof *a->key) == 0;
 }
 
-static const struct explain_hit *hit_of(const struct explanation *ex, const struct inquiry_look *look)
+const struct explain_hit *explain_hit_of(const struct explanation *ex, const struct inquiry_look *look)
 {
     for (uint32_t h = 0; h < ex->hit_count; h++) {
         const struct explain_hit *hit = &ex->hit[h];
@@ -135,51 +135,52 @@ static const struct explain_hit *hit_of(const struct explanation *ex, const stru
     return NULL;
 }
 
-static void print_outcome(const struct explanation *ex, const struct inquiry_look *look, uint32_t count, const struct explain_hit *hit, FILE *out)
+void explain_outcome_put(const struct explanation *ex, const struct inquiry_look *look, uint32_t count, const struct explain_hit *hit, FILE *out)
 {
     const struct rule *rule = &ex->program->rule[look->index];
     if (hit && hit->shadow)
-        (void)fputs("hit, in shadow: it gives no points\n", out);
+        (void)fputs("hit, in shadow: it gives no points", out);
     else if (hit)
-        (void)fputs(hit->counted ? "hit\n" : "hit inside `once per`: it gave its points before\n", out);
+        (void)fputs(hit->counted ? "hit" : "hit inside `once per`: it gave its points before", out);
     else if (look[count - 1].part == WITNESS_EXCEPT && look[count - 1].truth)
-        (void)fputs("silenced by its exception\n", out);
+        (void)fputs("silenced by its exception", out);
     else if (look[count - 1].part == WITNESS_UNLESS && look[count - 1].truth)
-        (void)fputs("stopped by `unless`\n", out);
+        (void)fputs("stopped by `unless`", out);
     else if (rule->step_count > 1 && look[0].truth)
-        (void)fprintf(out, "step %u of %u holds, the next is awaited\n", look[0].number, rule->step_count);
+        (void)fprintf(out, "step %u of %u holds, the next is awaited", look[0].number, rule->step_count);
     else if (rule->step_count > 1 && look[0].in_hand)
-        (void)fprintf(out, "no hit, %u of %u steps hold\n", look[0].in_hand, rule->step_count);
+        (void)fprintf(out, "no hit, %u of %u steps hold", look[0].in_hand, rule->step_count);
     else
-        (void)fputs("no hit\n", out);
+        (void)fputs("no hit", out);
 }
 
 /* The looks [0, count) are of one rule and key. */
 static void print_key(const struct explanation *ex, const struct inquiry_look *look, uint32_t count, FILE *out)
 {
     const struct rule *rule = &ex->program->rule[look->index];
-    const struct explain_hit *hit = hit_of(ex, look);
+    const struct explain_hit *hit = explain_hit_of(ex, look);
     (void)fprintf(out, "\n%.*s", (int)rule->id.size, rule->id.data);
     for (uint8_t w = 0; w < look->width; w++) {
         (void)fprintf(out, "%s%.*s ", w ? ", " : " for ", (int)rule->key_name[w].size, rule->key_name[w].data);
-        put(ex, look->key_text[w], out);
+        explain_put(ex, look->key_text[w], out);
     }
     (void)fputs(": ", out);
-    print_outcome(ex, look, count, hit, out);
+    explain_outcome_put(ex, look, count, hit, out);
+    (void)fputc('\n', out);
     for (uint32_t i = 0; i < count; i++)
         print_look(ex, &look[i], out);
     print_lets(ex, hit ? hit->lets : look[0].lets, out);
     if (!hit)
         return;
     (void)fputs("  says \"", out);
-    put(ex, hit->say, out);
+    explain_put(ex, hit->say, out);
     (void)fputs("\"\n", out);
-    put(ex, hit->points, out);
+    explain_put(ex, hit->points, out);
 }
 
 /* --- one event --- */
 
-static bool is_asked(const struct explanation *ex, uint64_t seq, uint16_t rule)
+bool explain_is_asked(const struct explanation *ex, uint64_t seq, uint16_t rule)
 {
     for (uint32_t t = 0; t < ex->target_count; t++)
         if (ex->target[t].seq == seq && ex->target[t].rule == rule)
@@ -187,42 +188,56 @@ static bool is_asked(const struct explanation *ex, uint64_t seq, uint16_t rule)
     return ex->target_count == 0;
 }
 
-static bool is_look(const struct inquiry_look *look, uint64_t seq)
+bool explain_is_look(const struct inquiry_look *look, uint64_t seq)
 {
     return look->seq == seq && look->part != WITNESS_STREAM && look->part != WITNESS_MEMORY;
 }
 
-/* The rule's first filter that kept the event out; false when it read none of it. */
-static bool print_kept_out(const struct explanation *ex, uint16_t index, const struct inquiry_look *look, uint32_t count, uint64_t seq, FILE *out)
+/* The rule's first filter that kept the event out; NULL when it read none of it. */
+const struct inquiry_look *explain_kept_out(const struct explanation *ex, uint16_t index, const struct inquiry_look *look, uint32_t count, uint64_t seq)
 {
     const struct rule *rule = &ex->program->rule[index];
     for (uint16_t s = 0; s < rule->stream_count; s++)
-        for (uint32_t i = 0; i < count; i++) {
-            const struct inquiry_condition *culprit = inquiry_culprit(&look[i]);
-            if (look[i].seq != seq || look[i].part != WITNESS_STREAM || look[i].index != rule->stream[s] || !culprit)
-                continue;
-            (void)fprintf(out, "  %-9.*s", (int)rule->id.size, rule->id.data);
-            print_condition(ex, index, &look[i], culprit, 0, out);
+        for (uint32_t i = 0; i < count; i++)
+            if (look[i].seq == seq && look[i].part == WITNESS_STREAM && look[i].index == rule->stream[s] && inquiry_culprit(&look[i]))
+                return &look[i];
+    return NULL;
+}
+
+bool explain_looked(const struct inquiry_look *look, uint32_t count, uint64_t seq, uint16_t rule)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (explain_is_look(&look[i], seq) && look[i].index == rule)
             return true;
-        }
     return false;
+}
+
+/* Of an `or` every part. */
+static void print_kept_out(const struct explanation *ex, uint16_t index, const struct inquiry_look *filter, FILE *out)
+{
+    struct slice name = ex->program->rule[index].id;
+    for (uint16_t c = 0; c < filter->condition_count; c++) {
+        if (!filter->condition[c].culprit)
+            continue;
+        (void)fprintf(out, "  %-9.*s", (int)name.size, name.data);
+        print_condition(ex, index, filter, &filter->condition[c], 0, out);
+        name = SLICE(" or");
+    }
 }
 
 static void print_not_looked(const struct explanation *ex, const struct inquiry_look *look, uint32_t count, uint64_t seq, FILE *out)
 {
     uint32_t told = 0, silent = 0;
     for (uint16_t r = 0; r < ex->program->rule_count; r++) {
-        bool looked = false;
-        for (uint32_t i = 0; i < count && !looked; i++)
-            looked = is_look(&look[i], seq) && look[i].index == r;
-        if (looked)
+        if (explain_looked(look, count, seq, r))
             continue;
+        const struct inquiry_look *filter = explain_kept_out(ex, r, look, count, seq);
         if (told + silent == 0)
             (void)fputs("\nNot looked at, for a source's filter:\n", out);
-        if (print_kept_out(ex, r, look, count, seq, out))
-            told++;
-        else
-            silent++;
+        if (filter)
+            print_kept_out(ex, r, filter, out);
+        told += filter != NULL;
+        silent += filter == NULL;
     }
     if (told == 0 && silent)
         (void)fputs("  none\n", out);
@@ -236,24 +251,29 @@ static void print_rule(const struct explanation *ex, const struct inquiry_look *
 {
     for (uint32_t from = 0; from < count;) {
         uint32_t to = from + 1;
-        while (to < count && is_look(&look[to], seq) && keys_alike(&look[from], &look[to]))
+        while (to < count && explain_is_look(&look[to], seq) && explain_keys_alike(&look[from], &look[to]))
             to++;
-        if (is_look(&look[from], seq) && look[from].index == rule)
+        if (explain_is_look(&look[from], seq) && look[from].index == rule)
             print_key(ex, &look[from], to - from, out);
         from = to;
     }
 }
 
-static void print_event(const struct explanation *ex, const struct explain_event *event, FILE *out)
+const char *explain_event_outcome(uint8_t outcome)
 {
     static const char *const outcomes[OUTCOME_COUNT] = {"scored", "joined to an earlier report", "a repeat, not scored", "refused"};
+    return outcomes[outcome];
+}
+
+static void print_event(const struct explanation *ex, const struct explain_event *event, FILE *out)
+{
     uint32_t count;
     uint64_t more;
     const struct inquiry_look *look = inquiry_looks(ex->inquiry, &count, &more);
-    put(ex, event->text, out);
-    (void)fprintf(out, ": %s%s\n", outcomes[event->outcome], event->late ? ", too late for windows and memories" : "");
+    explain_put(ex, event->text, out);
+    (void)fprintf(out, ": %s%s\n", explain_event_outcome(event->outcome), event->late ? ", too late for windows and memories" : "");
     for (uint16_t r = 0; r < ex->program->rule_count; r++)
-        if (is_asked(ex, event->seq, r))
+        if (explain_is_asked(ex, event->seq, r))
             print_rule(ex, look, count, r, event->seq, out);
     if (ex->whole && event->outcome <= OUTCOME_JOINED)
         print_not_looked(ex, look, count, event->seq, out);
@@ -266,4 +286,11 @@ void explain_print(const struct explanation *ex, FILE *out)
             (void)fputc('\n', out);
         print_event(ex, &ex->event[e], out);
     }
+    if (ex->looks_more)
+        (void)fprintf(out, "\n%llu more looks are not shown: an explanation holds %d.\n", (unsigned long long)ex->looks_more, INQUIRY_LOOKS_MAX);
+    if (ex->hits_more)
+        (void)fprintf(out, "\n%llu more hits are not told, and what led to them reads `no hit`: an explanation holds %d.\n",
+                      (unsigned long long)ex->hits_more, EXPLAIN_HIT_MAX);
+    if (ex->alert_more)
+        (void)fprintf(out, "\nMore hits formed this alert; the first %d are shown.\n", EXPLAIN_TARGET_MAX);
 }

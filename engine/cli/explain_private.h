@@ -49,9 +49,28 @@ struct explanation {
     uint32_t target_count;            /* 0: every rule */
     const struct slice *victim;       /* accounts to be masked */
     uint32_t victim_count;
+    uint64_t looks_more, hits_more;   /* those there was no room for */
+    bool alert_more;                  /* more hits formed the alert than are shown */
 };
 
-/* explain_page.c */
+/* explain_page.c: the page, and the leaves that the JSON shares with it. What is put is masked. */
 void explain_print(const struct explanation *explanation, FILE *out);
+void explain_put(const struct explanation *ex, struct slice text, FILE *out);
+void explain_moment_put(const struct explanation *ex, int64_t time_ms, FILE *out);
+void explain_condition_put(const struct explanation *ex, uint16_t rule, const struct inquiry_look *look, uint16_t node, bool pad, FILE *out);
+/* What came of the looks [0, count) of one rule and key. hit: theirs, or NULL. */
+void explain_outcome_put(const struct explanation *ex, const struct inquiry_look *look, uint32_t count, const struct explain_hit *hit, FILE *out);
+const struct explain_hit *explain_hit_of(const struct explanation *ex, const struct inquiry_look *look);
+const char *explain_event_outcome(uint8_t outcome);
+/* The event at which the last of its conditions turned true; 0: unknown. */
+uint64_t explain_last_turned(const struct inquiry_look *look);
+bool explain_is_asked(const struct explanation *ex, uint64_t seq, uint16_t rule);
+bool explain_is_look(const struct inquiry_look *look, uint64_t seq);
+bool explain_looked(const struct inquiry_look *look, uint32_t count, uint64_t seq, uint16_t rule);
+bool explain_keys_alike(const struct inquiry_look *a, const struct inquiry_look *b);
+const struct inquiry_look *explain_kept_out(const struct explanation *ex, uint16_t index, const struct inquiry_look *look, uint32_t count, uint64_t seq);
+
+/* explain_json.c: the same facts as one JSON object. */
+void explain_json(const struct explanation *explanation, FILE *out);
 
 #endif

@@ -151,9 +151,9 @@ void tune_print(const struct tune *tune, FILE *out)
     struct arena arena;
     struct slice sentence[TUNE_SENTENCES];
     arena_init(&arena);
-    fprintf(out, "%.*s, %.*s: %u points over %llu events of %u days, in %u passes and %.1f s\n", (int)tune->rule_id.size, tune->rule_id.data,
-            (int)tune->rule->title.text.size, tune->rule->title.text.data, tune->point_count, (unsigned long long)tune->events, tune->days, tune->passes,
-            tune->seconds);
+    fprintf(out, "%.*s, %.*s: %u point%s over %llu events of %u day%s, in %u pass%s and %.1f s\n", (int)tune->rule_id.size, tune->rule_id.data,
+            (int)tune->rule->title.text.size, tune->rule->title.text.data, tune->point_count, tune->point_count == 1 ? "" : "s",
+            (unsigned long long)tune->events, tune->days, tune->days == 1 ? "" : "s", tune->passes, tune->passes == 1 ? "" : "es", tune->seconds);
     fprintf(out, "Hits are the rule's; alerts, subjects, recall and precision are those of %.*s with all its rules. * marks today's values.\n",
             (int)tune->rule->typology.text.size, tune->rule->typology.text.data);
     if (tune->rule->status != RULE_LIVE)

@@ -7,6 +7,8 @@
 
 #include "engine/base/invariant.h"
 
+enum { REACH_FROM = 32 }; /* legs looked at on the way back */
+
 /* A leg taken into a level, with what follows it. */
 struct hop {
     struct place at;
@@ -34,6 +36,7 @@ struct path {
     struct search *search;
     struct place after; /* where legs begin */
     entity_id start, end, last; /* who must begin the path (0: anybody), K, who sends e */
+    bool reach_tried, reach_known;
     uint32_t level_max, level;
     uint32_t hop_count, note_count;
     uint32_t first_hop[GRAPH_HOPS_MAX + 1]; /* by level, and where the last one ends */
@@ -167,12 +170,25 @@ static bool note_expand(struct path *path, uint32_t n)
             (path->start && !begins && path->level == path->level_max))
             continue;
         struct place at = leg_place(leg);
+        if (path->reach_known && !reach_allows(search, leg->sender, at))
+            continue;
         if (hop_goes_on(path, at, leg, &rest))
             hop_take(path, at, leg, n);
         if (search->out->legs_spent)
             return false;
     }
     return true;
+}
+
+/* A cycle whose way back gets long is first sought from the other end; false when no money of K's came to e's sender. */
+static bool path_reaches(struct path *path)
+{
+    struct search *search = path->search;
+    if (!path->start || path->reach_tried || search->out->looked <= REACH_FROM)
+        return true;
+    path->reach_tried = true;
+    path->reach_known = reach_find(search, path->after);
+    return !path->reach_known || reach_allows(search, path->last, leg_place(&search->query->event));
 }
 
 /* All levels, until nothing goes before or the budget is spent. */
@@ -187,7 +203,7 @@ static void path_spread(struct path *path)
         uint32_t end = path->note_count;
         path->first_hop[++path->level] = path->hop_count;
         for (; going && first < end; first++)
-            going = note_expand(path, first);
+            going = path_reaches(path) && note_expand(path, first);
     }
     path->first_hop[path->level + 1] = path->hop_count;
 }

@@ -59,7 +59,7 @@ static inline void *heap_array_at(struct heap_array *array, uint32_t index, size
 }
 
 struct graph_scratch {
-    struct account_set nodes, members;
+    struct account_set nodes, members, reach;
     struct heap_array node, hop, note;            /* cycle, chain, hops */
     struct heap_array middle, second, pair, best; /* scatter_gather */
     struct heap_array leg, other;                 /* the rest: pointers to legs and what is known of them */
@@ -141,6 +141,11 @@ static inline void proof_of(struct search *search, const struct leg *leg)
     proof_member(search, leg->sender);
     proof_member(search, leg->receiver);
 }
+
+/* reach.c: finds who could hold money that left K after a place and before e; false when that takes too many looks. */
+bool reach_find(struct search *search, struct place after);
+/* Whether, by the last reach_find that ended well, the account could hold such money before a place. */
+bool reach_allows(const struct search *search, entity_id account, struct place at);
 
 /* path.c: cycles and chains. Legs stand after `after`; a path that begins at `start` closes (0: any account begins one). */
 void path_search(struct search *search, struct place after, entity_id start);

@@ -94,6 +94,7 @@ struct graph_scratch *graph_scratch_new(void)
     invariant(scratch != NULL);
     account_set_clear(&scratch->nodes);
     account_set_clear(&scratch->members);
+    account_set_clear(&scratch->reach);
     return scratch;
 }
 
@@ -103,6 +104,7 @@ void graph_scratch_free(struct graph_scratch *scratch)
         return;
     free(scratch->nodes.slot);
     free(scratch->members.slot);
+    free(scratch->reach.slot);
     struct heap_array *arrays[] = {&scratch->node, &scratch->hop, &scratch->note, &scratch->middle, &scratch->second,
                                    &scratch->pair, &scratch->best, &scratch->leg, &scratch->other};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)

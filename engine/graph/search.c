@@ -33,13 +33,17 @@ uint32_t span_lower(const struct span *span, struct place place)
     return low;
 }
 
-/* Mostly the oldest leg is in the window and the newest before the event: two looks instead of two searches. */
+/* Mostly the newest leg is before the event and the oldest in the window, or all are out of it: a look at each end, which are
+ * cache misses, instead of two searches. */
 struct span span_between(const struct legs *legs, struct place after, struct place before)
 {
     struct span span = {*legs, 0, legs->count};
     if (!span.high)
         return span;
-    if (!place_before(leg_place(leg_at(legs, span.high - 1)), before))
+    struct place newest = leg_place(leg_at(legs, span.high - 1));
+    if (!place_before(after, newest))
+        return (struct span){*legs, 0, 0};
+    if (!place_before(newest, before))
         span.high = span_lower(&span, before);
     if (span.high && !place_before(after, leg_place(leg_at(legs, 0)))) {
         span.low = span_lower(&span, after);

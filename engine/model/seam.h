@@ -36,6 +36,8 @@ struct journal_block {
     uint64_t first_seq, last_seq;
     uint32_t range_count;
     const struct journal_range *range; /* only partitions that moved, rising index */
+    unsigned char rule_set[32]; /* hash of the rules that worked it; zeros: not known */
+    uint64_t warm_from; /* of a block that other rules began with: the logged event from which on they were warmed up; 0: they were not */
 };
 
 /* Told of each record before it is worked, so that a process that dies leaves behind at which. */

@@ -3,11 +3,6 @@
 
 #include "engine/base/invariant.h"
 
-struct cell_entry {
-    uint32_t tag, home;
-    slab_ref cell;
-};
-
 struct cell_want {
     const struct shard *shard;
     const uint32_t *key;
@@ -87,6 +82,11 @@ struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *ke
     return cell;
 }
 
+void cell_prefetch_table(const struct shard *shard, uint16_t keyspace)
+{
+    __builtin_prefetch(keys_table(shard, keyspace));
+}
+
 void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t *key)
 {
     const struct table *table = keys_table(shard, keyspace);
@@ -97,20 +97,27 @@ void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t 
 }
 
 /* The entry was asked into the cache some visits ago: now the cell it points to. */
-void cell_prefetch_body(const struct shard *shard, uint16_t keyspace, const uint32_t *key)
+const struct cell *cell_prefetch_body(const struct shard *shard, uint16_t keyspace, const uint32_t *key)
 {
     const struct table *table = keys_table(shard, keyspace);
     if (!table->room)
-        return;
+        return NULL;
     uint64_t hash = key_hash(key, shard_layout(shard, keyspace)->width);
     const struct cell_entry *entries = slab_at(&shard->slab, table->entries);
     const struct cell_entry *entry = &entries[(uint32_t)(hash >> 8) & (table->room - 1)];
     if (entry->tag != table_tag(hash))
-        return;
+        return NULL;
     const char *cell = slab_at(&shard->slab, entry->cell);
-    __builtin_prefetch(cell);
-    __builtin_prefetch(cell + 64);
-    __builtin_prefetch(cell + 128);
+    for (size_t at = 0; at < cell_size(shard_layout(shard, keyspace)); at += 64)
+        __builtin_prefetch(cell + at);
+    return (const struct cell *)(const void *)cell;
+}
+
+void memory_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory)
+{
+    slab_ref ref = memory_ref(cell, shard_layout(shard, keyspace), memory);
+    if (ref)
+        __builtin_prefetch(slab_at(&shard->slab, ref));
 }
 
 int64_t clock_read(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t clock)
@@ -184,14 +191,7 @@ void memory_mark(const struct shard *shard, const struct memory_record *record, 
 
 /* --- sweeping --- */
 
-static slab_ref window_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
-{
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_window_at(layout, window), sizeof ref);
-    return ref;
-}
-
-static void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *layout)
+void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *layout)
 {
     const struct cell *cell = slab_at(&shard->slab, ref);
     for (uint16_t i = 0; i < layout->window_count; i++)

@@ -21,7 +21,7 @@ enum {
     LAYOUT_MAX = 1 << 22,
     PATH_MAX_BYTES = 4096,
     FILES_MAX = 1024,
-    FORMAT = 2, /* 1: identities without marks */
+    FORMAT = 3, /* 1: identities without marks; 2: a layout that others could not be mapped from */
 };
 
 static const char file_magic[8] = {'M', 'U', 'S', 'T', 'C', 'K', 'P', '1'};
@@ -55,61 +55,6 @@ struct checkpoint_writer {
     bool written, published;
 };
 
-/* --- the layout as bytes: equal layouts give equal bytes --- */
-
-static void put(struct arena *arena, struct slice *bytes, const void *data, size_t size)
-{
-    char *fresh = arena_bytes(arena, bytes->size + size);
-    if (bytes->size)
-        memcpy(fresh, bytes->data, bytes->size);
-    memcpy(fresh + bytes->size, data, size);
-    *bytes = (struct slice){fresh, bytes->size + size};
-}
-
-static void put_number(struct arena *arena, struct slice *bytes, uint64_t number)
-{
-    put(arena, bytes, &number, sizeof number);
-}
-
-static struct slice layout_bytes(struct arena *arena, const struct state_layout *layout)
-{
-    struct slice bytes = {NULL, 0};
-    put_number(arena, &bytes, layout->keyspace_count);
-    for (uint16_t k = 0; k < layout->keyspace_count; k++) {
-        const struct keyspace_layout *keyspace = &layout->keyspace[k];
-        put_number(arena, &bytes, keyspace->hash);
-        put_number(arena, &bytes, keyspace->width);
-        put_number(arena, &bytes, keyspace->clock_count);
-        for (uint16_t c = 0; c < keyspace->clock_count; c++)
-            put_number(arena, &bytes, keyspace->clock_hash[c]);
-        put_number(arena, &bytes, keyspace->window_count);
-        for (uint16_t w = 0; w < keyspace->window_count; w++) {
-            const struct window_layout *window = &keyspace->window[w];
-            put_number(arena, &bytes, window->hash);
-            put_number(arena, &bytes, (uint64_t)window->keep_ms);
-            put_number(arena, &bytes, window->extra_count);
-            put_number(arena, &bytes, window->habit_count);
-            put_number(arena, &bytes, window->aggregate_count);
-            for (uint16_t a = 0; a < window->aggregate_count; a++) {
-                put_number(arena, &bytes, window->aggregate[a].hash);
-                put_number(arena, &bytes, (uint64_t)window->aggregate[a].fn << 8 | window->aggregate[a].column);
-            }
-        }
-        put_number(arena, &bytes, keyspace->memory_count);
-        for (uint16_t m = 0; m < keyspace->memory_count; m++) {
-            put_number(arena, &bytes, keyspace->memory[m].hash);
-            put_number(arena, &bytes, (uint64_t)keyspace->memory[m].for_ms);
-            put_number(arena, &bytes, keyspace->memory[m].keep_count);
-        }
-        put_number(arena, &bytes, keyspace->attempt_count);
-        for (uint16_t a = 0; a < keyspace->attempt_count; a++) {
-            put_number(arena, &bytes, keyspace->attempt[a].hash);
-            put_number(arena, &bytes, keyspace->attempt[a].word_count);
-        }
-    }
-    return bytes;
-}
-
 /* --- writing --- */
 
 struct checkpoint_writer *checkpoint_begin(struct state *state, const struct state_layout *layout,
@@ -124,7 +69,7 @@ struct checkpoint_writer *checkpoint_begin(struct state *state, const struct sta
     memcpy(writer->head.hash_key, state_hash_key(state), sizeof writer->head.hash_key);
     struct slice extra = arena_copy(&writer->arena, (struct slice){head->extra, head->extra_size});
     writer->head.extra = extra.data;
-    writer->layout = layout_bytes(&writer->arena, layout);
+    writer->layout = layout_write(&writer->arena, layout);
     invariant(writer->layout.size <= LAYOUT_MAX);
     for (uint32_t i = 0; i < SHARD_COUNT; i++)
         slab_snapshot_begin(&state->shard[i].slab);
@@ -366,21 +311,26 @@ static bool load_section(struct loading *l, struct state *state, uint32_t shard,
     return good;
 }
 
-static bool load_state(struct loading *l, const struct state_layout *layout, struct state **state, struct error *err)
+/* Loads under the layout that the file was made with, then takes over what the wanted one knows. */
+static bool load_state(struct loading *l, const struct state_layout *want, struct state **state, struct state_mapping *mapping, struct error *err)
 {
     struct arena arena;
+    struct state_layout layout;
+    *state = NULL;
     arena_init(&arena);
-    struct slice want = layout_bytes(&arena, layout);
-    bool same = want.size == l->head.layout_size && memcmp(want.data, l->layout, want.size) == 0;
-    arena_fini(&arena);
-    if (!same)
-        return error_set(err, ERROR_FATAL, "it was made with other rules; their state is rebuilt from the log");
-    *state = state_new(layout, l->head.hash_key, err);
-    bool good = *state != NULL;
+    bool good = layout_read((struct slice){l->layout, l->head.layout_size}, &arena, &layout, err);
+    if (good && layout.basis != want->basis)
+        good = error_set(err, ERROR_FATAL, "it was made with another base currency or timezone; state is rebuilt from the log");
+    layout.lateness_ms = want->lateness_ms;
+    layout.shard_bytes_max = want->shard_bytes_max;
+    *state = good ? state_new(&layout, l->head.hash_key, err) : NULL;
+    good = *state != NULL;
     for (uint32_t i = 0; good && i < SHARD_COUNT; i++)
         good = load_section(l, *state, i, err);
     if (good && l->at != l->size)
         good = error_set(err, ERROR_FATAL, "%llu bytes follow the last section", (unsigned long long)(l->size - l->at));
+    good = good && state_map(*state, want, mapping, err);
+    arena_fini(&arena);
     if (!good && *state) {
         state_free(*state);
         *state = NULL;
@@ -401,14 +351,15 @@ bool checkpoint_load_file(const char *path, const struct state_layout *layout, s
         return false;
     }
     l.size = (uint64_t)info.st_size;
-    bool good = load_head(&l, err) && load_state(&l, layout, state, err);
+    struct state_mapping mapping = {0};
+    bool good = load_head(&l, err) && load_state(&l, layout, state, &mapping, err);
     (void)close(l.fd);
     free(l.layout);
     if (!good) {
         free(l.extra);
         return false;
     }
-    *head = (struct checkpoint_head){.block = l.head.block, .seq = l.head.seq, .extra = l.extra, .extra_size = l.head.extra_size};
+    *head = (struct checkpoint_head){.block = l.head.block, .seq = l.head.seq, .extra = l.extra, .extra_size = l.head.extra_size, .mapping = mapping};
     memcpy(head->program_hash, l.head.program_hash, sizeof head->program_hash);
     memcpy(head->hash_key, l.head.hash_key, sizeof head->hash_key);
     return true;
@@ -434,4 +385,34 @@ bool checkpoint_load(const char *dir, uint64_t block_max, const struct state_lay
             return true;
     }
     return false;
+}
+
+static bool peek_file(const char *path, unsigned char program_hash[32])
+{
+    struct loading l = {0};
+    struct stat info;
+    struct error ignored = {0};
+    l.fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (l.fd < 0)
+        return false;
+    l.size = fstat(l.fd, &info) == 0 ? (uint64_t)info.st_size : 0;
+    bool good = load_head(&l, &ignored);
+    (void)close(l.fd);
+    if (good)
+        memcpy(program_hash, l.head.program_hash, sizeof l.head.program_hash);
+    free(l.layout);
+    free(l.extra);
+    return good;
+}
+
+bool checkpoint_peek(const char *dir, uint64_t block_max, unsigned char program_hash[32])
+{
+    uint64_t blocks[FILES_MAX];
+    char path[PATH_MAX_BYTES];
+    struct error ignored = {0};
+    int count = folder_blocks(dir, blocks);
+    bool found = false;
+    for (int i = 0; i < count && !found; i++)
+        found = blocks[i] <= block_max && file_path(path, dir, blocks[i], "", &ignored) && peek_file(path, program_hash);
+    return found;
 }

@@ -3,8 +3,8 @@
  *
  * Written by the saver's thread while workers go on (slab snapshots). Temporary name, fsync,
  * rename, fsync of the folder; three generations kept; every part checksummed (BLAKE2b), zstd
- * level 1. A file that is not sound is refused with what is wrong, and the one before it tried; so
- * is one whose layout differs from the loaded rules': its state is then rebuilt from the log. */
+ * level 1. A file that is not sound is refused with what is wrong, and the one before it tried. One made
+ * with other rules is mapped onto the wanted layout (state_map). */
 #ifndef ENGINE_STATE_CHECKPOINT_H
 #define ENGINE_STATE_CHECKPOINT_H
 
@@ -21,6 +21,7 @@ struct checkpoint_head {
     unsigned char hash_key[16];
     const void *extra;
     size_t extra_size;
+    struct state_mapping mapping; /* of one that was loaded */
 };
 
 /* Phase 1, at a batch boundary, no worker running: freezes. Returns NULL on error. */
@@ -42,6 +43,8 @@ bool checkpoint_load(const char *dir, uint64_t block_max, const struct state_lay
                      struct state **state, struct checkpoint_head *head,
                      checkpoint_refused_fn refused, void *context, struct error *err) must_check;
 
+/* The hash of the rules that the newest checkpoint with block <= block_max was made with; false when none has a sound head. */
+bool checkpoint_peek(const char *dir, uint64_t block_max, unsigned char program_hash[32]);
 /* One file, whatever its block; false with what is wrong with it. */
 bool checkpoint_load_file(const char *path, const struct state_layout *layout, struct state **state, struct checkpoint_head *head,
                           struct error *err) must_check;

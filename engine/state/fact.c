@@ -131,3 +131,19 @@ void fact_hash(const struct shard *shard, slab_ref ref, const struct memory_layo
     for (uint32_t i = 0; i < rows->count; i++)
         memory_record_hash(shard->state, row_at(rows, i, layout), layout, item);
 }
+
+bool fact_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct shard *other, slab_ref ref,
+                const struct grafting *grafting)
+{
+    const struct memory_layout *layout = &shard_layout(shard, keyspace)->memory[memory];
+    const struct rows *rows = slab_at(&other->slab, ref);
+    bool good = true;
+    for (uint32_t i = 0; good && i < rows->count; i++) {
+        struct memory_record record = {0};
+        memcpy(&record, row_at(rows, i, layout), memory_bytes(layout));
+        for (uint8_t k = 0; k < layout->keep_count; k++)
+            record.keep[k] = graft_number(grafting, record.keep[k], layout->entity_keeps >> k & 1);
+        good = fact_put(shard, cell, keyspace, memory, &record, false);
+    }
+    return good;
+}

@@ -3,6 +3,8 @@
 
 #include "engine/base/invariant.h"
 
+#include <stdlib.h>
+
 /* Root ROOT_IDENT: the table by hash, and the directory by ordinal. */
 struct ident_root {
     struct table by_hash;
@@ -241,6 +243,21 @@ struct slice ident_text(const struct state *state, entity_id id)
         return (struct slice){"", 0};
     const struct ident *ident = ident_of(state, id);
     return (struct slice){ident->text, ident->size};
+}
+
+entity_id *ident_bring(struct shard *shard, const struct shard *other)
+{
+    uint32_t top = ident_root(other)->top;
+    const slab_ref *directory = slab_at(&other->slab, ident_root(other)->directory);
+    entity_id *own = calloc(top + 1u, sizeof *own);
+    invariant(own != NULL);
+    for (uint32_t ordinal = 1; ordinal <= top; ordinal++) {
+        if (!directory[ordinal])
+            continue;
+        const struct ident *ident = slab_at(&other->slab, directory[ordinal]);
+        own[ordinal] = ident_intern(shard, (enum entity_kind)ident->kind, (struct slice){ident->text, ident->size}, ident->hash, NULL, NULL);
+    }
+    return own;
 }
 
 uint64_t ident_lists(const struct state *state, entity_id id)

@@ -25,6 +25,13 @@ struct log_record {
     struct slice body;       /* the event's canonical JSON */
 };
 
+/* The body of a LOG_SWAP, whose seq is that of the event before: from behind it on these rules were at work. It may say so again of
+ * rules that were at work already. */
+struct log_swap {
+    unsigned char hash[32];
+    uint64_t warm_from;      /* the event from which on what was new in them was warmed up; 0: it was not */
+};
+
 struct log_settings {
     const char *dir;
     const char *key_dir;
@@ -38,7 +45,7 @@ struct log_writer *log_writer_open(const struct log_settings *settings, struct e
 uint64_t log_writer_last_seq(const struct log_writer *log);  /* 0 when empty */
 /* Removes every record with seq > last: at start, back to the last journal row. */
 bool log_writer_cut(struct log_writer *log, uint64_t last_seq, struct error *err) must_check;
-/* seq must rise. The day is that of broker_ms, else of the event time the caller passes. ERROR_RETRY: the
+/* seq must rise, but for a LOG_SWAP's, which may be that of the record before. The day is that of broker_ms, else of the event time the caller passes. ERROR_RETRY: the
  * disk is full (or a quota); the record was not added, all before it is kept: call again once there is room. */
 bool log_writer_add(struct log_writer *log, const struct log_record *record, int64_t day_ms, struct error *err) must_check;
 /* Writes out the open block; with sync also fsyncs. Called at every batch end / before checkpoints.

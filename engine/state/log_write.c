@@ -265,7 +265,7 @@ static void writer_put(struct log_writer *log, const void *data, size_t size)
 
 bool log_writer_add(struct log_writer *log, const struct log_record *record, int64_t day_ms, struct error *err)
 {
-    invariant(record->seq > log->last_seq);
+    invariant(record->seq > log->last_seq || (record->kind == LOG_SWAP && record->seq == log->last_seq));
     int64_t ms = record->broker_ms != MISSING_I64 ? record->broker_ms : day_ms;
     int32_t day = (int32_t)(ms / MS_PER_DAY - (ms % MS_PER_DAY < 0));
     if (!writer_segment(log, day, record->seq, err) || (log->raw_size >= log->settings.block_bytes && !block_write(log, err)))

@@ -30,13 +30,24 @@ struct shard {
     struct shard_books *books;
     uint64_t hit[BOUND_COUNT];            /* since the start */
     uint64_t keys_dropped, identities_freed;
+    bool unmapped;                        /* a mapping found no room */
 };
 
 /* Sets the roots' pointers, after the slab was made or restored. */
 void shard_bind(struct shard *shard);
 
+/* What of one keyspace a state does not hold as if it had always been asked for: one flag each. */
+struct keyspace_lack {
+    bool any;
+    bool *clock, *memory, *attempt;
+    bool *window;         /* its records: it is new, or looks further back than before */
+    bool **past;          /* [window][aggregate]: the buckets by day, or the habit, of one that is new */
+};
+
 struct state {
     struct state_layout layout; /* deep copy, in arena */
+    struct state_layout *from;  /* while the state is mapped: the layout before; NULL else */
+    struct keyspace_lack *lack; /* per keyspace, in arena; NULL: nothing lacks */
     struct arena arena;
     unsigned char key[16];
     uint32_t **distinct;  /* [keyspace][window]: columns whose distinct values some aggregate counts */
@@ -47,7 +58,18 @@ struct state {
     struct shard shard[SHARD_COUNT];
 };
 
+/* Copies a layout into the state and derives from it; the state's content must be of that layout. */
+void state_layout_set(struct state *state, const struct state_layout *layout);
+/* layout.c: a layout as bytes (equal ones give equal bytes), and back into arena; lateness and bounds are not in them. */
+struct slice layout_write(struct arena *arena, const struct state_layout *layout);
+bool layout_read(struct slice bytes, struct arena *arena, struct state_layout *layout, struct error *err) must_check;
+
 /* --- cells --- */
+
+struct cell_entry {
+    uint32_t tag, home;
+    slab_ref cell;
+};
 
 /* One key's state: the words of the key, then clocks, references of windows, memories and attempts. */
 struct cell {
@@ -108,6 +130,26 @@ bool keys_init(struct shard *shard, struct error *err) must_check;
 bool ident_init(struct shard *shard, struct error *err) must_check;
 bool dedup_init(struct shard *shard, struct error *err) must_check;
 
+/* cell.c: frees a cell and all it holds. */
+void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *layout);
+/* window_map.c: whether a window may go on as it lies; what of the new one would not be whole, 0: nothing, else for so long; and the
+ * new one made from the old, which stays. */
+bool window_same(const struct window_layout *a, const struct window_layout *b);
+int64_t window_fresh_ms(const struct window_layout *from, const struct window_layout *to);
+bool window_remake(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, slab_ref old, const struct window_layout *from);
+/* Whether a layout has the aggregate's buckets by day and its habit, where it asks for them. */
+bool window_has_past(const struct window_layout *in, const struct aggregate_layout *wanted);
+
+/* graft.c: takes ids of the state that is grafted from, gives those of the state that is grafted onto. */
+struct grafting;
+entity_id graft_id(const struct grafting *grafting, entity_id id);
+int64_t graft_number(const struct grafting *grafting, int64_t number, bool is_id);
+/* window_map.c: fills in what a window lacks from one of the same layout in another state's shard (0: there is none). */
+bool window_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, const struct keyspace_lack *lack,
+                  const struct shard *other, slab_ref ref, const struct grafting *grafting);
+/* fact.c: every row of the other's fact. */
+bool fact_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct shard *other, slab_ref rows,
+                const struct grafting *grafting);
 /* Frees a window and all it holds. */
 void window_free(struct shard *shard, slab_ref window, const struct window_layout *layout);
 int64_t window_newest(const struct shard *shard, slab_ref window);
@@ -126,6 +168,12 @@ static inline slab_ref memory_ref(const struct cell *cell, const struct keyspace
     memcpy(&ref, (const char *)cell + cell_memory_at(layout, memory), sizeof ref);
     return ref;
 }
+static inline slab_ref window_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
+{
+    slab_ref ref;
+    memcpy(&ref, (const char *)cell + cell_window_at(layout, window), sizeof ref);
+    return ref;
+}
 /* attempt.c */
 slab_ref attempt_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t attempt); /* 0: none */
 size_t attempt_bytes(const struct attempt_layout *layout);
@@ -140,6 +188,9 @@ void fact_mark(const struct shard *shard, slab_ref rows, const struct memory_lay
 /* Marks the ids among a record's kept values. */
 void memory_mark(const struct shard *shard, const struct memory_record *record, const struct memory_layout *layout);
 
+/* ident.c: own[ordinal] becomes the id here of each identity of a shard of another state of the same hash key (ENTITY_MISSING: there is
+ * none, or no room). */
+entity_id *ident_bring(struct shard *shard, const struct shard *other);
 uint32_t ident_count(const struct shard *shard);
 uint64_t keys_count(const struct shard *shard);
 uint64_t repeats_count(const struct shard *shard);

@@ -16,7 +16,7 @@ static void array_copy(void *to, const void *from, size_t count, size_t size)
         memcpy(to, from, count * size);
 }
 
-static void layout_copy(struct state *state, const struct state_layout *layout)
+void state_layout_set(struct state *state, const struct state_layout *layout)
 {
     struct arena *arena = &state->arena;
     struct keyspace_layout *keyspace = ARENA_ARRAY(arena, struct keyspace_layout, layout->keyspace_count + 1);
@@ -65,7 +65,7 @@ struct state *state_new(const struct state_layout *layout, const unsigned char k
     struct state *state = calloc(1, sizeof *state);
     invariant(state != NULL);
     arena_init(&state->arena);
-    layout_copy(state, layout);
+    state_layout_set(state, layout);
     memcpy(state->key, key, sizeof state->key);
     state_cycle_set(state, 0);
     size_t reserve = layout->shard_bytes_max / 4 > SHARD_RESERVE_LEAST ? layout->shard_bytes_max / 4 : SHARD_RESERVE_LEAST;

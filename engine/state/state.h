@@ -78,6 +78,7 @@ struct keyspace_layout {
 struct state_layout {
     uint16_t keyspace_count;
     const struct keyspace_layout *keyspace;
+    uint64_t basis;          /* hash of what gives amounts and days their meaning: base currency, timezone */
     int64_t lateness_ms;
     size_t shard_bytes_max;  /* bound of one shard */
 };
@@ -91,6 +92,44 @@ void state_free(struct state *state);
 struct shard *state_shard(struct state *state, uint32_t index);
 struct slab *shard_slab(struct shard *shard);
 const unsigned char *state_hash_key(const struct state *state); /* 16 bytes */
+
+/* Brings state that was kept for one program into the layout of another (engine/state/map.c). What has the same hash
+ * stays: clocks, windows, memories, attempts, and with them identities, repeats and scores, which have no layout. A window of
+ * the same stream over which other values are asked is made again from its records; buckets by day and habits of values
+ * that are asked as before are kept. What is new begins empty; what nobody asks for goes. Between batches, no snapshot
+ * being taken; both layouts have the same basis. False when a shard has no room for it: the state is then to be freed. */
+struct state_mapping {
+    bool changed;            /* the layouts differ */
+    uint32_t kept, fresh, gone; /* windows, memories and attempts; fresh: those whose past is not whole either */
+    int64_t fresh_ms;        /* so long it takes until what is fresh is as if it had always been there; 0: nothing is */
+    bool lacks;              /* something is not there as if it had always been asked for: state_graft can bring it */
+};
+bool state_map(struct state *state, const struct state_layout *layout, struct state_mapping *mapping, struct error *err) must_check;
+/* The same in three parts: begin; work, by all workers at once; end, behind them. */
+void state_map_begin(struct state *state, const struct state_layout *layout, struct state_mapping *mapping);
+void state_map_work(struct state *state, uint32_t worker, uint32_t workers);
+bool state_map_end(struct state *state, struct error *err) must_check;
+/* What state_map would say; nothing changes. */
+void state_mapping_look(const struct state *state, const struct state_layout *layout, struct state_mapping *mapping);
+
+/* Brings what the state lacks since it was mapped (and nothing else) out of another one, which was kept under the same layout and hash
+ * key from earlier on, up to the same event (engine/state/graft.c). Ids are made the state's own. What a window holds already
+ * stays: the other may not reach back as far. Between batches, no snapshot being taken. What finds no room is left out and counted.
+ * Then nothing lacks any more. */
+struct state_grafting {
+    uint64_t keys;           /* that something was brought for */
+    uint64_t left_out;       /* windows, memories, attempts and keys that found no room */
+};
+bool state_lacks(const struct state *state);
+/* Says that nothing lacks: there has been nothing to miss. */
+void state_whole(struct state *state);
+void state_graft(struct state *state, const struct state *other, struct state_grafting *done);
+/* The same in parts: begin (NULL: nothing lacks); names, by all workers at once; cells, likewise; end, behind them. */
+struct grafting;
+struct grafting *graft_begin(struct state *state, const struct state *other);
+void graft_names(struct grafting *grafting, uint32_t worker, uint32_t workers);
+void graft_cells(struct grafting *grafting, uint32_t worker, uint32_t workers);
+void graft_end(struct grafting *grafting, struct state_grafting *done);
 
 /* What may be hit, counted per shard since the start: engine/state/bound.def. */
 enum bound {
@@ -178,10 +217,17 @@ static inline uint32_t key_shard(const uint32_t *key, uint8_t width)
 /* NULL when absent (find) or when the shard is full (get). */
 struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *key);
 struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key);
-/* A hint ahead of cell_find/get: brings the slot of the hash table into the cache. */
+/* Hints ahead of cell_find/get, one behind the other: each asks for what the one before led to. First the keyspace's
+ * table, then the key's slot in it. */
+void cell_prefetch_table(const struct shard *shard, uint16_t keyspace);
 void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
-/* The same for the cell itself, once the slot has arrived. */
-void cell_prefetch_body(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
+/* Then the cell. NULL when it is not where it is looked for first; else most likely the key's, certainly one of
+ * the keyspace, good for the hints below while the shard is not swept. */
+const struct cell *cell_prefetch_body(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
+/* Then what it holds, and behind that the end of a window's ring. */
+void window_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
+void window_prefetch_end(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
+void memory_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory);
 
 /* The clock of RULES 2: raises it to time_ms where that is later and returns it. */
 int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t clock, int64_t time_ms);

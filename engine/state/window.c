@@ -606,6 +606,35 @@ uint32_t window_ring(const struct shard *shard, const struct cell *cell, uint16_
     return window->count;
 }
 
+static const struct window *window_look(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
+{
+    slab_ref ref;
+    memcpy(&ref, (const char *)cell + cell_window_at(shard_layout(shard, keyspace), index), sizeof ref);
+    return ref ? slab_at(&shard->slab, ref) : NULL;
+}
+
+void window_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
+{
+    const char *window = (const char *)window_look(shard, cell, keyspace, index);
+    size_t size = window_size(&shard_layout(shard, keyspace)->window[index]);
+    for (size_t at = 0; window && at < size; at += 64)
+        __builtin_prefetch(window + at, 1);
+}
+
+void window_prefetch_end(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
+{
+    const struct window *window = window_look(shard, cell, keyspace, index);
+    const struct window_layout *layout = &shard_layout(shard, keyspace)->window[index];
+    if (!window)
+        return;
+    __builtin_prefetch((const char *)slab_at(&shard->slab, window->ring) + (size_t)(window->head + window->count) * kept_size(layout), 1);
+    for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
+        slab_ref kept;
+        memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
+        __builtin_prefetch(slab_at(&shard->slab, kept));
+    }
+}
+
 void window_walk(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index, int64_t floor_ms,
                  record_visit_fn visit, void *context)
 {

@@ -12,11 +12,15 @@ struct bucket {
     uint64_t seq;     /* of the value (first, last) */
 };
 
+enum { BEFORE_DAYS = 32, DAY_BITS = 18, OLDER_MAX = 511 };
+
+/* An id with the days it came on, as far as a rule may look whose clock is behind the newest day: by the longest
+ * lateness there is, 30 days. All of the 32 days before its last, and the last of those before them. */
 struct id_entry {
     uint32_t tag, home;
     uint64_t id;
-    int32_t day;
-    uint32_t pad;
+    uint32_t last;   /* its last day, and above that the days from it back to the newest before those in `before`; 0: none */
+    uint32_t before; /* bit b: it came b + 1 days before its last, too */
 };
 
 static const struct bucket *bucket_at(const struct shard *shard, const struct days *days, uint32_t index)
@@ -77,26 +81,83 @@ static bool id_same(const void *context, const void *entry)
     return ((const struct id_entry *)entry)->id == *(const uint64_t *)context;
 }
 
-/* Moves the id to this day unless it has a later one already. */
+static int32_t id_day(const struct id_entry *entry)
+{
+    return (int32_t)(entry->last << (32 - DAY_BITS)) >> (32 - DAY_BITS);
+}
+
+static uint32_t id_older(const struct id_entry *entry)
+{
+    return entry->last >> DAY_BITS & OLDER_MAX;
+}
+
+static void id_last_set(struct id_entry *entry, int32_t day, uint32_t older)
+{
+    entry->last = ((uint32_t)day & ((1u << DAY_BITS) - 1)) | (older <= OLDER_MAX ? older << DAY_BITS : 0);
+}
+
+/* The id came again, days later. */
+static void id_advance(struct id_entry *entry, int32_t day)
+{
+    uint32_t by = (uint32_t)(day - id_day(entry)), older = by;
+    uint64_t came = 0;
+    if (by <= BEFORE_DAYS) {
+        came = ((uint64_t)entry->before << 1 | 1) << (by - 1);
+        older = id_older(entry) ? id_older(entry) + by : 0;
+        if (came >> BEFORE_DAYS)
+            older = BEFORE_DAYS + 1 + (uint32_t)__builtin_ctzll(came >> BEFORE_DAYS);
+    }
+    id_last_set(entry, day, older);
+    entry->before = (uint32_t)came;
+}
+
+/* The id came late, days before its last. */
+static void id_late(struct id_entry *entry, int32_t day)
+{
+    uint32_t back = (uint32_t)(id_day(entry) - day);
+    if (back == 0 || back > OLDER_MAX)
+        return;
+    if (back <= BEFORE_DAYS)
+        entry->before |= 1u << (back - 1);
+    else if (id_older(entry) == 0 || back < id_older(entry))
+        id_last_set(entry, id_day(entry), back);
+}
+
+/* The last day up to this one on which the id came; INT32_MIN where there is none. */
+static int32_t id_until(const struct id_entry *entry, int32_t day)
+{
+    if (id_day(entry) <= day)
+        return id_day(entry);
+    uint32_t back = (uint32_t)(id_day(entry) - day);
+    uint32_t left = back <= BEFORE_DAYS ? entry->before >> (back - 1) : 0;
+    if (left)
+        return day - __builtin_ctz(left);
+    return id_older(entry) >= back ? id_day(entry) - (int32_t)id_older(entry) : INT32_MIN;
+}
+
+/* Counts the id on this day. */
 static bool id_note(struct shard *shard, struct days *days, uint64_t id, int32_t day)
 {
     const struct id_entry *found = table_find(&shard->slab, &days->ids, sizeof *found, id_hash(id), id_same, &id);
-    if (found && found->day >= day)
+    if (found && id_day(found) >= day) {
+        id_late(shard_edit(shard, found, sizeof *found), day);
         return true;
+    }
     struct bucket *bucket = bucket_get(shard, days, day);
     if (!bucket)
         return false;
     if (found) {
-        struct bucket *before = bucket_get(shard, days, found->day);
+        struct bucket *before = bucket_get(shard, days, id_day(found));
         if (before)
             before->known--;
-        ((struct id_entry *)shard_edit(shard, found, sizeof *found))->day = day;
+        id_advance(shard_edit(shard, found, sizeof *found), day);
     } else {
         struct id_entry *entry = table_add(&shard->slab, &days->ids, sizeof *entry, id_hash(id));
         if (!entry)
             return false;
         entry->id = id;
-        entry->day = day;
+        id_last_set(entry, day, 0);
+        entry->before = 0;
     }
     bucket->known++;
     return true;
@@ -106,7 +167,7 @@ static void ids_forget(struct shard *shard, struct days *days, int32_t before)
 {
     const struct id_entry *entry = slab_at(&shard->slab, days->ids.entries);
     for (uint32_t i = 0; i < days->ids.room; i++)
-        if (entry[i].tag > TAG_REMOVED && entry[i].day < before)
+        if (entry[i].tag > TAG_REMOVED && id_day(&entry[i]) < before)
             table_remove(&days->ids, shard_edit(shard, &entry[i], sizeof entry[i]));
 }
 
@@ -221,10 +282,22 @@ static void bucket_merge(struct bucket *all, const struct bucket *next, uint8_t 
     all->known += next->known;
 }
 
+/* By definition: buckets know an id on its last day only, which may be behind what is asked. */
+static struct window_result scan_ids(const struct at *at, const struct days *days, const struct window_span *span)
+{
+    const struct id_entry *entry = slab_at(&at->shard->slab, days->ids.entries);
+    uint32_t distinct = 0;
+    for (uint32_t i = 0; i < days->ids.room; i++)
+        distinct += entry[i].tag > TAG_REMOVED && id_until(&entry[i], span->ceiling_day) > span->floor_day;
+    return (struct window_result){distinct, true};
+}
+
 struct window_result days_value(const struct at *at, const struct days *days, const struct aggregate_layout *aggregate,
                                 const struct window_span *span)
 {
     struct bucket all = {0};
+    if (aggregate->fn == WINDOW_DISTINCT && days->count && bucket_at(at->shard, days, days->count - 1)->day > span->ceiling_day)
+        return scan_ids(at, days, span);
     for (uint32_t i = bucket_from(at->shard, days, span->floor_day + 1); i < days->count; i++) {
         const struct bucket *bucket = bucket_at(at->shard, days, i);
         if (bucket->day > span->ceiling_day)
@@ -249,6 +322,54 @@ void days_free(struct shard *shard, const struct days *days)
 {
     slab_free(&shard->slab, days->bucket, days->room * sizeof(struct bucket));
     slab_free(&shard->slab, days->ids.entries, (size_t)days->ids.room * sizeof(struct id_entry));
+}
+
+bool days_copy(struct shard *shard, const struct days *from, struct days *to)
+{
+    struct slab *slab = &shard->slab;
+    size_t buckets = from->room * sizeof(struct bucket), ids = (size_t)from->ids.room * sizeof(struct id_entry);
+    *to = *from;
+    to->bucket = buckets ? slab_alloc(slab, buckets) : 0;
+    to->ids.entries = ids ? slab_alloc(slab, ids) : 0;
+    if ((buckets && !to->bucket) || (ids && !to->ids.entries)) {
+        slab_free(slab, to->bucket, buckets);
+        slab_free(slab, to->ids.entries, ids);
+        *to = (struct days){0};
+        return false;
+    }
+    if (buckets)
+        memcpy(slab_edit(slab, to->bucket, buckets), slab_at(slab, from->bucket), buckets);
+    if (ids)
+        memcpy(slab_edit(slab, to->ids.entries, ids), slab_at(slab, from->ids.entries), ids);
+    return true;
+}
+
+bool days_graft(struct shard *shard, const struct shard *other, const struct days *from, bool ids, uint8_t fn, struct days *to,
+                const struct grafting *grafting)
+{
+    *to = (struct days){0};
+    for (uint32_t i = 0; i < from->count; i++) {
+        const struct bucket *bucket = bucket_at(other, from, i);
+        struct bucket *fresh = bucket_get(shard, to, bucket->day);
+        if (!fresh)
+            return false;
+        *fresh = *bucket;
+        if (grafting && (fn == WINDOW_FIRST || fn == WINDOW_LAST) && bucket->known)
+            fresh->low = (uint64_t)graft_number(grafting, (int64_t)bucket->low, ids);
+    }
+    const struct id_entry *entry = slab_at(&other->slab, from->ids.entries);
+    for (uint32_t i = 0; i < from->ids.room; i++) {
+        if (entry[i].tag <= TAG_REMOVED)
+            continue;
+        uint64_t id = grafting ? (uint64_t)graft_number(grafting, (int64_t)entry[i].id, ids) : entry[i].id;
+        struct id_entry *fresh = table_add(&shard->slab, &to->ids, sizeof *fresh, id_hash(id));
+        if (!fresh)
+            return false;
+        fresh->id = id;
+        fresh->last = entry[i].last;
+        fresh->before = entry[i].before;
+    }
+    return true;
 }
 
 size_t bucket_bytes(void)
@@ -307,16 +428,26 @@ static void bucket_hash(const struct shard *shard, const struct bucket *bucket, 
     hash_item_number(item, (int64_t)bucket->seq);
 }
 
-/* Each id with its last day, added up: the table's order is nobody's business. */
+/* The days before its last on which an id came, as far as a window reaches. */
+static void id_hash_before(const struct id_entry *entry, int32_t floor_day, struct hash_item *item)
+{
+    int64_t reach = (int64_t)id_day(entry) - 1 - floor_day;
+    uint32_t seen = reach >= BEFORE_DAYS ? UINT32_MAX : ((uint32_t)1 << reach) - 1;
+    hash_item_number(item, entry->before & seen);
+    hash_item_number(item, id_older(entry) <= reach ? id_older(entry) : 0);
+}
+
+/* Each id with its days, added up: the table's order is nobody's business. */
 static void ids_hash(const struct shard *shard, const struct days *days, bool ids, int32_t floor_day, struct state_sum *sum)
 {
     struct hash_item one = {0};
     const struct id_entry *entry = slab_at(&shard->slab, days->ids.entries);
     for (uint32_t i = 0; i < days->ids.room; i++) {
-        if (entry[i].tag <= TAG_REMOVED || entry[i].day <= floor_day)
+        if (entry[i].tag <= TAG_REMOVED || id_day(&entry[i]) <= floor_day)
             continue;
         hash_value(&one, shard->state, (int64_t)entry[i].id, ids);
-        hash_item_number(&one, entry[i].day);
+        hash_item_number(&one, id_day(&entry[i]));
+        id_hash_before(&entry[i], floor_day, &one);
         hash_item_add(&one, sum);
     }
     hash_item_fini(&one);

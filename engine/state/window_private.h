@@ -1,6 +1,6 @@
 /* What the files behind windows share: how a window lies in the slab.
  *
- * Included by engine/state/window{,_extreme,_day,_sweep}.c and habit.c only. */
+ * Included by engine/state/window{,_extreme,_day,_sweep,_map}.c and habit.c only. */
 #ifndef ENGINE_STATE_WINDOW_PRIVATE_H
 #define ENGINE_STATE_WINDOW_PRIVATE_H
 
@@ -18,7 +18,7 @@ struct extreme {
 };
 
 /* One aggregate by calendar day: a bucket per day that has records, oldest first; for distinct also
- * the last day of every id. */
+ * the days of every id: buckets count it on its last, and a rule's clock may be behind that. */
 struct days {
     slab_ref bucket;
     uint32_t room, count;
@@ -130,6 +130,11 @@ bool days_add(const struct at *at, struct days *days, const struct aggregate_lay
 struct window_result days_value(const struct at *at, const struct days *days, const struct aggregate_layout *aggregate,
                                 const struct window_span *span);
 void days_free(struct shard *shard, const struct days *days);
+/* A copy of its own; false when the shard is full. */
+bool days_copy(struct shard *shard, const struct days *from, struct days *to);
+/* The same out of another state's shard, `ids`: its column holds ids. */
+bool days_graft(struct shard *shard, const struct shard *other, const struct days *from, bool ids, uint8_t fn, struct days *to,
+                const struct grafting *grafting);
 size_t bucket_bytes(void);
 size_t days_id_bytes(void);
 size_t days_bytes(const struct days *days);

@@ -55,7 +55,10 @@ static bool view_with(struct step *step, const char *path, const struct program 
         return false;
     *view = (struct checkpoint_view){.block = head.block, .seq = head.seq};
     view->same_rules = memcmp(head.program_hash, program->hash, sizeof head.program_hash) == 0;
-    bool ok = view_state(step, state, &head, view, err);
+    bool ok = !head.mapping.changed || error_set(err, ERROR_FATAL, "it was made with other rules: name those (--rules)");
+    if (!ok)
+        state_free(state);
+    ok = ok && view_state(step, state, &head, view, err);
     free((void *)(uintptr_t)head.extra);
     return ok;
 }

@@ -147,7 +147,8 @@ static void say_counter_indicators(struct saying *s)
 
 static void say_condition(FILE *out, const struct typology *t)
 {
-    fprintf(out, "%d points from %u indicators in %u families", t->alert_points, t->indicators_least, t->families_least);
+    fprintf(out, "%d points from %u indicator%s in %u famil%s", t->alert_points, t->indicators_least, t->indicators_least == 1 ? "" : "s",
+            t->families_least, t->families_least == 1 ? "y" : "ies");
 }
 
 static bool condition_differs(const struct typology *a, const struct typology *b)

@@ -31,7 +31,7 @@ static void name_entity(entity_hash_fn hash, const struct decoder *decoder, stru
 }
 
 /* True when the sent value is one of the declared type. */
-static bool value_fits(const struct fact_field *field, enum value_type type, currency_code base, int64_t *number)
+static bool value_fits(const struct fact_field *field, enum value_type type, const struct program *program, int64_t *number)
 {
     switch (field->form) {
     case FACT_INTEGER:
@@ -43,7 +43,7 @@ static bool value_fits(const struct fact_field *field, enum value_type type, cur
     case FACT_TEXT:
         break;
     }
-    return fact_value_parse(type, field->text, base, number);
+    return fact_value_parse(type, field->text, program->base, program->zone, number);
 }
 
 static const struct fact_field *field_of(const struct fact *fact, struct slice name)
@@ -76,7 +76,7 @@ void fact_bind(const struct program *program, entity_hash_fn hash, const struct 
         if (ref != REF_COUNT && field->form == FACT_TEXT) {
             fact->value_ref[v] = (uint8_t)ref;
             name_entity(hash, decoder, event, ref, field->text);
-        } else if (ref != REF_COUNT || !value_fits(field, memory->keep_type[v], program->base, &fact->value[v])) {
+        } else if (ref != REF_COUNT || !value_fits(field, memory->keep_type[v], program, &fact->value[v])) {
             fact->value[v] = MISSING_I64;
             event->flags |= EVENT_FACT_ODD;
         }

@@ -106,29 +106,58 @@ static uint8_t truth_of(struct value value)
     return value.known ? value.number ? INQUIRY_TRUE : INQUIRY_FALSE : INQUIRY_UNKNOWN;
 }
 
-/* The comparison that is the culprit, or stands in it first. */
-static uint16_t culprit_node(const struct witness *witness)
+static bool is_comparison(const struct expr *expr, uint16_t node)
 {
-    const struct expr *expr = witness->expr;
-    bool under[EXPR_NODE_MAX];
-    uint16_t culprit = expr_culprit(expr, witness->root, witness->node);
-    if (culprit == EXPR_NODE_MAX)
-        return culprit;
     for (uint16_t i = 0; i < expr->comparison_count; i++)
-        if (expr->comparison[i].node == culprit)
-            return culprit;
-    expr_reach(expr, culprit, NULL, under);
+        if (expr->comparison[i].node == node)
+            return true;
+    return false;
+}
+
+/* The node itself where it is a comparison, or the first that stands in it. */
+static uint16_t comparison_in(const struct expr *expr, uint16_t node)
+{
+    bool under[EXPR_NODE_MAX];
+    if (is_comparison(expr, node))
+        return node;
+    expr_reach(expr, node, NULL, under);
     for (uint16_t i = 0; i < expr->comparison_count; i++)
         if (under[expr->comparison[i].node])
             return expr->comparison[i].node;
     return EXPR_NODE_MAX;
 }
 
+/* Marks the comparisons that kept the whole from being true: of an `and` the first that is not, of an `or` one in each
+ * part. Operands stand before what works on them, so one pass from the root down finds all. */
+static void mark_culprits(const struct witness *witness, bool culprit[EXPR_NODE_MAX])
+{
+    const struct expr *expr = witness->expr;
+    bool at[EXPR_NODE_MAX] = {false};
+    memset(culprit, 0, EXPR_NODE_MAX * sizeof *culprit);
+    if (expr->count == 0 || truth_of(witness->node[witness->root]) == INQUIRY_TRUE)
+        return;
+    at[witness->root] = true;
+    for (uint16_t i = (uint16_t)(witness->root + 1); i-- > 0;) {
+        const struct node *node = &expr->node[i];
+        if (!at[i])
+            continue;
+        if (node->op == OP_AND) {
+            at[truth_of(witness->node[node->a]) == INQUIRY_TRUE ? node->b : node->a] = true;
+        } else if (node->op == OP_OR) {
+            at[node->a] = at[node->b] = true;
+        } else {
+            uint16_t found = comparison_in(expr, i);
+            if (found != EXPR_NODE_MAX)
+                culprit[found] = true;
+        }
+    }
+}
+
 static void look_conditions(struct inquiry *inquiry, const struct witness *witness, struct inquiry_look *look)
 {
     const struct expr *expr = witness->expr;
-    bool under[EXPR_NODE_MAX], reached[EXPR_NODE_MAX];
-    uint16_t culprit = culprit_node(witness);
+    bool under[EXPR_NODE_MAX], reached[EXPR_NODE_MAX], culprit[EXPR_NODE_MAX];
+    mark_culprits(witness, culprit);
     expr_reach(expr, witness->root, NULL, under);
     expr_reach(expr, witness->root, witness->node, reached);
     look->condition = ARENA_ARRAY(&inquiry->arena, struct inquiry_condition, expr->comparison_count + 1u);
@@ -140,7 +169,7 @@ static void look_conditions(struct inquiry *inquiry, const struct witness *witne
         look->condition[look->condition_count++] = (struct inquiry_condition){.node = node,
                                                                               .truth = truth_of(witness->node[node]),
                                                                               .reached = reached[node],
-                                                                              .culprit = node == culprit,
+                                                                              .culprit = culprit[node],
                                                                               .values = values_text(inquiry, expr, witness->node, node)};
     }
 }
@@ -276,8 +305,9 @@ bool inquiry_place(const struct program *program, uint16_t index, const struct i
 
 const struct inquiry_condition *inquiry_culprit(const struct inquiry_look *look)
 {
+    const struct inquiry_condition *last = NULL;
     for (uint16_t c = 0; !look->truth && c < look->condition_count; c++)
         if (look->condition[c].culprit)
-            return &look->condition[c];
-    return NULL;
+            last = &look->condition[c];
+    return last;
 }

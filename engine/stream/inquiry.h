@@ -19,7 +19,7 @@ struct inquiry_condition {
     uint16_t node;
     uint8_t truth;             /* enum inquiry_truth */
     bool reached;              /* false: what stands before it settled the answer */
-    bool culprit;              /* the first that kept the whole from being true */
+    bool culprit;              /* the first that kept the whole from being true; of an `or`, one in each part */
     struct slice values;       /* "2, 3"; empty where there is none to show */
     uint64_t turned_seq;       /* followed: the event at which it last turned true; 0: it is not true */
     int64_t turned_ms;
@@ -55,7 +55,7 @@ const struct inquiry_look *inquiry_looks(const struct inquiry *inquiry, uint32_t
 
 /* Where the rule wrote a condition of the look (its own, or the filter of one of its sources). */
 bool inquiry_place(const struct program *program, uint16_t rule, const struct inquiry_look *look, uint16_t node, struct span *span);
-/* The condition that kept the look from being true; NULL where it was true or has none. */
+/* The condition that kept the look from being true, of several the last; NULL where it was true or has none. */
 const struct inquiry_condition *inquiry_culprit(const struct inquiry_look *look);
 
 #endif

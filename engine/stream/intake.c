@@ -93,7 +93,7 @@ void block_clear(struct block *block)
     for (uint32_t w = 0; w < block->workers; w++)
         arena_reset(&block->texts[w]);
     block->message_count = block->event_count = block->rejection_count = block->arrival_count = 0;
-    block->has_aside = false;
+    block->has_aside = block->tells_rules = false;
     block->watch = NULL;
     block->journal = (struct journal_block){0};
     block->output = (struct output){0};

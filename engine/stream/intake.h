@@ -28,6 +28,7 @@ struct block {
     uint32_t rejection_count;
     struct journal_block journal;
     struct journal_range *range; /* one per partition at most */
+    bool tells_rules;           /* its first event is the first under its journal's rules, as far as the log knows */
     bool has_aside;             /* one of the ranges names records to refuse as poison */
     const struct record_watch *watch; /* told of each record, on one thread; NULL: nobody asks */
     uint32_t partitions;        /* known when it was read: what is in it belongs to the first so many of the table */

@@ -2,6 +2,7 @@
 #include "engine/stream/step_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/base/unset.h"
 #include "engine/stream/meter.h"
 
 #include <stdlib.h>
@@ -104,16 +105,56 @@ static void look_tell(struct step *step, const struct step_worker *worker, const
     step->watch->witnessed(step->watch->context, &witness);
 }
 
+/* Evaluates nodes [from, to) of the body, reading the windows that they ask for. */
+static void look_range(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to)
+{
+    const struct expr *body = &look->rule->body;
+    uint32_t inputs = 0;
+    for (uint16_t i = from; i < to; i++)
+        if (body->node[i].op == OP_INPUT)
+            inputs |= 1u << body->node[i].imm;
+    look_inputs(step, look, inputs);
+    eval_nodes(&worker->evaluation, body, from, to);
+}
+
+/* A chain `x and y and z` is judged from the left and left at the first part that is not true: windows that only
+ * later parts ask for are then not looked at, which most looks end by (a third of the instructions of judging). */
+static bool look_chain(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)
+{
+    const struct expr *body = &look->rule->body;
+    const struct value *value = worker->evaluation.node;
+    unset uint16_t link[EXPR_NODE_MAX];
+    uint16_t links = 0, done = part->from, node = part->root;
+    for (; body->node[node].op == OP_AND; node = body->node[node].a)
+        link[links++] = body->node[node].b;
+    link[links++] = node;
+    while (links > 0) {
+        node = link[--links];
+        if (node >= done) {
+            look_range(step, worker, look, done, (uint16_t)(node + 1));
+            done = (uint16_t)(node + 1);
+        }
+        if (!value[node].known || !value[node].number)
+            return false;
+    }
+    look_range(step, worker, look, done, part->to);
+    return true;
+}
+
 bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part, uint8_t number)
 {
     struct evaluation *ev = &worker->evaluation;
-    look_inputs(step, look, part->inputs);
-    if (part->searches)
-        look_nodes(step, worker, look, part->from, part->to, part->search_always || (step->watch && step->watch->witnessed), part->root);
-    else
-        eval_nodes(ev, &look->rule->body, part->from, part->to);
+    bool told = step->watch && step->watch->witnessed;
+    if (part->searches) {
+        look_inputs(step, look, part->inputs);
+        look_nodes(step, worker, look, part->from, part->to, part->search_always || told, part->root);
+    } else if (!told && !look->rule->watched && number) {
+        return look_chain(step, worker, look, part);
+    } else { /* who watches wants every value; of `unless`, false, the hit may read some */
+        look_range(step, worker, look, part->from, part->to);
+    }
     bool truth = ev->node[part->root].known && ev->node[part->root].number;
-    if (step->watch && step->watch->witnessed)
+    if (told)
         look_tell(step, worker, look, (struct witness){.part = number ? WITNESS_STEP : WITNESS_UNLESS, .number = number,
                                                        .expr = &look->rule->body, .root = part->root, .truth = truth});
     return truth;

@@ -9,8 +9,11 @@ struct log_feed {
     struct log_reader *reader;
     const struct partition_table *table;
     struct partition_table own;
+    struct partition_table *grows; /* NULL: new partitions are not accepted */
     uint32_t partition; /* of the last record, where the next search begins */
     bool ended;
+    bool tells, swapped;
+    struct log_swap swap;
 };
 
 struct log_feed *log_feed_open(const struct log_settings *settings, uint64_t from_seq,
@@ -22,13 +25,21 @@ struct log_feed *log_feed_open(const struct log_settings *settings, uint64_t fro
     if (!table) {
         feed->own.partition = calloc(PARTITION_MAX, sizeof *feed->own.partition);
         invariant(feed->own.partition);
-        feed->table = &feed->own;
+        feed->table = feed->grows = &feed->own;
     }
     feed->reader = log_reader_open(settings, from_seq, err);
     if (!feed->reader) {
         log_feed_close(feed);
         return NULL;
     }
+    return feed;
+}
+
+struct log_feed *log_feed_grow(const struct log_settings *settings, uint64_t from_seq, struct partition_table *table, struct error *err)
+{
+    struct log_feed *feed = log_feed_open(settings, from_seq, table, err);
+    if (feed)
+        feed->grows = table;
     return feed;
 }
 
@@ -43,6 +54,16 @@ void log_feed_close(struct log_feed *feed)
         log_reader_close(feed->reader);
     free(feed->own.partition);
     free(feed);
+}
+
+void log_feed_tell_swaps(struct log_feed *feed)
+{
+    feed->tells = true;
+}
+
+const unsigned char *log_feed_swap(const struct log_feed *feed)
+{
+    return feed->swapped ? feed->swap.hash : NULL;
 }
 
 /* Neighbours in the log often come from one partition, so the search begins at the last one. */
@@ -62,13 +83,13 @@ static bool find_partition(struct log_feed *feed, const struct log_record *recor
 
 static bool add_partition(struct log_feed *feed, const struct log_record *record, struct error *err)
 {
-    if (feed->table != &feed->own)
+    if (!feed->grows)
         return error_set(err, ERROR_FATAL, "the log holds events of %.*s/%d, which is not configured any more",
                          (int)record->topic.size, record->topic.data, record->partition);
-    if (feed->own.count == PARTITION_MAX || record->topic.size >= TOPIC_NAME_MAX || record->source.size >= SOURCE_NAME_MAX)
+    if (feed->grows->count == PARTITION_MAX || record->topic.size >= TOPIC_NAME_MAX || record->source.size >= SOURCE_NAME_MAX)
         return error_set(err, ERROR_FATAL, "the log holds more partitions, or longer names, than there can be");
-    feed->partition = feed->own.count++;
-    struct partition *partition = &feed->own.partition[feed->partition];
+    feed->partition = feed->grows->count++;
+    struct partition *partition = &feed->grows->partition[feed->partition];
     partition->number = record->partition;
     memcpy(partition->topic, record->topic.data, record->topic.size);
     memcpy(partition->source, record->source.data, record->source.size);
@@ -80,11 +101,17 @@ bool log_feed_read(struct log_feed *feed, struct block *block, uint64_t *seq, ui
 {
     struct log_record record;
     invariant(block->message_count == 0 && max <= block->room);
+    feed->swapped = false;
     while (!feed->ended && block->message_count < max && !arena_full(&block->bodies)) {
         int got = log_reader_next(feed->reader, &record, err);
         if (got < 0)
             return error_context(err, "log");
         feed->ended = got == 0 || record.seq > to_seq;
+        feed->swapped = !feed->ended && feed->tells && record.kind == LOG_SWAP && record.body.size == sizeof feed->swap;
+        if (feed->swapped) {
+            memcpy(&feed->swap, record.body.data, sizeof feed->swap);
+            break;
+        }
         if (feed->ended || (record.kind != LOG_EVENT && record.kind != LOG_JOINED && record.kind != LOG_FACT))
             continue;
         if (!find_partition(feed, &record) && !add_partition(feed, &record, err))

@@ -210,6 +210,7 @@ static void stage_work(struct pipeline *pipeline, struct block *block)
         step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
     pipeline_publish(pipeline, false);
     block->journal.block = ++pipeline->block;
+    swap_journal(pipeline, block);
     if (pipeline->poison)
         poison_end(pipeline->poison, pipeline->block, pipeline->position);
     pipeline->seq = block->journal.last_seq;
@@ -218,13 +219,19 @@ static void stage_work(struct pipeline *pipeline, struct block *block)
     count_results(pipeline, block);
 }
 
-/* Work thread, between blocks. */
-static void stage_settle(struct pipeline *pipeline)
+static void settle_poison(struct pipeline *pipeline)
 {
     if (!pipeline->poison || !atomic_load_explicit(&pipeline->figures->crash_suspects, memory_order_relaxed))
         return;
     poison_settle(pipeline->poison, atomic_load(&pipeline->committed_block));
     atomic_store(&pipeline->figures->crash_suspects, poison_suspects(pipeline->poison));
+}
+
+/* Work thread, between blocks. */
+static void stage_settle(struct pipeline *pipeline)
+{
+    swap_look(pipeline);
+    settle_poison(pipeline);
 }
 
 static bool stage_log(struct pipeline *pipeline, struct block *block)
@@ -412,7 +419,7 @@ static bool make_step(struct pipeline *pipeline, struct error *err)
     randombytes_buf(hash_key, sizeof hash_key); /* never reaches a result; a checkpoint brings its own */
     pipeline->crew = crew_new(pipeline->settings->threads, err);
     if (pipeline->crew)
-        pipeline->step = step_new(pipeline->world->program, &settings, pipeline->crew, hash_key, err);
+        pipeline->step = step_new(pipeline->program, &settings, pipeline->crew, hash_key, err);
     return pipeline->step != NULL;
 }
 
@@ -471,12 +478,14 @@ static void live(struct pipeline *pipeline)
     pipeline_notice(pipeline, NOTICE_INFO, "live", "%u partitions, %u threads, from block %llu", pipeline->partitions->count,
                     pipeline->settings->threads, (unsigned long long)pipeline->block + 1);
     pipeline->saver.last_ms = pipeline_now_ms();
+    pipeline->tell_rules = true;
     if (pipeline->settings->threads == 1)
         run_alone(pipeline);
     else
         run_threads(pipeline);
+    swap_abandon(pipeline);
     pipeline_publish(pipeline, true);
-    stage_settle(pipeline);
+    settle_poison(pipeline);
     if (over(pipeline)) {
         saver_abandon(pipeline);
         return;
@@ -496,6 +505,7 @@ bool pipeline_run(const struct pipeline_settings *settings, const struct pipelin
         .world = world,
         .figures = figures,
         .partitions = world->source->partitions,
+        .program = world->program,
     };
     pthread_mutex_init(&pipeline.failure_lock, NULL);
     make_pool(&pipeline);

@@ -30,6 +30,7 @@ struct pipeline_settings {
     uint32_t sink_wait_ms;        /* longest time without a commit while blocks wait: 250 */
     uint32_t stop_wait_ms;        /* when told to stop while the sink is away or the log's disk full: 10,000 */
     uint32_t lease_wait_ms;       /* one attempt at the lease: 1,000 */
+    bool keep_followed;           /* after a takeover: go on with the rules of the last block followed, not with world.program */
     bool standby;                 /* without the lease: follow the journal; the log is believed up to a checkpoint only */
     uint32_t renew_every_ms;      /* a third of what the lease lasts */
     const char *checkpoint_dir;   /* NULL: no checkpoints */
@@ -43,10 +44,27 @@ struct pipeline_settings {
 /* What happened, for operators; no personal data. */
 enum notice_level { NOTICE_INFO, NOTICE_WARNING, NOTICE_ERROR };
 
+/* What became of the state when the pipeline went over to other rules. */
+enum { SWAP_TEXT_MAX = 384 };
+struct swap_report {
+    uint64_t block;          /* the first under the new rules */
+    uint64_t pause_ms;       /* so long nothing was worked */
+    uint32_t kept, warmed, cold, gone; /* windows, memories and attempts; warmed: new, and filled from the log; cold: new and empty */
+    uint64_t warm_events;    /* read from the log for it */
+    int64_t warming_until_ms; /* event time from which on what is new is as if it had always been there; INT64_MIN: it is already */
+    char text[SWAP_TEXT_MAX]; /* all of it in words */
+};
+
 struct pipeline_world {
     struct source *source;
     struct sink *sink;
-    const struct program *program;
+    const struct program *program; /* to begin with; lives on, as all others, until pipeline_run returns */
+    /* Each may be NULL. A block's rules, by hash; NULL when nobody has them any more (err: the world failed). Between blocks. */
+    const struct program *(*program_of)(void *context, const unsigned char hash[32], struct error *err);
+    /* The rules to go over to as soon as may be; NULL: stay. Often, between blocks. */
+    const struct program *(*program_next)(void *context);
+    /* Told of every swap. */
+    void (*swapped)(void *context, const struct program *program, const struct swap_report *report);
     struct feed *feed; /* counts per bank; NULL: nobody asks */
     void *context;
     /* True once the pipeline shall drain and end. Called often, from one thread at a time. */

@@ -1,4 +1,4 @@
-/* What the files of the pipeline share. Included by engine/stream/{pipeline,recover,record,commit,saver,bounds}.c only. */
+/* What the files of the pipeline share. Included by engine/stream/{pipeline,recover,record,commit,saver,bounds,swap}.c only. */
 #ifndef ENGINE_STREAM_PIPELINE_PRIVATE_H
 #define ENGINE_STREAM_PIPELINE_PRIVATE_H
 
@@ -7,6 +7,7 @@
 #include "engine/stream/pipeline.h"
 #include "engine/stream/poison.h"
 #include "engine/stream/queue.h"
+#include "engine/stream/warm.h"
 
 #include <pthread.h>
 
@@ -40,6 +41,18 @@ struct bound_told {
     int64_t at_ms;
 };
 
+/* Rules that are warmed up beside the work: the thread raises `state`, the work thread sets `target`. */
+enum warming_state { WARMING_NONE, WARMING_BEHIND, WARMING_NEAR, WARMING_DONE, WARMING_OVER };
+struct warming {
+    const struct program *program;
+    struct warm *warm;                  /* the thread's until DONE, and once it is to end; NULL when DONE: err says why */
+    pthread_t thread;
+    struct error err;
+    atomic_uint state;
+    atomic_uint_least64_t target;       /* the last event before the swap; 0: not fixed yet */
+    atomic_bool ends;
+};
+
 struct pipeline {
     const struct pipeline_settings *settings;
     const struct pipeline_world *world;
@@ -47,6 +60,14 @@ struct pipeline {
     const struct partition_table *partitions;
 
     /* the work thread's */
+    const struct program *program;    /* the rules at work */
+    unsigned char unknown_rules[32];  /* rules of blocks that nobody has; told once */
+    bool swap_waits;                  /* for the saver: it begins nothing */
+    struct warming warming;
+    uint64_t warm_from;               /* for the journal: of the rules at work */
+    bool tell_rules;                  /* the next event in the log stands behind a word of which rules are at work */
+    bool (*goes_on)(void *context);   /* recovery's: asked while rules are warmed up */
+    void *goes_on_context;
     struct crew *crew;
     struct step *step;
     struct intake *intake;
@@ -95,6 +116,18 @@ void pipeline_sleep_ms(uint32_t ms);
 /* bounds.c, the work thread between batches: the state's figures to the metrics, notices of bounds that were hit; twice
  * a second, unless `last`. */
 void pipeline_publish(struct pipeline *pipeline, bool last);
+
+/* swap.c, between blocks. swap_to: the rules of that hash, warmed up from that event of the log on (0: not), waiting for the saver; stays,
+ * and says so, when nobody has them. swap_last: the world's rules, behind recovery; `mapping` tells what a checkpoint of other rules
+ * became, and is filled up too. swap_look: live, when the world offers others; swap_abandon: no more. swap_journal: what a block's journal
+ * says of its rules. */
+bool swap_to(struct pipeline *pipeline, const unsigned char hash[32], uint64_t warm_from, struct error *err) must_check;
+bool swap_last(struct pipeline *pipeline, const struct state_mapping *mapping, uint64_t warm_from, struct error *err) must_check;
+void swap_look(struct pipeline *pipeline);
+void swap_abandon(struct pipeline *pipeline);
+void swap_journal(struct pipeline *pipeline, struct block *block);
+/* Decodes for the rules at work from now on. */
+bool pipeline_open_intake(struct pipeline *pipeline, struct error *err) must_check;
 
 /* recover.c: from the lease to the first live block. False with err.class ERROR_NONE: told to stop. */
 bool recover(struct pipeline *pipeline, struct error *err) must_check;

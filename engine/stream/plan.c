@@ -301,6 +301,15 @@ static void plan_rules(struct plan *plan, const uint16_t *clock_local, struct pl
     plan->rule = rule;
 }
 
+/* FNV-1a: amounts are minor units of the base currency, days those of the timezone. */
+static uint64_t plan_basis(const struct program *program)
+{
+    uint64_t hash = 0xCBF29CE484222325u ^ program->base;
+    for (size_t i = 0; i < program->zone_name.size; i++)
+        hash = (hash ^ (unsigned char)program->zone_name.data[i]) * 0x100000001B3u;
+    return hash;
+}
+
 struct plan *plan_new(const struct program *program, const struct plan_settings *settings)
 {
     struct plan *plan = calloc(1, sizeof *plan);
@@ -329,6 +338,7 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
     plan_rules(plan, clock_local, rule);
     plan->layout = (struct state_layout){.keyspace_count = program->keyspace_count,
                                          .keyspace = layout,
+                                         .basis = plan_basis(program),
                                          .lateness_ms = settings->lateness_ms,
                                          .shard_bytes_max = settings->shard_bytes_max};
     return plan;

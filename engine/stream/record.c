@@ -62,9 +62,28 @@ static struct log_record record_of(const struct pipeline *pipeline, const struct
     };
 }
 
+/* From which event on which rules were at work: for whoever replays the log. */
+static bool record_rules(struct pipeline *pipeline, const struct block *block, struct error *err)
+{
+    const struct event *first = &block->event[0];
+    struct log_swap swap = {.warm_from = block->journal.warm_from};
+    memcpy(swap.hash, block->journal.rule_set, sizeof swap.hash);
+    const struct log_record record = {.kind = LOG_SWAP,
+                                      .seq = first->seq - 1,
+                                      .broker_ms = MISSING_I64,
+                                      .body = {(const char *)&swap, sizeof swap}};
+    int64_t day_ms = first->broker_ms == MISSING_I64 ? first->time_ms : first->broker_ms;
+    while (!log_writer_add(pipeline->log, &record, day_ms, err))
+        if (!wait_for_room(pipeline, err))
+            return false;
+    return true;
+}
+
 bool record_block(struct pipeline *pipeline, const struct block *block, uint64_t after, struct error *err)
 {
     uint64_t since = pipeline_now_ns(), records = 0;
+    if (block->tells_rules && block->event[0].seq > after && !record_rules(pipeline, block, err))
+        return false;
     for (uint32_t i = 0; i < block->event_count; i++) {
         const struct event *event = &block->event[i];
         if (event->seq <= after || (event->outcome != OUTCOME_SCORED && event->outcome != OUTCOME_JOINED))
@@ -90,7 +109,7 @@ bool record_sync(struct pipeline *pipeline, struct error *err)
 {
     uint64_t wanted = atomic_load(&pipeline->sync_wanted);
     uint64_t logged = atomic_load(&pipeline->logged_block);
-    if (wanted <= atomic_load(&pipeline->synced_block) || logged < wanted)
+    if (!pipeline->log || wanted <= atomic_load(&pipeline->synced_block) || logged < wanted)
         return true;
     while (!log_writer_flush(pipeline->log, true, err))
         if (!wait_for_room(pipeline, err))

@@ -26,6 +26,8 @@ struct recovery {
     struct journal_rows rows;
     bool following;             /* a standby without the lease: it must not touch it */
     bool loaded;                /* the checkpoint to follow from has been looked for */
+    struct state_mapping mapping; /* of a checkpoint that was made with rules nobody has */
+    uint64_t warm_from;         /* of the newest rules in the journal */
     bool follows;               /* state is the journal's up to pipeline->block, and nobody else's */
 };
 
@@ -62,6 +64,9 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
     struct checkpoint_words words = {0};
     if (!pipeline->settings->checkpoint_dir || recovery->start.block == 0)
         return true;
+    /* under the rules it was made with, where somebody has them: what was committed since was worked with those */
+    if (checkpoint_peek(pipeline->settings->checkpoint_dir, recovery->start.block, head.program_hash) && !swap_to(pipeline, head.program_hash, 0, err))
+        return false;
     if (!checkpoint_load(pipeline->settings->checkpoint_dir, recovery->start.block, step_layout(pipeline->step), &state,
                          &head, checkpoint_refused, pipeline, err))
         return err->class == ERROR_NONE;
@@ -72,10 +77,9 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
         pipeline->block = head.block;
         pipeline->seq = head.seq;
         saver_loaded(pipeline, head.block);
-        pipeline_notice(pipeline, NOTICE_INFO, "checkpoint_loaded", "checkpoint-%020llu, sequence number %llu%s",
-                        (unsigned long long)head.block, (unsigned long long)head.seq,
-                        memcmp(head.program_hash, pipeline->world->program->hash, sizeof head.program_hash)
-                            ? "; the rules have changed since" : "");
+        pipeline_notice(pipeline, NOTICE_INFO, "checkpoint_loaded", "checkpoint-%020llu, sequence number %llu", (unsigned long long)head.block,
+                        (unsigned long long)head.seq);
+        recovery->mapping = head.mapping;
     } else {
         state_free(state);
         pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_refused",
@@ -129,21 +133,22 @@ static bool rows_follow(const struct journal_rows *rows, uint64_t block, uint64_
 /* --- keeping alive, being told to stop --- */
 
 /* Called between batches: renews the lease, asks whether to stop. */
-static bool recovery_goes_on(struct recovery *recovery)
+static bool recovery_goes_on(void *context)
 {
+    struct recovery *recovery = context;
     struct pipeline *pipeline = recovery->pipeline;
     return (recovery->following || commit_keep(pipeline)) && !pipeline_stopping(pipeline);
 }
 
 /* --- from the log --- */
 
-/* Runs the records that the log has up to log_last; what they gave out is in the sink already. */
-static bool apply_log(struct recovery *recovery, struct log_feed *feed, uint64_t *first, struct error *err)
+/* Runs the records that the log has up to `last`; what they gave out is in the sink already. */
+static bool apply_log(struct recovery *recovery, struct log_feed *feed, uint64_t last, uint64_t *first, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
     struct block *block = recovery->block;
     for (;;) {
-        if (!log_feed_read(feed, block, recovery->seq, pipeline->settings->batch_max, recovery->log_last, err))
+        if (!log_feed_read(feed, block, recovery->seq, pipeline->settings->batch_max, last, err))
             return false;
         if (block->message_count == 0)
             return true;
@@ -160,18 +165,20 @@ static bool apply_log(struct recovery *recovery, struct log_feed *feed, uint64_t
     }
 }
 
-/* Applies what the log has behind the checkpoint. */
-static bool recover_from_log(struct recovery *recovery, struct error *err)
+/* Applies what the log has behind the state, up to `last`. */
+static bool recover_from_log(struct recovery *recovery, uint64_t last, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
     uint64_t first = 0;
-    if (!pipeline->log || recovery->log_last <= pipeline->seq)
+    if (last > recovery->log_last)
+        last = recovery->log_last;
+    if (!pipeline->log || last <= pipeline->seq)
         return true;
     bool fresh = pipeline->seq == 0;
     struct log_feed *feed = log_feed_open(pipeline->settings->log, pipeline->seq + 1, pipeline->partitions, err);
     if (!feed)
         return error_context(err, "log");
-    bool ok = apply_log(recovery, feed, &first, err);
+    bool ok = apply_log(recovery, feed, last, &first, err);
     log_feed_close(feed);
     if (!ok)
         return false;
@@ -179,7 +186,7 @@ static bool recover_from_log(struct recovery *recovery, struct error *err)
         return error_set(err, ERROR_FATAL,
                          "no usable checkpoint, and the log begins at sequence number %llu: state cannot be rebuilt",
                          (unsigned long long)first);
-    pipeline->seq = recovery->log_last;
+    pipeline->seq = last;
     return true;
 }
 
@@ -244,15 +251,19 @@ static bool recover_row(struct recovery *recovery, const struct journal_block *r
     step_run(pipeline->step, block->event + applied, block->event_count - applied, &block->results, &block->output);
     atomic_fetch_add(&pipeline->figures->recovered_events, block->event_count - applied);
     pipeline_publish(pipeline, false);
+    memcpy(block->journal.rule_set, row->rule_set, sizeof block->journal.rule_set);
+    block->journal.warm_from = row->warm_from;
+    block->tells_rules = pipeline->tell_rules && block->event_count && block->event[0].seq > 1;
+    pipeline->tell_rules &= !block->event_count;
     bool ok = !pipeline->log || record_block(pipeline, block, recovery->log_last, err);
     block_clear(block);
     return ok && recovery_goes_on(recovery);
 }
 
-static bool recover_from_source(struct recovery *recovery, struct error *err)
+static bool recover_from_source(struct recovery *recovery, uint32_t from, uint32_t to, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
-    for (uint32_t i = 0; i < recovery->rows.count; i++) {
+    for (uint32_t i = from; i < to; i++) {
         const struct journal_block *row = &recovery->rows.row[i];
         bool in_log = pipeline->log && row->last_seq <= recovery->log_last;
         bool empty = row->last_seq < row->first_seq;
@@ -262,6 +273,21 @@ static bool recover_from_source(struct recovery *recovery, struct error *err)
             pipeline->seq = row->last_seq;
     }
     return true;
+}
+
+/* Blocks that the same rules worked, one stretch after the other. */
+static bool recover_blocks(struct recovery *recovery, struct error *err)
+{
+    const struct journal_rows *rows = &recovery->rows;
+    for (uint32_t from = 0, to; from < rows->count; from = to) {
+        for (to = from + 1; to < rows->count && memcmp(rows->row[to].rule_set, rows->row[from].rule_set, sizeof rows->row->rule_set) == 0;)
+            to++;
+        recovery->warm_from = rows->row[from].warm_from;
+        if (!swap_to(recovery->pipeline, rows->row[from].rule_set, recovery->warm_from, err) || !recover_from_log(recovery, rows->row[to - 1].last_seq, err) ||
+            !recover_from_source(recovery, from, to, err))
+            return false;
+    }
+    return recover_from_log(recovery, recovery->log_last, err);
 }
 
 /* --- all of it --- */
@@ -277,8 +303,6 @@ static void look_again(struct recovery *recovery)
 }
 
 /* --- the hot standby --- */
-
-static bool open_intake(struct pipeline *pipeline, struct error *err);
 
 /* Reads the journal's rows behind the last block applied. A partition may have been found meanwhile. */
 static bool follow_read(struct recovery *recovery, struct error *err)
@@ -317,7 +341,7 @@ static bool follow_begin(struct recovery *recovery, struct error *err)
     if (recovery->rows.count == 0)
         return true; /* nobody has committed anything: nothing to follow yet */
     recovery->start.block = recovery->rows.row[recovery->rows.count - 1].block;
-    if (!recovery->loaded && (!load_checkpoint(recovery, err) || !open_intake(pipeline, err)))
+    if (!recovery->loaded && (!load_checkpoint(recovery, err) || !pipeline_open_intake(pipeline, err)))
         return false;
     recovery->loaded = true;
     if (!follow_read(recovery, err))
@@ -342,7 +366,7 @@ static bool follow_apply(struct recovery *recovery, struct error *err)
     for (uint32_t i = 0; i < rows.count; i++) {
         const struct journal_block *row = &rows.row[i];
         atomic_store(&pipeline->figures->standby_lag, rows.count - i);
-        if (row->last_seq >= row->first_seq && !recover_row(recovery, row, err))
+        if (!swap_to(pipeline, row->rule_set, row->warm_from, err) || (row->last_seq >= row->first_seq && !recover_row(recovery, row, err)))
             return err->class && error_context(err, "following block %llu", (unsigned long long)row->block);
         pipeline->block = row->block;
         pipeline->seq = recovery->log_last = row->last_seq;
@@ -395,7 +419,7 @@ static bool follow_end(struct recovery *recovery, struct error *err)
                          (unsigned long long)pipeline->block, (unsigned long long)start.block);
     pipeline_notice(pipeline, NOTICE_INFO, "taken_over", "%llu blocks were left to apply, up to block %llu",
                     (unsigned long long)(pipeline->block - from), (unsigned long long)pipeline->block);
-    return true;
+    return pipeline->settings->keep_followed || swap_to(pipeline, pipeline->world->program->hash, 1, err);
 }
 
 /* A standby that ends before it was live: its checkpoint holds committed blocks only. */
@@ -446,19 +470,6 @@ static bool open_log(struct recovery *recovery, struct error *err)
     return true;
 }
 
-static bool open_intake(struct pipeline *pipeline, struct error *err)
-{
-    struct intake_settings settings = {
-        .program = pipeline->world->program,
-        .decode = pipeline->settings->decode,
-        .crew = pipeline->crew,
-        .inline_below = pipeline->settings->step.inline_below,
-    };
-    memcpy(settings.decode.hash_key, state_hash_key(step_state(pipeline->step)), sizeof settings.decode.hash_key);
-    pipeline->intake = intake_new(&settings, err);
-    return pipeline->intake != NULL;
-}
-
 /* Reads the journal behind the checkpoint. The lease is ours, so a sink that goes away just now is waited for;
  * renewing the lease brings it back, or tells that we are fenced. */
 static bool read_journal(struct recovery *recovery, struct error *err)
@@ -484,7 +495,7 @@ static bool rebuild(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
     atomic_store(&pipeline->figures->phase, PIPELINE_RECOVERING);
-    if (!open_log(recovery, err) || !load_checkpoint(recovery, err) || !open_intake(pipeline, err))
+    if (!open_log(recovery, err) || !load_checkpoint(recovery, err) || !pipeline_open_intake(pipeline, err))
         return false;
     if (!read_journal(recovery, err))
         return false;
@@ -499,7 +510,7 @@ static bool rebuild(struct recovery *recovery, struct error *err)
         return error_set(err, ERROR_FATAL, "the sink is at block %llu, but neither a checkpoint nor its journal says how it got there",
                          (unsigned long long)recovery->start.block);
     uint64_t applied = pipeline->seq;
-    if (!recover_from_log(recovery, err) || !recover_from_source(recovery, err))
+    if (!recover_blocks(recovery, err))
         return false;
     if (pipeline->seq < recovery->start.seq)
         pipeline->seq = recovery->start.seq;
@@ -508,7 +519,7 @@ static bool rebuild(struct recovery *recovery, struct error *err)
         pipeline_notice(pipeline, NOTICE_INFO, "recovered", "%llu events again, up to block %llu",
                         (unsigned long long)atomic_load(&pipeline->figures->recovered_events),
                         (unsigned long long)pipeline->block);
-    return true;
+    return swap_last(pipeline, &recovery->mapping, recovery->warm_from, err);
 }
 
 static void tell_story(void *context, const struct poison_story *story)
@@ -572,11 +583,14 @@ bool recover(struct pipeline *pipeline, struct error *err)
     recovery.block->bodies.bound = pipeline->settings->batch_bytes_max;
     invariant(recovery.start.next && recovery.seq);
     arena_init(&recovery.rows.arena);
+    pipeline->goes_on = recovery_goes_on;
+    pipeline->goes_on_context = &recovery;
     bool ok = win_lease(&recovery, err);
     bool follows = recovery.follows || (pipeline->settings->standby && recovery.start.block > 0);
     ok = ok && (follows ? follow_end(&recovery, err) : rebuild(&recovery, err)) && go_live(&recovery, err);
     if (!ok)
         follow_abandon(&recovery, err);
+    pipeline->goes_on = NULL;
     arena_fini(&recovery.rows.arena);
     free(recovery.rows.row);
     block_free(recovery.block);

@@ -39,6 +39,9 @@ struct replay {
     struct lane lane[REPLAY_LANE_MAX];
     struct event *lane_event;            /* a lane's own copy of the batch */
     struct text_scratch **scratch;       /* per worker, when a lane matches texts again */
+    struct lane warm;                    /* the rules to go over to, until then; no step: there are none */
+    struct replay_lane warm_at;
+    uint64_t swap_at;
     uint64_t seq;
     const struct partition_table *table; /* of a log; NULL for files */
 
@@ -158,6 +161,22 @@ static bool run_lanes(struct replay *replay, const struct event *events, uint32_
     return true;
 }
 
+static bool open_warm(struct replay *replay, const struct step_settings *step, const unsigned char hash_key[16], struct error *err)
+{
+    const struct replay_settings *settings = replay->settings;
+    struct step_settings muted = *step;
+    invariant(settings->lane_count == 0);
+    if (!replay_shares(settings->program, settings->swap_to))
+        return error_set(err, ERROR_FATAL, "a replay can go over only to rules with the same base currency and the same facts from topics");
+    muted.mute = true;
+    replay->swap_at = settings->swap_at;
+    replay->warm_at.program = settings->swap_to;
+    replay->warm.at = &replay->warm_at;
+    replay->warm.rematch = texts_differ(settings->program, settings->swap_to);
+    replay->warm.step = step_new(settings->swap_to, &muted, replay->crew, hash_key, err);
+    return replay->warm.step != NULL;
+}
+
 static bool open_lanes(struct replay *replay, const struct step_settings *step, const unsigned char hash_key[16], struct error *err)
 {
     const struct replay_settings *settings = replay->settings;
@@ -175,10 +194,13 @@ static bool open_lanes(struct replay *replay, const struct step_settings *step, 
         if (!lane->step)
             return false;
     }
-    if (settings->lane_count) {
+    if (settings->lane_count || settings->swap_to) {
         replay->lane_event = calloc(settings->batch_max, sizeof *replay->lane_event);
         invariant(replay->lane_event);
     }
+    if (settings->swap_to && !open_warm(replay, step, hash_key, err))
+        return false;
+    rematch |= replay->warm.rematch;
     replay->scratch = rematch ? calloc(settings->threads, sizeof(struct text_scratch *)) : NULL;
     for (uint32_t w = 0; rematch && w < settings->threads; w++) {
         replay->scratch[w] = text_scratch_new();
@@ -203,19 +225,72 @@ static void close_lanes(struct replay *replay)
             text_scratch_free(replay->scratch[w]);
     free(replay->scratch);
     free(replay->lane_event);
+    step_free(replay->warm.step);
+    arena_fini(&replay->warm.results);
 }
 
-static bool run_batch(struct replay *replay, struct event *events, uint32_t count, struct error *err)
+/* --- other rules from an event on --- */
+
+static void warm_run(struct replay *replay, const struct event *events, uint32_t count)
+{
+    struct output output;
+    struct lane_batch batch = {replay, &replay->warm, events, count};
+    arena_reset(&replay->warm.results);
+    crew_run(replay->crew, count < replay->settings->step.inline_below, lane_work, &batch);
+    step_run(replay->warm.step, replay->lane_event, count, &replay->warm.results, &output);
+}
+
+/* After the swap events come with the texts matched that the old rules ask for. */
+static void match_work(void *context, uint32_t index, uint32_t workers)
+{
+    const struct lane_batch *batch = context;
+    uint32_t from, to;
+    crew_piece(batch->count, index, workers, &from, &to);
+    for (uint32_t i = from; i < to; i++)
+        step_match_texts(batch->replay->settings->swap_to, batch->replay->scratch[index], (struct event *)(uintptr_t)&batch->event[i]);
+}
+
+static bool replay_swap(struct replay *replay, struct error *err)
+{
+    struct replay_summary *summary = replay->summary;
+    uint64_t since = now_ns();
+    if (!step_swap(replay->step, replay->settings->swap_to, replay->warm.step, &summary->mapping, &summary->grafting, err))
+        return false;
+    summary->swap_ns = now_ns() - since;
+    summary->swapped = true;
+    step_free(replay->warm.step);
+    replay->warm.step = NULL;
+    return true;
+}
+
+static bool run_piece(struct replay *replay, struct event *events, uint32_t count, struct error *err)
 {
     const struct replay_settings *settings = replay->settings;
     struct output output;
     if (!run_lanes(replay, events, count, err))
         return false;
+    if (replay->warm.step)
+        warm_run(replay, events, count);
+    if (replay->summary->swapped && replay->warm.rematch) {
+        struct lane_batch batch = {replay, NULL, events, count};
+        crew_run(replay->crew, count < settings->step.inline_below, match_work, &batch);
+    }
     arena_reset(&replay->results);
     step_run(replay->step, events, count, &replay->results, &output);
     if (settings->events && !settings->events(settings->context, replay->table, events, count, err))
         return false;
     return give_results(replay, &output, NULL, err);
+}
+
+static bool run_batch(struct replay *replay, struct event *events, uint32_t count, struct error *err)
+{
+    uint32_t before = 0;
+    bool due = replay->swap_at && !replay->summary->swapped;
+    while (before < count && (!due || events[before].seq < replay->swap_at))
+        before++;
+    if (before && !run_piece(replay, events, before, err))
+        return false;
+    return before == count || (replay_swap(replay, err) && run_piece(replay, events + before, count - before, err));
 }
 
 /* --- pages --- */
@@ -342,6 +417,7 @@ static bool replay_open(struct replay *replay, uint32_t partitions, struct error
     step.partition_max = partitions;
     randombytes_buf(intake.decode.hash_key, sizeof intake.decode.hash_key); /* reaches no result */
     arena_init(&replay->results);
+    arena_init(&replay->warm.results);
     replay->crew = crew_new(settings->threads, err);
     if (!replay->crew)
         return false;
@@ -414,11 +490,15 @@ static bool run_log(struct replay *replay, struct log_feed *feed, struct block *
             return false;
         replay->summary->read_ns += now_ns() - since;
         replay->summary->messages += block->message_count;
-        if (block->message_count == 0)
+        const unsigned char *hash = log_feed_swap(feed);
+        if (block->message_count == 0 && !hash)
             return true;
-        if (!log_feed_decode(replay->intake, block, seq, err) || !run_batch(replay, block->event, block->event_count, err))
+        if (block->message_count && (!log_feed_decode(replay->intake, block, seq, err) || !run_batch(replay, block->event, block->event_count, err)))
             return false;
-        replay->seq = seq[block->event_count - 1];
+        replay->seq = block->message_count ? seq[block->message_count - 1] : replay->seq;
+        const struct program *next = replay->settings->swap_to;
+        if (hash && next && !replay->swap_at && memcmp(hash, next->hash, sizeof next->hash) == 0)
+            replay->swap_at = replay->seq + 1;
     }
     return true;
 }
@@ -434,6 +514,8 @@ bool replay_log(const struct replay_settings *settings, const struct log_setting
     invariant(seq);
     bool ok = replay_open(&replay, PARTITION_MAX, err);
     struct log_feed *feed = ok ? log_feed_open(log, 1, NULL, err) : NULL;
+    if (feed && settings->swap_to)
+        log_feed_tell_swaps(feed);
     replay.table = feed ? log_feed_partitions(feed) : NULL;
     ok = feed && run_log(&replay, feed, block, seq, err);
     summary->wall_ns = now_ns() - since;

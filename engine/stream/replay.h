@@ -54,6 +54,10 @@ struct replay_settings {
     bool state;                    /* fill summary->state: a walk over all keys */
     /* Asked between batches; NULL: never stop. */
     bool (*stop)(void *context);
+    /* Other rules from an event on, as if the engine had gone over to them there (engine/stream/swap.c): replay_shares with
+     * `program`, and no lanes. What they remember is kept from the stream's beginning; NULL: none. */
+    const struct program *swap_to;
+    uint64_t swap_at;              /* sequence number of their first event; 0, of a log: where it says that the engine did */
     struct replay_lane *lane; /* lane_count of them, at most REPLAY_LANE_MAX; the caller's */
     uint32_t lane_count;
 };
@@ -63,6 +67,10 @@ struct replay_summary {
     uint64_t last_seq;
     uint64_t wall_ns, read_ns, decode_ns, order_ns, step_ns[PHASE_COUNT], results_ns;
     bool stopped;
+    bool swapped;
+    struct state_mapping mapping;  /* of the swap, and how long it took */
+    struct state_grafting grafting;
+    uint64_t swap_ns;
     struct state_stats state; /* at the end, where the settings ask for it */
 };
 

@@ -144,8 +144,9 @@ static void say_typology(struct trial *trial, struct slice name)
         if (!slice_equal(typology->name, name))
             continue;
         struct slice family = typology->including_family < 0 ? SLICE("") : trial->program.family[typology->including_family].name;
-        trial_says(trial, "    it asks for %d points from %u indicators in %u families%s%.*s", typology->alert_points,
-                   typology->indicators_least, typology->families_least, family.size ? " including " : "", (int)family.size,
+        trial_says(trial, "    it asks for %d points from %u indicator%s in %u famil%s%s%.*s", typology->alert_points,
+                   typology->indicators_least, typology->indicators_least == 1 ? "" : "s", typology->families_least,
+                   typology->families_least == 1 ? "y" : "ies", family.size ? " including " : "", (int)family.size,
                    family.data);
     }
 }

@@ -25,7 +25,7 @@ static struct checkpoint_writer *saver_freeze(struct pipeline *pipeline, struct 
         .extra = extra.data,
         .extra_size = extra.size,
     };
-    memcpy(head.program_hash, pipeline->world->program->hash, sizeof head.program_hash);
+    memcpy(head.program_hash, pipeline->program->hash, sizeof head.program_hash);
     memcpy(head.hash_key, state_hash_key(step_state(pipeline->step)), sizeof head.hash_key);
     uint64_t since = pipeline_now_ns();
     struct checkpoint_writer *writer =
@@ -137,7 +137,7 @@ bool saver_due(const struct pipeline *pipeline)
 {
     const struct saver *saver = &pipeline->saver;
     bool news = saver->kept_count == 0 || pipeline->block > saver->kept[saver->kept_count - 1];
-    return saver_wanted(pipeline) && news && pipeline->block > 0 && !log_away(pipeline) && atomic_load(&saver->state) == SAVER_IDLE &&
+    return saver_wanted(pipeline) && news && !pipeline->swap_waits && pipeline->block > 0 && !log_away(pipeline) && atomic_load(&saver->state) == SAVER_IDLE &&
            pipeline_now_ms() - saver->last_ms >= pipeline->settings->checkpoint_every_ms;
 }
 

@@ -114,6 +114,7 @@ static void step_begin(struct step *step, struct event *events, uint32_t count)
     step_reserve(step, count);
     step->event = events;
     step->count = count;
+    step->begun = true;
     step->alone = count < step->settings.inline_below;
     memset(step->slot, 0, (size_t)count * step->program->slot_count * sizeof *step->slot);
     memset(step->mask, 0, (size_t)count * 2 * step->plan->mask_words * sizeof *step->mask);
@@ -288,7 +289,9 @@ static void step_piece(struct step *step, struct event *events, uint32_t count, 
     own_run(step);
     step_lap(step, PHASE_OWN, &since);
     strata_run(step, &since);
-    report_hits(step, arena, out);
+    step->hits_count = 0;
+    if (!step->settings.mute)
+        report_hits(step, arena, out);
     for (uint32_t w = 0; w < step->worker_count; w++) {
         step->silenced += step->worker[w].silenced;
         step->worker[w].silenced = 0;
@@ -458,6 +461,15 @@ void step_match_texts(const struct program *program, struct text_scratch *scratc
     }
 }
 
+int64_t step_newest_ms(const struct step *step)
+{
+    int64_t newest_ms = INT64_MIN;
+    for (uint32_t p = 0; p < step->partition_count; p++)
+        if (step->partition_newest[p] > newest_ms)
+            newest_ms = step->partition_newest[p];
+    return newest_ms;
+}
+
 struct state *step_state(struct step *step)
 {
     return step->state;
@@ -535,10 +547,89 @@ bool step_restore(struct step *step, struct state *state, struct slice extra, co
     step->sweep = words.sweep;
     state_free(step->state);
     step->state = state;
+    step->begun = true;
     state_cycle_set(state, step->sweep.cycle);
     for (uint32_t s = 0; s < SHARD_COUNT; s++) {
         /* bit i of an identity means list i of the program that was loaded then: ask again */
         ident_relist(state_shard(state, s), program_list_lookup, step->program);
     }
+    return true;
+}
+
+static struct plan *plan_of(const struct step *step, const struct program *program)
+{
+    return plan_new(program, &(struct plan_settings){.lateness_ms = step->settings.lateness_ms, .shard_bytes_max = step->settings.shard_bytes_max});
+}
+
+void step_swap_look(const struct step *step, const struct program *program, struct state_mapping *mapping)
+{
+    struct plan *plan = plan_of(step, program);
+    state_mapping_look(step->state, &plan->layout, mapping);
+    plan_free(plan);
+}
+
+static void relist(void *context, uint32_t worker, uint32_t workers)
+{
+    struct step *step = context;
+    for (uint32_t s = worker; s < SHARD_COUNT; s += workers)
+        ident_relist(state_shard(step->state, s), program_list_lookup, step->program); /* bit i means another list now */
+}
+
+static void map_work(void *context, uint32_t worker, uint32_t workers)
+{
+    struct step *step = context;
+    state_map_work(step->state, worker, workers);
+}
+
+static void names_work(void *context, uint32_t worker, uint32_t workers)
+{
+    graft_names(context, worker, workers);
+}
+
+static void cells_work(void *context, uint32_t worker, uint32_t workers)
+{
+    graft_cells(context, worker, workers);
+}
+
+void step_warm(struct step *step, struct step *warm, struct state_grafting *done)
+{
+    struct grafting *grafting = graft_begin(step->state, warm->state);
+    *done = (struct state_grafting){0};
+    if (!grafting)
+        return;
+    crew_run(step->crew, false, names_work, grafting);
+    crew_run(step->crew, false, cells_work, grafting);
+    graft_end(grafting, done);
+    crew_run(step->crew, false, relist, step); /* names that came along ask for the first time */
+}
+
+bool step_swap(struct step *step, const struct program *program, struct step *warm, struct state_mapping *mapping,
+               struct state_grafting *grafting, struct error *err)
+{
+    struct plan *plan = plan_of(step, program);
+    bool good = plan->layout.basis == step->plan->layout.basis ||
+                error_set(err, ERROR_FATAL, "the new rules have another base currency or timezone: what is remembered means nothing to them");
+    if (good) {
+        state_map_begin(step->state, &plan->layout, mapping);
+        crew_run(step->crew, false, map_work, step);
+        good = state_map_end(step->state, err);
+    }
+    if (!good) {
+        plan_free(plan);
+        return false;
+    }
+    plan_free(step->plan);
+    decide_free(step->decide);
+    step->program = program;
+    step->plan = plan;
+    step->decide = decide_new(program);
+    step->room = 0; /* slots and masks have other sizes now */
+    *grafting = (struct state_grafting){0};
+    if (!step->begun)
+        state_whole(step->state); /* nothing has happened: nothing can lack */
+    if (warm && state_lacks(step->state))
+        step_warm(step, warm, grafting);
+    else
+        crew_run(step->crew, false, relist, step);
     return true;
 }

@@ -26,6 +26,7 @@ struct step_settings {
     uint32_t epoch_seq;       /* sequence numbers between two sweeps; 0: 65,536. Results of events that come no later
                                  than lateness do not depend on it */
     uint32_t sweep_work;      /* records to look through at each, at least; 0: two per sequence number */
+    bool mute;                /* remembers, and gives out nothing: no hits, no scores. For warming rules up */
     bool filter_all;          /* evaluate every filter at every event, as if there were no index: results are the same */
 };
 
@@ -53,6 +54,8 @@ void step_run_singly(struct step *step, struct event *events, uint32_t count, co
 struct text_scratch; /* rules/lang/text.h */
 void step_match_texts(const struct program *program, struct text_scratch *scratch, struct event *event);
 
+/* Time of the newest event accepted so far, of any partition; INT64_MIN before the first. */
+int64_t step_newest_ms(const struct step *step);
 struct state *step_state(struct step *step);
 const struct state_layout *step_layout(const struct step *step);
 /* Sizes, and bounds that were hit; between batches, by the thread that runs the step. */
@@ -73,6 +76,15 @@ void step_save_extra(const struct step *step, struct arena *arena, struct slice 
  * partition i when the extra was saved, for `partitions` of them. */
 bool step_restore(struct step *step, struct state *state, struct slice extra, const uint32_t *partition, uint32_t partitions,
                   struct error *err) must_check;
+/* Goes over to another program, between batches and with no snapshot of the state under way: what is remembered is mapped (state_map), and
+ * the next event is the first that the new rules see. `warm`, a muted step of the new program with the hash key of this one, which ran
+ * up to the same event, brings what this one lacks (state_graft); NULL: that begins empty. False: the step is to be freed. */
+bool step_swap(struct step *step, const struct program *program, struct step *warm, struct state_mapping *mapping,
+               struct state_grafting *grafting, struct error *err) must_check;
+/* What step_swap would do to the state; nothing changes. */
+void step_swap_look(const struct step *step, const struct program *program, struct state_mapping *mapping);
+/* Brings what the step lacks since it was mapped (state_lacks), as step_swap does. */
+void step_warm(struct step *step, struct step *warm, struct state_grafting *grafting);
 /* What was evaluated, and what it came to. */
 enum witness_part {
     WITNESS_STEP,    /* a rule's `when`, or a later step: `number` counts from 1 */

@@ -131,6 +131,7 @@ struct step {
     uint32_t worker_count;
     int64_t *partition_newest;      /* by partition; INT64_MIN before its first event */
     uint32_t partition_count;       /* partitions seen: highest index + 1 */
+    bool begun;                     /* something has happened */
     struct step_sweep sweep;
     uint64_t phase_ns[PHASE_COUNT];
     uint64_t silenced;

@@ -7,12 +7,14 @@
 #include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
 #include "engine/base/planted.h"
+#include "engine/base/unset.h"
 #include "engine/stream/meter.h"
 
 #include <stdlib.h>
 
-/* How many visits ahead the key's place in the hash table, then its cell, are asked into the cache. */
-enum { PREFETCH_SLOT = 16, PREFETCH_CELL = 8 };
+/* How many visits ahead the parts of a key are asked into the cache, each once the one that leads to it has
+ * come: its keyspace's table, its slot there, its cell, its windows and memories, the ends of their rings. */
+enum { AHEAD_TABLE = 24, AHEAD_SLOT = 18, AHEAD_CELL = 12, AHEAD_PARTS = 6, AHEAD_ENDS = 3, AHEAD_ROOM = 16 };
 
 /* --- route --- */
 
@@ -206,13 +208,13 @@ static void route_transfer(struct step *step, struct step_worker *worker, uint16
     if (event->flow != FLOW_SETTLED || (event->flags & EVENT_JOINED))
         return;
     struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER};
-    uint64_t candidate[RULE_WORDS_MAX];
+    unset uint64_t candidate[RULE_WORDS_MAX];
     if (asks_all(step))
         memset(candidate, 0xff, sizeof candidate);
     else
         filter_index_find(at->conditions, event, SIDE_SENDER, candidate);
     for (uint16_t j = 0; j < at->rule_count; j++) {
-        struct look look;
+        unset struct look look;
         if (!mask_bit(candidate, j))
             continue;
         look_begin(&look, at->rule[j], &visit, NULL, true);
@@ -444,7 +446,7 @@ static void visit_change(struct step *step, struct step_worker *worker, const st
 static void visit_rules(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, const struct visit *visit,
                         const uint64_t *mask, bool touched, struct shard *shard, struct cell *cell)
 {
-    uint64_t rules[RULE_WORDS_MAX];
+    unset uint64_t rules[RULE_WORDS_MAX];
     for (uint32_t w = 0; w < at->rule_words; w++)
         rules[w] = touched ? at->touched_always[w] : 0;
     for (uint32_t w = 0; w * 64 < at->stream_count; w++) {
@@ -456,7 +458,7 @@ static void visit_rules(struct step *step, struct step_worker *worker, const str
     }
     for (uint32_t w = 0; w < at->rule_words; w++) {
         for (uint64_t left = rules[w]; left; left &= left - 1) {
-            struct look look;
+            unset struct look look;
             look_begin(&look, at->rule[w * 64 + (uint32_t)__builtin_ctzll(left)], visit, mask, touched);
             look.shard = shard;
             look.cell = cell;
@@ -471,7 +473,7 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
     struct shard *shard = state_shard(step->state, key_shard(visit->key, visit->width));
     struct cell *cell = cell_find(shard, visit->keyspace, visit->key);
     const struct event *event = &step->event[visit->event];
-    uint64_t mask[MASK_WORDS_MAX];
+    unset uint64_t mask[MASK_WORDS_MAX];
     fail_point_record(FAIL_RECORD_STEP, event->body);
     visit_mask(step, at, visit, mask);
     bool changes = mask_any(mask, at->words);
@@ -491,21 +493,57 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
         visit_rules(step, worker, at, visit, mask, touched, shard, cell);
 }
 
+/* What the visit will touch of its cell: `ends` behind the windows themselves. */
+static void visit_prefetch(const struct step *step, const struct visit *visit, const struct cell *cell, bool ends)
+{
+    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, visit->keyspace);
+    const struct shard *shard = state_shard(step->state, key_shard(visit->key, visit->width));
+    unset uint64_t mask[MASK_WORDS_MAX];
+    visit_mask(step, at, visit, mask);
+    for (uint32_t w = 0; w < at->words; w++) {
+        for (uint64_t left = mask[w]; left; left &= left - 1) {
+            uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
+            if (bit < at->stream_count && ends)
+                window_prefetch_end(shard, cell, visit->keyspace, step->plan->stream[at->stream[bit]].window);
+            else if (bit < at->stream_count)
+                window_prefetch(shard, cell, visit->keyspace, step->plan->stream[at->stream[bit]].window);
+            else if (!ends)
+                memory_prefetch(shard, cell, visit->keyspace, step->plan->memory[at->memory[bit - at->stream_count]].memory);
+        }
+    }
+    for (uint16_t j = 0; !ends && j < at->read_count; j++)
+        if (read_concerns(&step->program->read[at->read[j]], visit))
+            memory_prefetch(shard, cell, visit->keyspace, step->plan->memory[step->program->read[at->read[j]].memory].memory);
+}
+
+/* Asks for what visit i + AHEAD_… needs; cell: of the visits behind AHEAD_CELL, by number. */
+static void strata_prefetch(const struct step *step, const struct visit_list *list, uint32_t i, const struct cell **cell)
+{
+    const struct visit *visit = list->visit + i;
+    uint32_t left = list->count - i;
+    if (left > AHEAD_TABLE)
+        cell_prefetch_table(state_shard(step->state, key_shard(visit[AHEAD_TABLE].key, visit[AHEAD_TABLE].width)), visit[AHEAD_TABLE].keyspace);
+    if (left > AHEAD_SLOT)
+        cell_prefetch(state_shard(step->state, key_shard(visit[AHEAD_SLOT].key, visit[AHEAD_SLOT].width)), visit[AHEAD_SLOT].keyspace,
+                      visit[AHEAD_SLOT].key);
+    if (left > AHEAD_CELL)
+        cell[(i + AHEAD_CELL) % AHEAD_ROOM] = cell_prefetch_body(
+            state_shard(step->state, key_shard(visit[AHEAD_CELL].key, visit[AHEAD_CELL].width)), visit[AHEAD_CELL].keyspace, visit[AHEAD_CELL].key);
+    if (left > AHEAD_PARTS && cell[(i + AHEAD_PARTS) % AHEAD_ROOM])
+        visit_prefetch(step, visit + AHEAD_PARTS, cell[(i + AHEAD_PARTS) % AHEAD_ROOM], false);
+    if (left > AHEAD_ENDS && cell[(i + AHEAD_ENDS) % AHEAD_ROOM])
+        visit_prefetch(step, visit + AHEAD_ENDS, cell[(i + AHEAD_ENDS) % AHEAD_ROOM], true);
+}
+
 static void strata_visit(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
     struct step_worker *worker = &step->worker[index];
     for (uint32_t from = 0; from < workers; from++) {
         const struct visit_list *list = &step->worker[from].bucket[index];
+        const struct cell *cell[AHEAD_ROOM] = {0};
         for (uint32_t i = 0; i < list->count; i++) {
-            if (i + PREFETCH_SLOT < list->count) {
-                const struct visit *ahead = &list->visit[i + PREFETCH_SLOT];
-                cell_prefetch(state_shard(step->state, key_shard(ahead->key, ahead->width)), ahead->keyspace, ahead->key);
-            }
-            if (i + PREFETCH_CELL < list->count) {
-                const struct visit *ahead = &list->visit[i + PREFETCH_CELL];
-                cell_prefetch_body(state_shard(step->state, key_shard(ahead->key, ahead->width)), ahead->keyspace, ahead->key);
-            }
+            strata_prefetch(step, list, i, cell);
             visit_work(step, worker, &list->visit[i]);
         }
     }

@@ -58,6 +58,7 @@ static bool compile_ruleset(struct compiler *c, struct error *err)
     if (syntax->timezone.text.size) {
         struct error why = {0};
         program->zone = zone_load(syntax->timezone.text, &why);
+        program->zone_name = arena_copy(c->arena, syntax->timezone.text);
         if (!program->zone) {
             struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_BAD_ZONE, syntax->timezone.span, "there is no such time zone");
             diagnostic_help(c->diagnostics, d, "a name of the tz database, for example \"Africa/Nairobi\"");
@@ -264,7 +265,7 @@ static void memory_compile(struct compiler *c, uint16_t index)
         memory_needs(c, keep->value, index);
     if (memory_key(c, at, key)) {
         struct emitter *em = arena_alloc(&c->scratch, sizeof *em);
-        memory->keyspace = keyspace_intern(c, key);
+        (void)keyspace_intern(c, key, at->key.span, &memory->keyspace);
         *em = (struct emitter){.c = c, .scope = SCOPE_FILTER, .key = key, .keyspace = memory->keyspace};
         memory->flow = (uint8_t)at->source.flow;
         memory->for_ms = at->for_ms;
@@ -322,11 +323,12 @@ static void compile_typologies(struct compiler *c)
 {
     static const char *const offences[] = {"trafficking", "smuggling", "child_exploitation", "laundering", NULL};
     uint16_t count = 0;
-    for (const struct syntax_typology *at = c->syntax->typology; at && count < UINT16_MAX; at = at->next)
-        count++;
-    struct typology *all = ARENA_ARRAY(c->arena, struct typology, count + 1);
-    count = 0;
+    struct typology *all = ARENA_ARRAY(c->arena, struct typology, LIMIT_TYPOLOGIES);
     for (const struct syntax_typology *at = c->syntax->typology; at; at = at->next) {
+        if (count == LIMIT_TYPOLOGIES) {
+            diagnostic_add(c->diagnostics, DIAG_LIMIT, at->name.span, "a rule set has at most %d typologies", LIMIT_TYPOLOGIES);
+            break;
+        }
         struct typology *out = &all[count++];
         *out = (struct typology){.name = arena_copy(c->arena, at->name.text), .title = arena_copy(c->arena, at->title.text),
                                  .offence = arena_copy(c->arena, at->offence.text), .alert_points = (int32_t)at->points,
@@ -508,6 +510,28 @@ static void program_identity(struct compiler *c)
     crypto_generichash_final(&state, program->hash, sizeof program->hash);
 }
 
+static void program_file_add(struct slice *file, uint16_t *count, struct arena *arena, struct slice path)
+{
+    for (uint16_t i = 0; i < *count; i++)
+        if (slice_equal(file[i], path))
+            return;
+    file[(*count)++] = arena_copy(arena, path);
+}
+
+static void program_files(struct compiler *c)
+{
+    struct program *program = &c->out->program;
+    struct slice *file = ARENA_ARRAY(c->arena, struct slice, c->syntax->file_count + LIMIT_LISTS + LIMIT_MEMORIES);
+    for (uint16_t i = 0; i < c->syntax->file_count; i++)
+        program_file_add(file, &program->file_count, c->arena, c->syntax->file[i].name);
+    for (const struct syntax_list *list = c->syntax->list; list; list = list->next)
+        program_file_add(file, &program->file_count, c->arena, list->path.text);
+    for (const struct syntax_memory *fact = c->syntax->memory; fact; fact = fact->next)
+        if (fact_is_file(fact))
+            program_file_add(file, &program->file_count, c->arena, fact->from.text);
+    program->file = file;
+}
+
 static void program_finish(struct compiler *c)
 {
     struct program *p = &c->out->program;
@@ -559,7 +583,7 @@ static void compile_all(struct compiler *c, struct error *err)
     p->text = c->text;
     p->text_count = c->text_count;
     p->text_hash = c->text_hash;
-    c->keyspace = ARENA_ARRAY(c->arena, struct keyspace, KEYSPACE_MAX);
+    c->keyspace = ARENA_ARRAY(c->arena, struct keyspace, LIMIT_KEYS);
     c->read = ARENA_ARRAY(c->arena, struct memory_read, READ_MAX);
     compile_memories(c);
     p->memory = c->memory;
@@ -588,6 +612,7 @@ struct program *compile(const struct syntax *syntax, const char *dir, const stru
     bool good = diagnostics_errors(diagnostics) == 0;
     if (good) {
         program_finish(&c);
+        program_files(&c);
         program_identity(&c);
     }
     arena_fini(&c.scratch);

@@ -18,7 +18,7 @@ struct compiled {
     struct arena arena;
 };
 
-enum { KEYSPACE_MAX = 256, WINDOWS_MAX = 8192, READ_MAX = 256, FAMILY_COUNT = 12, COMPARISON_MAX = 2 * EXPR_NODE_MAX,
+enum { WINDOWS_MAX = 8192, READ_MAX = 256, FAMILY_COUNT = 12, COMPARISON_MAX = 2 * EXPR_NODE_MAX,
        FILTER_MAX = 2 * RULE_INPUT_MAX };
 
 struct compiler {
@@ -141,7 +141,8 @@ uint64_t hash_slice(uint64_t seed, struct slice text);
 uint64_t hash_number(uint64_t seed, int64_t number);
 
 /* compile_source.c */
-uint16_t keyspace_intern(struct compiler *c, const struct keyspace *key);
+/* False, and said at the span, when there are too many: then *index is 0. */
+bool keyspace_intern(struct compiler *c, const struct keyspace *key, struct span span, uint16_t *index);
 struct keyspace plain_key(enum key_form form);
 enum key_form key_form_of(struct slice word);  /* KEY_FORM_COUNT when it is none */
 bool key_of_rule(struct compiler *c, const struct syntax_rule *rule, struct keyspace *key);
@@ -180,6 +181,8 @@ void rule_graphs(struct emitter *em, struct rule *out);              /* names, a
 uint64_t graph_hash(const struct compiler *c, const struct graph_use *use, uint64_t hash);
 
 /* compile_fact.c */
+/* Whether a fact comes from a file beside the rules; else over a topic. */
+bool fact_is_file(const struct syntax_memory *at);
 void fact_compile(struct compiler *c, const struct syntax_memory *at, struct memory *memory);
 
 /* compile_step.c */

@@ -56,6 +56,12 @@ static void fact_fields(struct compiler *c, const struct syntax_memory *at, stru
     }
 }
 
+bool fact_is_file(const struct syntax_memory *at)
+{
+    struct slice from = at->from.text;
+    return at->fact && from.size > 4 && memcmp(from.data + from.size - 4, ".csv", 4) == 0;
+}
+
 static void fact_load(struct compiler *c, const struct syntax_memory *at, struct memory *memory)
 {
     char message[256] = "";
@@ -65,7 +71,7 @@ static void fact_load(struct compiler *c, const struct syntax_memory *at, struct
         return;
     }
     struct slice path = arena_format(&c->scratch, "%s%s%.*s", c->dir, *c->dir ? "/" : "", (int)at->from.text.size, at->from.text.data);
-    struct fact_columns columns = {memory->keep_count, memory->keep_name, memory->keep_type, c->base};
+    struct fact_columns columns = {memory->keep_count, memory->keep_name, memory->keep_type, c->base, c->out->program.zone};
     memory->file = fact_file_load(arena_text(&c->scratch, path), &columns, message, &line);
     if (memory->file)
         return;
@@ -85,16 +91,15 @@ void fact_compile(struct compiler *c, const struct syntax_memory *at, struct mem
     }
     struct keyspace *key = ARENA_NEW(&c->scratch, struct keyspace);
     *key = plain_key(form);
-    memory->keyspace = keyspace_intern(c, key);
+    (void)keyspace_intern(c, key, at->key.span, &memory->keyspace);
     memory->fact = true;
     memory->flow = STREAM_NONE;
     memory->hash = hash_number(hash_slice(key->hash, at->name.text), STREAM_NONE);
-    struct slice from = at->from.text;
-    bool file = from.size > 4 && memcmp(from.data + from.size - 4, ".csv", 4) == 0;
+    bool file = fact_is_file(at);
     uint32_t errors = diagnostics_errors(c->diagnostics);
     fact_fields(c, at, memory, file);
     if (!file)
-        memory->topic = arena_copy(c->arena, from);
+        memory->topic = arena_copy(c->arena, at->from.text);
     else if (errors == diagnostics_errors(c->diagnostics))
         fact_load(c, at, memory);
 }

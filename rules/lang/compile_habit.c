@@ -103,7 +103,9 @@ static bool seen_key(struct emitter *em, const struct syntax_expr *value, struct
 static bool seen_memory(struct emitter *em, const struct syntax_expr *at, const struct keyspace *key, int64_t span_ms, uint16_t *index)
 {
     struct compiler *c = em->c;
-    uint16_t keyspace = keyspace_intern(c, key);
+    uint16_t keyspace;
+    if (!keyspace_intern(c, key, at->span, &keyspace))
+        return false;
     for (*index = c->memory_named; *index < c->memory_count; (*index)++)
         if (c->memory[*index].keyspace == keyspace)
             break;

@@ -440,7 +440,9 @@ void compile_rule(struct compiler *c, const struct syntax_rule *rule)
         return;
     }
     out.stratum = em->stratum;
-    out.keyspace = em->keyspace = keyspace_intern(c, key);
+    if (!keyspace_intern(c, key, rule->key->path.span, &em->keyspace))
+        return;
+    out.keyspace = em->keyspace;
     rule_key_names(c, rule, key, &out);
     check_params(em, rule);
     if (!steps_open(em))

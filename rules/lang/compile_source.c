@@ -7,14 +7,18 @@ static const struct typed poison = {0, TYPE_POISON};
 
 /* --- keys --- */
 
-uint16_t keyspace_intern(struct compiler *c, const struct keyspace *key)
+bool keyspace_intern(struct compiler *c, const struct keyspace *key, struct span span, uint16_t *index)
 {
-    for (uint16_t i = 0; i < c->keyspace_count; i++)
-        if (c->keyspace[i].hash == key->hash)
-            return i;
-    invariant(c->keyspace_count < KEYSPACE_MAX);
-    c->keyspace[c->keyspace_count] = *key;
-    return c->keyspace_count++;
+    for (*index = 0; *index < c->keyspace_count; (*index)++)
+        if (c->keyspace[*index].hash == key->hash)
+            return true;
+    if (c->keyspace_count == LIMIT_KEYS) {
+        diagnostic_add(c->diagnostics, DIAG_LIMIT, span, "a rule set has at most %d different keys, those of `is new` among them", LIMIT_KEYS);
+        *index = 0;
+        return false;
+    }
+    c->keyspace[c->keyspace_count++] = *key;
+    return true;
 }
 
 bool type_is_key(uint8_t type)
@@ -257,7 +261,9 @@ bool legs_intern(struct emitter *em, const struct keyspace *key, const struct ex
                  uint16_t *index)
 {
     struct compiler *c = em->c;
-    struct stream stream = {.keyspace = keyspace_intern(c, key), .flow = (uint8_t)flow, .stratum = key->stratum, .filter = *filter, .legs = true};
+    struct stream stream = {.flow = (uint8_t)flow, .stratum = key->stratum, .filter = *filter, .legs = true};
+    if (!keyspace_intern(c, key, span, &stream.keyspace))
+        return false;
     stream.hash = hash_expr(c, filter, hash_number(hash_number(key->hash, flow), stream.stratum));
     for (*index = 0; *index < c->stream_count && c->stream[*index].hash != stream.hash; (*index)++)
         ;

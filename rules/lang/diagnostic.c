@@ -56,6 +56,11 @@ uint16_t diagnostics_add_file(struct diagnostics *d, struct slice name, struct s
     return d->file_count++;
 }
 
+struct slice diagnostics_file_name(const struct diagnostics *d, uint16_t file)
+{
+    return file < d->file_count ? d->file[file].name : SLICE("the rules");
+}
+
 uint16_t diagnostics_file_count(const struct diagnostics *d)
 {
     return d->file_count;
@@ -91,15 +96,16 @@ struct diagnostic *diagnostic_add(struct diagnostics *d, enum diagnostic_code co
     struct diagnostic *item = ARENA_NEW(&d->arena, struct diagnostic);
     if (is_echo(d, code, span))
         return item;
-    if (pages[code].warning)
+    bool warning = pages[code].warning;
+    if (warning)
         d->warnings++;
     else
         d->errors++;
-    if (file->shown == LIMIT_DIAGNOSTICS) {
+    if (file->shown[warning] == LIMIT_DIAGNOSTICS) {
         file->more++;
         return item;
     }
-    file->shown++;
+    file->shown[warning]++;
     if (d->count == d->room) {
         d->room = d->room ? d->room * 2 : 32;
         d->item = realloc(d->item, sizeof(struct diagnostic *) * d->room);

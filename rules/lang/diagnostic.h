@@ -1,6 +1,6 @@
 /* Diagnostics are what is wrong with rule files: place, message, second place, help, stable code.
  *
- * Collected while files are read, shown once: sorted by place, at most LIMIT_DIAGNOSTICS per file with
+ * Collected while files are read, shown once: sorted by place, at most LIMIT_DIAGNOSTICS errors and as many warnings per file with
  * a count of the rest. The object copies every source it is shown, so it outlives the tree and the
  * program. One thread. */
 #ifndef RULES_LANG_DIAGNOSTIC_H
@@ -44,6 +44,7 @@ void diagnostics_free(struct diagnostics *diagnostics);
 void diagnostics_dir(struct diagnostics *diagnostics, const char *dir);
 uint16_t diagnostics_add_file(struct diagnostics *diagnostics, struct slice name, struct slice text);
 uint16_t diagnostics_file_count(const struct diagnostics *diagnostics);
+struct slice diagnostics_file_name(const struct diagnostics *diagnostics, uint16_t file);
 
 /* Adds one; the others add to the one just made. An error at a place that has one already is an echo
  * and is dropped. Never NULL. */

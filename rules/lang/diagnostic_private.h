@@ -6,7 +6,7 @@
 
 struct diagnostic_file {
     struct slice name, text;
-    uint32_t shown, more;
+    uint32_t shown[2], more; /* errors, warnings: neither hides the other */
 };
 
 struct diagnostics {

@@ -120,6 +120,7 @@ static uint64_t hash_operand(const struct compiler *c, const struct node *node, 
         return hash_number(hash, (int64_t)c->text_hash[node->imm]);
     case OP_MEMORY:
         hash = hash_number(hash, (int64_t)c->memory[c->read[node->a].memory].hash);
+        hash = hash_number(hash, c->memory[c->read[node->a].memory].for_ms); /* how long it is known decides what is read */
         hash = hash_number(hash, c->read[node->a].side);
         hash = hash_number(hash, c->read[node->b].side);
         return hash_number(hash, node->c);

@@ -2,6 +2,7 @@
 #include "rules/lang/eval.h"
 
 #include "engine/base/invariant.h"
+#include "engine/base/unset.h"
 #include "engine/model/money.h"
 #include "rules/lang/list.h"
 
@@ -366,7 +367,8 @@ static struct value eval_node(const struct evaluation *ev, const struct node *no
     return compare((enum opcode)node->op, at[node->a].number, at[node->b].number);
 }
 
-void eval_nodes(struct evaluation *ev, const struct expr *expr, uint16_t from, uint16_t to)
+/* Not inlined anywhere, so that eval_node is, here. */
+__attribute__((noinline)) void eval_nodes(struct evaluation *ev, const struct expr *expr, uint16_t from, uint16_t to)
 {
     invariant(to <= expr->count && expr->count <= EXPR_NODE_MAX);
     for (uint16_t i = from; i < to; i++)
@@ -384,7 +386,7 @@ struct value eval_value(struct evaluation *ev, const struct expr *expr)
  * nodes that later parts need are then never worked. */
 bool eval_true(struct evaluation *ev, const struct expr *expr)
 {
-    uint16_t part[EXPR_NODE_MAX];
+    unset uint16_t part[EXPR_NODE_MAX];
     uint16_t parts = 0, done = 0, node = expr->root;
     if (expr->count == 0)
         return true;

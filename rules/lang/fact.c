@@ -81,14 +81,19 @@ static bool money_value(struct slice text, currency_code base, int64_t *number)
 }
 
 /* A date is its first moment in UTC. */
-static bool time_value(struct slice text, int64_t *number)
+/* A date is its first moment in the zone (RULES 1). */
+static bool time_value(struct slice text, const struct zone *zone, int64_t *number)
 {
     char room[32];
     if (text.size != 10)
         return time_parse(text, number);
     memcpy(room, text.data, 10);
     memcpy(room + 10, "T00:00:00Z", 10);
-    return time_parse((struct slice){room, 20}, number);
+    if (!time_parse((struct slice){room, 20}, number))
+        return false;
+    if (zone)
+        *number = zone_day_start_ms(zone, (int32_t)(*number / MS_PER_DAY));
+    return true;
 }
 
 static bool flag_value(struct slice text, int64_t *number)
@@ -97,7 +102,7 @@ static bool flag_value(struct slice text, int64_t *number)
     return *number || slice_equal(text, SLICE("no")) || slice_equal(text, SLICE("false"));
 }
 
-bool fact_value_parse(enum value_type type, struct slice text, currency_code base, int64_t *number)
+bool fact_value_parse(enum value_type type, struct slice text, currency_code base, const struct zone *zone, int64_t *number)
 {
     switch (type) {
     case TYPE_COUNT:
@@ -107,7 +112,7 @@ bool fact_value_parse(enum value_type type, struct slice text, currency_code bas
     case TYPE_PERCENT:
         return percent_parse(text, number);
     case TYPE_TIME:
-        return time_value(text, number);
+        return time_value(text, zone, number);
     case TYPE_BOOL:
         return flag_value(text, number);
     case TYPE_MCC:
@@ -174,7 +179,7 @@ static bool row_read(struct fact_file *file, struct csv *csv, const struct fact_
     csv->at += csv_peek(csv) == ',';
     if (!csv_column(csv, &text, problem))
         return false;
-    if (!time_value(text, &row->valid_from))
+    if (!time_value(text, columns->zone, &row->valid_from))
         return csv_refuse(problem, line, "valid_from is a date such as 2026-01-01");
     for (uint8_t i = 0; i < columns->count; i++) {
         int64_t *at = &value[place[i]];
@@ -184,7 +189,7 @@ static bool row_read(struct fact_file *file, struct csv *csv, const struct fact_
         if (!csv_column(csv, &text, problem))
             return false;
         *at = MISSING_I64;
-        if (text.size && !fact_value_parse(columns->type[place[i]], text, columns->base, at))
+        if (text.size && !fact_value_parse(columns->type[place[i]], text, columns->base, columns->zone, at))
             return csv_refuse(problem, line, "`%.*s` must be %s", (int)columns->name[place[i]].size, columns->name[place[i]].data,
                               type_says(columns->type[place[i]]));
     }

@@ -14,11 +14,12 @@ struct fact_columns {
     const struct slice *name;
     const enum value_type *type;
     currency_code base;
+    const struct zone *zone; /* in which a date begins; NULL: UTC */
 };
 
 /* "500.00 USD" (the base currency), "12", "12.5%", "2026-01-01" or RFC 3339, "yes", "KE" … as the
- * type wants it; false when it is none. Entities are no numbers: their texts become ids elsewhere. */
-bool fact_value_parse(enum value_type type, struct slice text, currency_code base, int64_t *number);
+ * type wants it; false when it is none. A date is its first moment in the zone, NULL for UTC. Entities are no numbers: their texts become ids elsewhere. */
+bool fact_value_parse(enum value_type type, struct slice text, currency_code base, const struct zone *zone, int64_t *number);
 bool fact_type_is_entity(enum value_type type);
 
 struct fact_file;

@@ -165,10 +165,10 @@ void language_print_page(FILE *out)
     print_graphs(out);
     print_fields(out);
     print_words(out);
-    fprintf(out, "\n## Limits\n\nA rule: %d steps, %d lets, %d params, %d `points`, %d windows, %d parts. A rule set: %d rules, %d lists, %d texts, %d memories, "
-                 "%d sources. A file: %d KiB. Memories read each other at most %d deep.\n",
-            LIMIT_STEPS, LIMIT_LETS, LIMIT_PARAMS, LIMIT_POINTS, RULE_INPUT_MAX, EXPR_NODE_MAX, LIMIT_RULES, LIMIT_LISTS, LIMIT_TEXTS, LIMIT_MEMORIES,
-            LIMIT_STREAMS, LIMIT_FILE_BYTES / 1024, STRATUM_MAX - 1);
+    fprintf(out, "\n## Limits\n\nA rule: %d steps, %d lets, %d params, %d `points`, %d windows, %d parts. A rule set: %d rules, %d typologies, %d lists, %d texts, %d memories, "
+                 "%d different keys, %d sources. A file: %d KiB. Memories read each other at most %d deep.\n",
+            LIMIT_STEPS, LIMIT_LETS, LIMIT_PARAMS, LIMIT_POINTS, RULE_INPUT_MAX, EXPR_NODE_MAX, LIMIT_RULES, LIMIT_TYPOLOGIES, LIMIT_LISTS, LIMIT_TEXTS, LIMIT_MEMORIES,
+            LIMIT_KEYS, LIMIT_STREAMS, LIMIT_FILE_BYTES / 1024, STRATUM_MAX - 1);
 }
 
 /* In a cell of a table a bar would end the cell. */

@@ -24,13 +24,15 @@ enum {
     LIMIT_PATTERNS = 500,           /* of one text */
     LIMIT_PATTERN_BYTES = 1000,
     LIMIT_MEMORIES = 64,
+    LIMIT_KEYS = 256,               /* different keys of rules and memories, those of `is new` among them */
     LIMIT_STREAMS = 4000,           /* with the memories: the bits of engine/stream's masks */
     LIMIT_RULES = 2000,
+    LIMIT_TYPOLOGIES = 64,
     LIMIT_DAYS = 400,               /* the widest span */
     LIMIT_EXACT_DAYS = 30,          /* above: whole calendar days */
     LIMIT_POINT_VALUE = 1000,
     LIMIT_TEST_EVENTS = 100000,     /* times of one `every` */
-    LIMIT_DIAGNOSTICS = 50,         /* shown per file; the rest is counted */
+    LIMIT_DIAGNOSTICS = 50,         /* errors shown per file, and warnings; the rest is counted */
     LIMIT_WORD = 128,               /* bytes of one name */
     LIMIT_STRING = 2000,
 };

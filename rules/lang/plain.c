@@ -649,7 +649,8 @@ void plain_typology(const struct syntax *syntax, const struct syntax_typology *t
     if (typology->urgent)
         fputs("; it is urgent, and the points alone decide", out);
     else
-        fprintf(out, " from at least %lld indicators in at least %lld families", (long long)typology->indicators, (long long)typology->families);
+        fprintf(out, " from at least %lld indicator%s in at least %lld famil%s", (long long)typology->indicators,
+                typology->indicators == 1 ? "" : "s", (long long)typology->families, typology->families == 1 ? "y" : "ies");
     if (typology->including.text.size)
         fprintf(out, ", one of them about %.*s", (int)typology->including.text.size, typology->including.text.data);
     if (typology->half_life_ms)

@@ -371,6 +371,7 @@ struct program {
     struct slice name;        /* of the rule set */
     uint8_t hash[32];         /* BLAKE2b of sources, lists and the PCRE2 mode: its identity */
     const struct zone *zone;
+    struct slice zone_name;
     currency_code base;
     uint8_t stratum_count;
     uint16_t keyspace_count;
@@ -402,6 +403,8 @@ struct program {
     const struct graph_use *graph; /* first those of rules that do not run */
     uint16_t graph_drafts;
     int64_t widest_ms;        /* the widest span any stream, memory or attempt needs */
+    uint16_t file_count;      /* everything the set was made from: rule files, lists, files of facts */
+    const struct slice *file; /* paths inside its folder, no two equal */
 };
 
 #endif

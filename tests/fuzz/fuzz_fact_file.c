@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct slice names[3] = {SLICE("sector"), SLICE("licensed"), SLICE("floor")};
     const enum value_type types[3] = {TYPE_MCC, TYPE_BOOL, TYPE_MONEY};
-    struct fact_columns columns = {3, names, types, currency_parse(SLICE("USD"))};
+    struct fact_columns columns = {3, names, types, currency_parse(SLICE("USD")), NULL};
     char path[64], message[256] = "";
     uint32_t line = 0;
     const int64_t *value;

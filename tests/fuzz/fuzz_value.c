@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     currency_code usd = currency_parse(SLICE("USD"));
     int64_t number;
     for (int type = 0; type < TYPE_POISON; type++)
-        if (type != TYPE_TEXT && !fact_type_is_entity((enum value_type)type) && fact_value_parse((enum value_type)type, text, usd, &number))
+        if (type != TYPE_TEXT && !fact_type_is_entity((enum value_type)type) && fact_value_parse((enum value_type)type, text, usd, NULL, &number))
             invariant(number != MISSING_I64 && (type == TYPE_TIME || number >= 0));
     if (money_parse(text, usd, &number) == MONEY_OK)
         invariant(number > 0);

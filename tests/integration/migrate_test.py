@@ -11,7 +11,7 @@ HOME = os.path.join(TOP, "build", "migrate-test")
 
 # (what is done to the database, command, exit code, what must be said)
 ROWS = [
-    (None, "status", 1, "8 migrations are due"),
+    (None, "status", 1, "9 migrations are due"),
     (None, "migrate", 0, "migration 2 (roles): applied now"),
     (None, "migrate", 0, "migration 2 (roles): applied"),
     (None, "status", 0, "last journal block 0"),
@@ -19,11 +19,11 @@ ROWS = [
     ("update muster_migration set checksum = 'x' where number = 1", "status", 3, "migration 1 (base) was changed after it was applied"),
     ("update muster_migration set name = 'bass' where number = 1", "migrate", 3, "migration 1 (bass) was changed after it was applied"),
     ("delete from muster_migration where number = 1", "migrate", 3, "migration 1 is missing before migration 2"),
-    ("insert into muster_migration values (9, 'future', 'x', now())", "migrate", 3, "the database has migration 9 (future), which this program does not know"),
+    ("insert into muster_migration values (10, 'future', 'x', now())", "migrate", 3, "the database has migration 10 (future), which this program does not know"),
     ("delete from muster_migration where number > 1; alter table muster.hit drop column item; alter table muster.shadow_hit drop column item; "
      "alter table muster.rejection drop column item; alter table muster.rejection add primary key (topic, partition, kafka_offset); drop table muster.expiry; "
      "alter table muster.alert drop column expires_at; alter table muster.alert_revision drop column expires_at; alter table muster.hit drop column expires_at; "
-     "alter table muster.shadow_hit drop column expires_at; alter table muster.rejection drop column expires_at; alter table muster.rejection drop column sealed_day, drop column arrived_at, drop column event_id, drop column number; drop table muster.arrival; drop table muster.dead_letter; drop index muster.alert_hit_of; drop function muster.expire_at, "
+     "alter table muster.shadow_hit drop column expires_at; alter table muster.rejection drop column expires_at; alter table muster.rejection drop column sealed_day, drop column arrived_at, drop column event_id, drop column number; drop table muster.arrival; drop table muster.dead_letter; drop table muster.rule_load, muster.rule_signature, muster.rule_file; alter table muster.journal drop column rule_set, drop column warm_from; drop index muster.alert_hit_of; drop function muster.expire_at, "
      "muster.expire_alerts, muster.expire_hits, muster.expire_shadow_hits, muster.expire_rejections, muster.expire_arrivals; create role muster_x; drop role muster_x", "migrate", 0, "migration 2 (roles): applied now"),
 ]
 
@@ -33,8 +33,12 @@ DENIED = [("muster_engine", "delete from muster.hit"), ("muster_engine", "update
           ("muster_engine", "select muster.expire_hits(1)"), ("muster_console", "select muster.expire_alerts(1)"), ("muster_auditor", "delete from muster.expiry"),
           ("muster_console", "insert into muster.alert_hit values ('\\x00', 1, 'R')"), ("muster_console", "update muster.position set next_offset = 0"),
           ("muster_auditor", "delete from muster.rejection"), ("muster_feed", "select * from muster.alert"), ("muster_feed", "select * from muster.hit"),
-          ("muster_feed", "select body from muster.rejection"), ("muster_auditor", "update muster.alert_state set state = 'closed'")]
-ALLOWED = [("muster_feed", "select reason, field from muster.rejection"), ("muster_engine", "select * from muster.position"), ("muster_engine", "select muster.ensure_month(now())"), ("muster_auditor", "select * from muster.expiry"),
+          ("muster_feed", "select body from muster.rejection"), ("muster_auditor", "update muster.alert_state set state = 'closed'"),
+          ("muster_engine", "insert into muster.rule_load (hash) values ('\\x00')"), ("muster_engine", "update muster.rule_file set body = ''"), ("muster_engine", "update muster.rule_load set hash = ''"),
+          ("muster_author", "update muster.rule_load set answer = 'accepted'"), ("muster_author", "select * from muster.alert"),
+          ("muster_author", "insert into muster.rule_load (hash, answer) values ('\\x00', 'accepted')")]
+ALLOWED = [("muster_engine", "update muster.rule_load set answer = 'refused', reason = '', answered_at = now()"), ("muster_author", "select answer, reason from muster.rule_load"),
+           ("muster_feed", "select reason, field from muster.rejection"), ("muster_engine", "select * from muster.position"), ("muster_engine", "select muster.ensure_month(now())"), ("muster_auditor", "select * from muster.expiry"),
            ("muster_console", "select * from muster.queue"), ("muster_auditor", "select * from muster.rejection")]
 
 

@@ -1,4 +1,4 @@
-/* Holds decide against a slow, obvious model: points 20 to 26 of RULES.md, each score recomputed from
+/* Holds decide against a slow, obvious model: RULES 20, 21, 23, 24, 25 and 26, each score recomputed from
  * the full list of all hits by the words of the definition, on random streams of hits cut into
  * batches at random, with reloads of the program in between, and with sweeps as strict as the rest of the stream allows
  * between batches. Usage: decide_model [STREAMS [SEED]]. */

@@ -1,4 +1,4 @@
-/* Holds habits, novelty, daily buckets, entity keys and facts against a slow, sequential model of
+/* Holds habits, novelty, daily buckets, entity keys and facts (RULES 5, 6, 14 and 19) against a slow, sequential model of
  * tests/data/habits/habits.rules, on random streams over a year, cut into batches of 1 to 500 and
  * worked by 1 to 4 threads. Usage: habit_model [STREAMS [SEED]]. */
 #include "engine/model/fact.h"

@@ -101,6 +101,37 @@ bool step_restore(struct step *step, struct state *state, struct slice extra, co
     return true;
 }
 
+/* This model knows one program. */
+bool step_swap(struct step *step, const struct program *program, struct step *warm, struct state_mapping *mapping,
+               struct state_grafting *grafting, struct error *err)
+{
+    (void)step, (void)program, (void)warm, (void)mapping, (void)grafting;
+    return error_set(err, ERROR_FATAL, "nobody offered other rules");
+}
+
+void step_swap_look(const struct step *step, const struct program *program, struct state_mapping *mapping)
+{
+    (void)step, (void)program;
+    *mapping = (struct state_mapping){0};
+}
+
+void step_warm(struct step *step, struct step *warm, struct state_grafting *grafting)
+{
+    (void)step, (void)warm, (void)grafting;
+}
+
+int64_t step_newest_ms(const struct step *step)
+{
+    (void)step;
+    return INT64_MIN;
+}
+
+bool state_lacks(const struct state *state)
+{
+    (void)state;
+    return false;
+}
+
 void step_totals(const struct step *step, struct state_totals *out)
 {
     (void)step;

@@ -269,3 +269,44 @@ Test(cycle, a_spent_budget_is_said)
     q.legs_max = 2 * whole.looked;
     cr_expect(!answer(graph_cycle, &l, &q).bounded);
 }
+
+/* Forty others pay U before U pays K, and were paid by ten each. */
+static void enter_busy_payer(struct ledger *l, int64_t time_ms)
+{
+    for (int i = 0; i < 40; i++)
+        for (int j = 0; j < 10; j++)
+            enter(l, time_ms, (char)('a' + j), (char)('!' + i % 26), 100);
+    for (int i = 0; i < 40; i++)
+        enter(l, time_ms + 1, (char)('!' + i % 26), 'U', 100);
+}
+
+Test(cycle, a_busy_payer_costs_little_where_money_of_the_account_never_came)
+{
+    struct ledger l = {0};
+    enter(&l, 1, 'K', 'A', 100);
+    enter(&l, 2, 'A', 'B', 100);
+    enter_busy_payer(&l, 10);
+    enter(&l, 20, 'U', 'K', 100);
+    struct graph_query q = ask(&l, 'K');
+    struct graph_result r = answer(graph_cycle, &l, &q);
+    cr_expect_eq(r.value, 0);
+    cr_expect_leq(r.looked, 2 * 40 + 2, "U's ins, and K's outs to their end");
+    cr_expect(!r.bounded);
+}
+
+Test(cycle, where_money_of_the_account_goes_too_far_to_follow_nothing_is_left_out)
+{
+    struct ledger l = {0};
+    for (char middle = 'B'; middle <= 'D'; middle++) {
+        enter(&l, 1, 'K', middle, 100);
+        for (int i = 0; i < 60; i++)
+            enter(&l, 2, middle, (char)('k' + i % 16), 100);
+    }
+    enter(&l, 3, 'K', 'A', 100);
+    enter(&l, 4, 'A', 'U', 100);
+    enter_busy_payer(&l, 10);
+    enter(&l, 20, 'U', 'K', 100);
+    struct graph_query q = ask(&l, 'K');
+    struct graph_result r = answer(graph_cycle, &l, &q);
+    cr_expect_eq(r.value, 3);
+}

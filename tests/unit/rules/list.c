@@ -167,3 +167,27 @@ Test(list, a_copy_is_its_own)
     cr_expect(list_has_text(copy, SLICE("A")));
     list_free(copy);
 }
+
+/* A list from outside is bounded: entries, and bytes whatever is in them. */
+Test(list, what_is_too_long_or_too_large_is_refused, .timeout = 120)
+{
+    enum { ENTRIES_MAX = 2000000, ROW = 8, BYTES_MAX = 64 * 1024 * 1024 };
+    char message[256];
+    uint32_t line;
+    size_t size = (size_t)BYTES_MAX + 1;
+    char *bytes = malloc(size);
+    memcpy(bytes, "account\n", ROW);
+    for (int i = 1; i <= ENTRIES_MAX + 1; i++)
+        (void)sprintf(bytes + (size_t)i * ROW, "%07d\n", i);
+    struct list *list = load_bytes(TYPE_ACCOUNT, bytes, (size_t)(ENTRIES_MAX + 1) * ROW, message, &line);
+    cr_expect(list != NULL, "%s", message);
+    list_free(list);
+    list = load_bytes(TYPE_ACCOUNT, bytes, (size_t)(ENTRIES_MAX + 2) * ROW, message, &line);
+    cr_expect(list == NULL && strstr(message, "more than 2000000 entries") && line == ENTRIES_MAX + 2, "line %u: %s", line, message);
+    list_free(list);
+    memset(bytes, '#', size);
+    list = load_bytes(TYPE_ACCOUNT, bytes, size, message, &line);
+    cr_expect(list == NULL && strstr(message, "larger than 64 MiB"), "%s", message);
+    list_free(list);
+    free(bytes);
+}

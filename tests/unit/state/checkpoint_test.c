@@ -127,7 +127,7 @@ Test(checkpoint, says_what_is_wrong_and_takes_the_one_before)
         const char *says;
     } rows[] = {
         {0, 'X', "the file does not begin like a checkpoint"},
-        {8, 9, "the checkpoint has format 9, this engine reads 2"},
+        {8, 9, "the checkpoint has format 9, this engine reads 3"},
         {12, 0xFF, "the"},               /* the extra words' size */
         {20, 1, "the head's sizes are out of bounds"},
         {24, 99, "the head's checksum does not fit"},
@@ -140,7 +140,7 @@ Test(checkpoint, says_what_is_wrong_and_takes_the_one_before)
         {-10, 0, "the file ends inside the head"},
         {-122, 0, "the file ends inside the partition times"},
         {-140, 0, "the file ends inside the layout"},
-        {-300, 0, "section 0's sizes are out of bounds"},
+        {-400, 0, "section 0's sizes are out of bounds"},
     };
     char dir[64], path[256];
     struct state *state = state_filled(600);
@@ -163,25 +163,38 @@ Test(checkpoint, says_what_is_wrong_and_takes_the_one_before)
     remove_dir(dir);
 }
 
-Test(checkpoint, of_other_rules_is_refused)
+Test(checkpoint, of_another_currency_is_refused)
 {
     char dir[64];
     struct said said;
     uint64_t block;
+    struct state_layout other = layout;
     struct state *state = state_filled(600);
     make_dir(dir);
     save(state, dir, 1);
-    cr_assert_not(load(dir, 99, &other_layout, &said, &block));
-    cr_expect(strstr(said.reason, "made with other rules"), "%s", said.reason);
+    other.basis = 1;
+    cr_assert_not(load(dir, 99, &other, &said, &block));
+    cr_expect(strstr(said.reason, "another base currency or timezone"), "%s", said.reason);
+    state_free(state);
+    remove_dir(dir);
+}
 
-    /* the same windows, but of one the habits are kept too: its memory has another size */
-    struct window_layout usual_windows[] = {windows[0]};
-    struct keyspace_layout usual_keyspaces[] = {keyspaces[0]};
-    struct state_layout usual_layout = layout;
-    usual_windows[0].habit_count = 1;
-    usual_keyspaces[0].window = usual_windows;
-    usual_layout.keyspace = usual_keyspaces;
-    cr_assert_not(load(dir, 99, &usual_layout, &said, &block));
+Test(checkpoint, of_other_rules_is_mapped)
+{
+    char dir[64];
+    struct error err = {0};
+    struct said said = {0};
+    struct checkpoint_head head;
+    struct state *state = state_filled(600), *again = NULL;
+    make_dir(dir);
+    save(state, dir, 1);
+    cr_assert(checkpoint_load(dir, 99, &other_layout, &again, &head, refused, &said, &err) && said.count == 0);
+    cr_expect(head.mapping.changed && head.mapping.gone == 1 && head.mapping.kept == 0 && head.mapping.fresh == 0);
+    struct state_stats stats;
+    state_stats(again, &stats);
+    cr_expect_eq(stats.keys, 0);
+    free((void *)(uintptr_t)head.extra);
+    state_free(again);
     state_free(state);
     remove_dir(dir);
 }

@@ -336,3 +336,45 @@ Test(log, leaves_a_backup_of_an_expired_day_unreadable)
     cr_expect(strstr(err.text, "does not open with its day's key"), "%s", err.text);
     folder_remove(p.home);
 }
+
+/* Which rules were at work: told behind the event before, also twice, and at the end of the log; a cut keeps what is told of its last event. */
+Test(log, tells_rules_between_events, .timeout = 20)
+{
+    struct place place;
+    struct error err = {0};
+    struct log_record record;
+    place_open(&place);
+    struct log_writer *log = log_writer_open(&place.settings, &err);
+    cr_assert(log, "%s", err.text);
+    struct log_swap swap = {.hash = {7}, .warm_from = 1};
+    for (int i = 0; i < 40; i++) {
+        char body[64];
+        record = record_at(i, body);
+        cr_assert(log_writer_add(log, &record, 0, &err), "%s", err.text);
+        for (int twice = 0; i % 10 == 9 && twice < 2; twice++) {
+            swap.hash[1] = (unsigned char)(i + twice);
+            record = (struct log_record){.kind = LOG_SWAP, .seq = record.seq, .broker_ms = record.broker_ms, .body = {(const char *)&swap, sizeof swap}};
+            cr_assert(log_writer_add(log, &record, 0, &err), "%s", err.text);
+        }
+    }
+    uint64_t last = 29 * 3 + 1;
+    cr_assert(log_writer_flush(log, true, &err) && log_writer_cut(log, last, &err), "%s", err.text);
+    cr_assert_eq(log_writer_last_seq(log), last);
+    log_writer_close(log);
+    log = log_writer_open(&place.settings, &err);
+    cr_assert(log && log_writer_last_seq(log) == last);
+    log_writer_close(log);
+    struct log_reader *reader = log_reader_open(&place.settings, 1, &err);
+    int events = 0, told = 0;
+    while (log_reader_next(reader, &record, &err) == 1) {
+        events += record.kind != LOG_SWAP;
+        if (record.kind != LOG_SWAP)
+            continue;
+        memcpy(&swap, record.body.data, sizeof swap);
+        cr_assert(record.seq == (uint64_t)(events - 1) * 3 + 1 && swap.hash[1] == events - 1 + told % 2 && swap.warm_from == 1);
+        told++;
+    }
+    cr_assert(err.class == ERROR_NONE && events == 30 && told == 6, "%s: %d events, %d", err.text, events, told);
+    log_reader_close(reader);
+    folder_remove(place.home);
+}

@@ -155,7 +155,7 @@ Test(rule_test, a_hit_where_nothing_was_expected)
 Test(rule_test, a_missing_alert_shows_what_it_asks_for)
 {
     expect_failure("test \"x\" { start 2026-03-02 12:00\n every 1m x 3 A -> B 1 USD\n expect alert t on B }",
-                   (const char *const[]){"expected an alert t on B; there was none", "20 points from 1 indicators in 1 families",
+                   (const char *const[]){"expected an alert t on B; there was none", "20 points from 1 indicator in 1 family",
                                          "R-1 hit on B", NULL});
 }
 
