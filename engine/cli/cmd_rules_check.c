@@ -22,7 +22,22 @@ static void print_rule(const struct plan *plan, uint16_t index)
            program->keyspace[rule->keyspace].label);
 }
 
-enum { EDGE_BYTES = 64 }; /* both ways together (DESIGN, State) */
+/* Bytes that a payment between two accounts takes in the streams that the operator searches, both ends together. */
+static unsigned payment_bytes(const struct program *program, const struct graph_use *use)
+{
+    enum { LEG_BYTES = 32, EXTRA_BYTES = 8 };
+    unsigned bytes = 0;
+    for (int role = 0; role < 3; role++) {
+        const uint16_t index[] = {use->in[role], use->out[role]};
+        for (int i = 0; i < 2; i++) {
+            if (index[i] == STREAM_ABSENT)
+                continue;
+            const struct stream *stream = &program->stream[index[i]];
+            bytes += (LEG_BYTES + EXTRA_BYTES * (unsigned)stream->extra_count) * (stream->flow == STREAM_TRANSFERS ? 2u : 1u);
+        }
+    }
+    return bytes;
+}
 
 /* What graph operators cost, those of drafts too. */
 static void print_graphs(const struct program *program)
@@ -40,7 +55,7 @@ static void print_graphs(const struct program *program)
                page[use->op].cost);
         if (use->hops_high)
             printf(" (at most %u)", use->hops_high);
-        printf(" and keeps %d bytes per payment for %lld hours\n", EDGE_BYTES, (long long)(use->span_ms / 3600000));
+        printf(" and keeps %u bytes per payment for %lld hours\n", payment_bytes(program, use), (long long)(use->span_ms / 3600000));
     }
 }
 

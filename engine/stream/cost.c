@@ -108,7 +108,7 @@ static void cost_memories(const struct plan *plan, const struct rule *rule, stru
 /* A search along the hops looks at as many payments as its budget lets it; one of the account's own, at those of one hub. */
 static uint32_t graph_steps(const struct graph_use *use)
 {
-    bool own = use->op == GRAPH_PASS_THROUGH || use->op == GRAPH_GATHER_SCATTER;
+    bool own = use->op == GRAPH_PASS_THROUGH || use->op == GRAPH_GATHER_SCATTER || use->op == GRAPH_ROUTE;
     return own && 2 * use->hub_max < use->legs_max ? 2 * use->hub_max : use->legs_max;
 }
 

@@ -40,6 +40,30 @@ static bool sight_listed(const void *context, entity_id account)
     return ident_lists(sight->step->state, account) >> sight->use->list & 1;
 }
 
+static struct legs sight_carried(const void *context, entity_id account)
+{
+    const struct sight *sight = context;
+    return sight_legs(sight, sight->use->out[LEG_ANY], account);
+}
+
+static struct legs sight_carriers(const void *context, entity_id value)
+{
+    const struct sight *sight = context;
+    return sight_legs(sight, sight->use->in[LEG_ANY], value);
+}
+
+static struct legs sight_stops(const void *context, entity_id account)
+{
+    const struct sight *sight = context;
+    return sight_legs(sight, sight->use->out[LEG_ANY], account);
+}
+
+/* Whether only an event that ends the pattern gives a value, and not any event of the account. */
+static bool is_completed(const struct graph_use *use)
+{
+    return use->op != GRAPH_HOPS && use->op != GRAPH_SHARING && use->op != GRAPH_ROUTE;
+}
+
 /* The stream in which the event stands when it can complete the operator's pattern. */
 static uint16_t completing_stream(const struct graph_use *use)
 {
@@ -61,7 +85,7 @@ static bool event_is_leg(const struct step *step, const struct graph_use *use, u
 static bool completes(const struct step *step, const struct graph_use *use, uint32_t event, entity_id account)
 {
     const entity_id *ref = step->event[event].ref;
-    if (use->op == GRAPH_HOPS)
+    if (!is_completed(use))
         return true;
     bool sends = ref[REF_SENDER] == account, receives = ref[REF_RECEIVER] == account;
     bool fits = use->op == GRAPH_PASS_THROUGH ? sends : use->op == GRAPH_GATHER_SCATTER ? sends || receives : receives;
@@ -71,8 +95,14 @@ static bool completes(const struct step *step, const struct graph_use *use, uint
 static int64_t search_floor(const struct step *step, const struct look *look, const struct graph_use *use)
 {
     int64_t floor_ms = window_floor(step->program, look->clock_ms, use->span_ms, use->days);
-    int64_t kept_ms = legs_floor(step, &step->program->stream[completing_stream(use)]);
-    return floor_ms > kept_ms ? floor_ms : kept_ms;
+    for (int role = LEG_ANY; role <= LEG_SECOND; role++) {
+        const uint16_t stream[] = {use->in[role], use->out[role]};
+        for (int i = 0; i < 2; i++) {
+            int64_t kept_ms = stream[i] == STREAM_ABSENT ? INT64_MIN : legs_floor(step, &step->program->stream[stream[i]]);
+            floor_ms = kept_ms > floor_ms ? kept_ms : floor_ms;
+        }
+    }
+    return floor_ms;
 }
 
 static void search(struct step *step, struct step_worker *worker, const struct look *look, const struct node *node, entity_id account)
@@ -80,12 +110,14 @@ static void search(struct step *step, struct step_worker *worker, const struct l
     typedef void (*search_fn)(const struct graph_query *, const struct graph_view *, struct graph_scratch *, struct graph_result *);
     static const search_fn searches[GRAPH_OPERATOR_COUNT] = {
         [GRAPH_CYCLE] = graph_cycle, [GRAPH_CHAIN] = graph_chain, [GRAPH_PASS_THROUGH] = graph_pass_through,
-        [GRAPH_GATHER_SCATTER] = graph_gather_scatter, [GRAPH_SCATTER_GATHER] = graph_scatter_gather, [GRAPH_HOPS] = graph_hops};
+        [GRAPH_GATHER_SCATTER] = graph_gather_scatter, [GRAPH_SCATTER_GATHER] = graph_scatter_gather, [GRAPH_HOPS] = graph_hops,
+        [GRAPH_SHARING] = graph_sharing, [GRAPH_ROUTE] = graph_route};
     const struct graph_use *use = &look->rule->graph[node->imm];
     const struct event *event = &step->event[look->visit->event];
     const struct value *value = worker->evaluation.node;
     struct sight sight = {step, use};
-    struct graph_view view = {.context = &sight, .ins = sight_ins, .outs = sight_outs, .listed = sight_listed};
+    struct graph_view view = {.context = &sight, .ins = sight_ins, .outs = sight_outs, .listed = sight_listed,
+                              .carried = sight_carried, .carriers = sight_carriers, .stops = sight_stops};
     struct graph_query query = {.account = account,
                                 .floor_ms = search_floor(step, look, use),
                                 .ceiling_ms = look->clock_ms,
@@ -98,7 +130,11 @@ static void search(struct step *step, struct step_worker *worker, const struct l
                                 .keep_high = value[node->c].number,
                                 .hub_max = use->hub_max,
                                 .legs_max = use->legs_max};
-    if (event_is_leg(step, use, look->visit->event)) {
+    if (use->op == GRAPH_ROUTE) {
+        query.corridor_count = step->plan->route[use->list].count;
+        query.corridor = step->plan->route[use->list].corridor;
+    }
+    if (use->op != GRAPH_SHARING && use->op != GRAPH_ROUTE && event_is_leg(step, use, look->visit->event)) {
         query.event.sender = event->ref[REF_SENDER];
         query.event.receiver = event->ref[REF_RECEIVER];
     }

@@ -50,11 +50,13 @@ static bool graph_list(struct emitter *em, const struct syntax_graph *graph)
     }
     if (list >= c->list_count || c->list_type[list] == TYPE_POISON)
         return false;
-    bool fits = graph->op == GRAPH_HOPS && c->list_type[list] == TYPE_ACCOUNT;
-    if (!fits)
-        diagnostic_add(c->diagnostics, DIAG_TYPE_LIST, graph->list.span, "this list does not hold %s",
-                       graph->op == GRAPH_HOPS ? "accounts" : "routes");
-    return fits;
+    bool hops = graph->op == GRAPH_HOPS;
+    if (c->list_type[list] == (hops ? TYPE_ACCOUNT : TYPE_ROUTE))
+        return true;
+    struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_TYPE_LIST, graph->list.span, "this list does not hold %s", hops ? "accounts" : "routes");
+    if (!hops)
+        diagnostic_help(c->diagnostics, d, "a `list … of route` holds countries in the order in which they are passed, for example ET>KE>TZ");
+    return false;
 }
 
 static bool graph_attribute(struct emitter *em, const struct syntax_graph *graph)
@@ -69,6 +71,8 @@ static bool graph_attribute(struct emitter *em, const struct syntax_graph *graph
 
 /* --- legs --- */
 
+enum { ROLE_ANY, ROLE_FIRST, ROLE_SECOND, WANT_IN = 1, WANT_OUT = 2 }; /* as enum leg_role of engine/graph/graph.h */
+
 /* The keyspace of legs whose filter needs a stratum. A second report of a payment that named both ends is no new leg. */
 static struct keyspace legs_key(uint8_t stratum)
 {
@@ -77,17 +81,56 @@ static struct keyspace legs_key(uint8_t stratum)
                              .stratum = stratum, .label = "payments of", .hash = hash_number(hash_slice(1, SLICE("legs")), stratum)};
 }
 
-/* Both ends known and different, and what the author asks: a comparison with an unknown end is not true. */
-static bool legs_filter(struct emitter *em, const struct syntax_expr *where, const struct syntax_expr *and_where, struct expr *filter)
+static uint16_t node_field(struct emitter *em, enum field field, enum value_type type)
+{
+    return emit_node(em, (struct node){.op = OP_FIELD, .type = (uint8_t)type, .imm = field});
+}
+
+static uint16_t node_of(struct emitter *em, enum opcode op, uint16_t a, uint16_t b)
+{
+    return emit_node(em, (struct node){.op = (uint8_t)op, .type = TYPE_BOOL, .a = a, .b = b});
+}
+
+/* Both ends known and different: a comparison with an unknown end is not true. */
+static uint16_t ends_differ(struct emitter *em)
+{
+    uint16_t sender = node_field(em, FIELD_SENDER, TYPE_ACCOUNT), receiver = node_field(em, FIELD_RECEIVER, TYPE_ACCOUNT);
+    return node_of(em, OP_NE, sender, receiver);
+}
+
+/* This end an account, the other another one or none: a self-transfer is no edge, money from or to cash is looked at. */
+static uint16_t end_is_account(struct emitter *em)
+{
+    uint16_t account = node_field(em, FIELD_ACCOUNT, TYPE_ACCOUNT), other = node_field(em, FIELD_OTHER, TYPE_ACCOUNT);
+    uint16_t known = node_of(em, OP_KNOWN, account, 0), alone = node_of(em, OP_NOT, node_of(em, OP_KNOWN, other, 0), 0);
+    return node_of(em, OP_AND, known, node_of(em, OP_OR, alone, node_of(em, OP_NE, account, other)));
+}
+
+/* What every leg of the operator must be. */
+static uint16_t legs_root(struct emitter *em, const struct syntax_graph *graph)
+{
+    if (graph->op == GRAPH_SHARING) {
+        const struct key_entity *carried = key_entity(key_form_of(graph->attribute.text));
+        uint16_t end = end_is_account(em);
+        return node_of(em, OP_AND, end, node_of(em, OP_KNOWN, node_field(em, carried->field, carried->type), 0));
+    }
+    if (graph->op == GRAPH_ROUTE) {
+        uint16_t end = end_is_account(em), other = node_of(em, OP_KNOWN, node_field(em, FIELD_OTHER_COUNTRY, TYPE_COUNTRY), 0);
+        uint16_t place = node_of(em, OP_KNOWN, node_field(em, FIELD_PLACE_COUNTRY, TYPE_COUNTRY), 0);
+        return node_of(em, OP_AND, end, node_of(em, OP_OR, other, place));
+    }
+    return ends_differ(em);
+}
+
+/* That, and what the author asks. */
+static bool legs_filter(struct emitter *em, const struct syntax_graph *graph, int role, struct expr *filter)
 {
     struct emitter *sub = arena_alloc(&em->c->scratch, sizeof *sub);
     struct keyspace *nobody = ARENA_NEW(&em->c->scratch, struct keyspace);
     *nobody = plain_key(KEY_TRANSFER);
     *sub = (struct emitter){.c = em->c, .scope = SCOPE_FILTER, .rule = em->rule, .key = nobody};
-    const struct syntax_expr *part[] = {where, and_where};
-    uint16_t sender = emit_node(sub, (struct node){.op = OP_FIELD, .type = TYPE_ACCOUNT, .imm = FIELD_SENDER});
-    uint16_t receiver = emit_node(sub, (struct node){.op = OP_FIELD, .type = TYPE_ACCOUNT, .imm = FIELD_RECEIVER});
-    uint16_t root = emit_node(sub, (struct node){.op = OP_NE, .type = TYPE_BOOL, .a = sender, .b = receiver});
+    const struct syntax_expr *part[] = {graph->where, role == ROLE_FIRST ? graph->first : role == ROLE_SECOND ? graph->second : NULL};
+    uint16_t root = legs_root(sub, graph);
     for (int i = 0; i < 2; i++) {
         uint16_t asked;
         if (!part[i])
@@ -102,8 +145,6 @@ static bool legs_filter(struct emitter *em, const struct syntax_expr *where, con
     return !sub->full;
 }
 
-enum { ROLE_ANY, ROLE_FIRST, ROLE_SECOND, WANT_IN = 1, WANT_OUT = 2 }; /* as enum leg_role of engine/graph/graph.h */
-
 /* What each operator searches: ins and outs by role. */
 static const uint8_t wanted[GRAPH_OPERATOR_COUNT][3] = {
     [GRAPH_CYCLE] = {WANT_IN | WANT_OUT},
@@ -114,6 +155,14 @@ static const uint8_t wanted[GRAPH_OPERATOR_COUNT][3] = {
     [GRAPH_HOPS] = {WANT_OUT},
 };
 
+static void legs_keep(struct compiler *c, uint16_t index, const struct graph_use *use)
+{
+    struct stream *stream = &c->stream[index];
+    int64_t keep_ms = use->days ? (int64_t)(use->days + 1) * MS_PER_DAY : use->span_ms;
+    stream->keep_ms = keep_ms > stream->keep_ms ? keep_ms : stream->keep_ms;
+    stream->widest_ms = stream->keep_ms > stream->widest_ms ? stream->keep_ms : stream->widest_ms;
+}
+
 static bool role_streams(struct emitter *em, const struct syntax_graph *graph, int role, struct graph_use *use)
 {
     struct compiler *c = em->c;
@@ -123,29 +172,86 @@ static bool role_streams(struct emitter *em, const struct syntax_graph *graph, i
     struct expr filter;
     uint16_t *at[] = {&use->in[role], &use->out[role]};
     uint8_t want = wanted[graph->op][role];
-    if (!legs_filter(em, graph->where, further, &filter))
+    if (!legs_filter(em, graph, role, &filter))
         return false;
     for (int i = 0; i < 2 && want; i++) {
         if (!(want >> i & 1))
             continue;
         if (!legs_intern(em, &key, &filter, i ? STREAM_OUT : STREAM_IN, graph->span, at[i]))
             return false;
-        struct stream *stream = &c->stream[*at[i]];
-        int64_t keep_ms = use->days ? (int64_t)(use->days + 1) * MS_PER_DAY : use->span_ms;
-        stream->keep_ms = keep_ms > stream->keep_ms ? keep_ms : stream->keep_ms;
-        stream->widest_ms = stream->keep_ms > stream->widest_ms ? stream->keep_ms : stream->widest_ms;
+        legs_keep(c, *at[i], use);
     }
     return true;
+}
+
+/* --- what accounts carry, and where they stop --- */
+
+/* The bits of events' refs that name the account of a side, and with it what it carries. A second report that names both no
+ * longer adds a leg: the first gave it. */
+static uint32_t carried_refs(int side, const struct key_entity *carried)
+{
+    enum event_ref ref = carried->ref[side] == REF_COUNT ? carried->ref[SIDE_SENDER] : carried->ref[side];
+    return 1u << (side == SIDE_SENDER ? REF_SENDER : REF_RECEIVER) | 1u << ref;
+}
+
+static struct keyspace carried_key(const struct compiler *c, enum key_form form, enum key_form attribute, uint8_t stratum)
+{
+    const struct key_entity *carried = key_entity(attribute);
+    bool of_account = form == KEY_CARRIED;
+    struct slice label = arena_format(c->arena, of_account ? "%s carried by" : "who carried %s", carried->word);
+    uint64_t hash = hash_slice(hash_slice(1, of_account ? SLICE("carried") : SLICE("carriers")), slice_of(carried->word));
+    return (struct keyspace){.form = form, .width = 1, .sided = true, .base = (uint16_t)attribute, .type = {of_account ? TYPE_ACCOUNT : carried->type},
+                             .joined_refs = {carried_refs(SIDE_SENDER, carried), carried_refs(SIDE_RECEIVER, carried)},
+                             .stratum = stratum, .label = arena_text(c->arena, label), .hash = hash_number(hash, stratum)};
+}
+
+static struct keyspace stops_key(uint8_t stratum)
+{
+    return (struct keyspace){.form = KEY_STOPS, .width = 1, .sided = true, .type = {TYPE_ACCOUNT}, .joined_refs = {1u << REF_SENDER, 1u << REF_RECEIVER},
+                             .stratum = stratum, .label = "stops of", .hash = hash_number(hash_slice(1, SLICE("stops")), stratum)};
+}
+
+/* A stream of whatever side of a payment names the key, with one more word of each. */
+static bool sided_stream(struct emitter *em, const struct syntax_graph *graph, const struct keyspace *key, uint8_t extra, struct graph_use *use,
+                         uint16_t *index)
+{
+    struct expr filter;
+    if (!legs_filter(em, graph, ROLE_ANY, &filter) || !legs_intern(em, key, &filter, STREAM_TRANSFERS, graph->span, index))
+        return false;
+    struct stream *stream = &em->c->stream[*index];
+    stream->extra_count = 1;
+    stream->extra[0] = extra;
+    legs_keep(em->c, *index, use);
+    return true;
+}
+
+static bool sharing_streams(struct emitter *em, const struct syntax_graph *graph, struct graph_use *use)
+{
+    enum key_form attribute = key_form_of(graph->attribute.text);
+    uint8_t stratum = expr_stratum(em->c, graph->where, 0);
+    struct keyspace carried = carried_key(em->c, KEY_CARRIED, attribute, stratum), carriers = carried_key(em->c, KEY_CARRIERS, attribute, stratum);
+    return sided_stream(em, graph, &carried, (uint8_t)key_entity(attribute)->field, use, &use->out[ROLE_ANY]) &&
+           sided_stream(em, graph, &carriers, EXTRA_RECEIVES, use, &use->in[ROLE_ANY]);
+}
+
+static bool route_streams(struct emitter *em, const struct syntax_graph *graph, struct graph_use *use)
+{
+    struct keyspace stops = stops_key(expr_stratum(em->c, graph->where, 0));
+    return sided_stream(em, graph, &stops, EXTRA_STOP, use, &use->out[ROLE_ANY]);
 }
 
 static bool graph_streams(struct emitter *em, const struct syntax_graph *graph, struct graph_use *use)
 {
     bool good = true, split = graph->op == GRAPH_SCATTER_GATHER;
-    for (int role = 0; role < 3; role++) {
+    for (int role = 0; role < 3; role++)
         use->in[role] = use->out[role] = STREAM_ABSENT;
+    if (graph->op == GRAPH_SHARING)
+        return sharing_streams(em, graph, use);
+    if (graph->op == GRAPH_ROUTE)
+        return route_streams(em, graph, use);
+    for (int role = 0; role < 3; role++)
         if (split ? role != ROLE_ANY : role == ROLE_ANY)
             good &= role_streams(em, graph, role, use);
-    }
     return good;
 }
 
@@ -190,11 +296,6 @@ static bool graph_intern(struct emitter *em, const struct syntax_graph *graph, u
     return true;
 }
 
-static bool graph_runs(const struct syntax_graph *graph)
-{
-    return graph->op != GRAPH_SHARING && graph->op != GRAPH_ROUTE;
-}
-
 /* Every part is checked, so that all errors are told at once. */
 static bool graph_parts_good(struct emitter *em, const struct syntax_graph *graph, struct node *node)
 {
@@ -215,12 +316,9 @@ struct typed emit_graph(struct emitter *em, const struct syntax_expr *expr)
         diagnostic_add(em->c->diagnostics, DIAG_AGGREGATE_NOT_HERE, expr->span, "a graph operator cannot stand in a filter");
         return poison;
     }
-    if (!graph_runs(graph) && (em->rule->status == RULE_LIVE || em->rule->status == RULE_SHADOW)) {
-        struct diagnostic *d = diagnostic_add(em->c->diagnostics, DIAG_GRAPH_LATER, graph->span, "`%s %s` is checked, but not evaluated in this version",
-                                              graph_pages[graph->op].word, graph_pages[graph->op].behind);
-        diagnostic_help(em->c->diagnostics, d, "write `status draft` until it is evaluated");
-    }
     bool good = graph_parts_good(em, graph, &node);
+    if (!good && graph->op == GRAPH_SHARING) /* of what, is not known */
+        return poison;
     if (!graph_intern(em, graph, &number) || !good)
         return poison;
     node.imm = number;

@@ -117,8 +117,9 @@ static void print_graphs(FILE *out)
           "that pass `where`, not younger than the event; of an account with more than `hub` of them (256 unless given, 8 to 5000) "
           "at the newest, and at `budget` in all (20000 unless given, 100 to 1000000). Where that cut something off, the hit says "
           "`at least` (`hops`: `at most`). Windows reach at most 90 days. An operator reads the event itself, so every event of the "
-          "key looks; it is searched only where the rest of the condition is not false already. `sharing` and `route` are read and "
-          "checked, not evaluated in this version: rules that name one stay in `status draft`.\n\n| operator | yields | costs |\n|---|---|---|\n", out);
+          "key looks; it is searched only where the rest of the condition is not false already. `sharing` and `route` "
+          "look at payments from and to cash too, but at none to oneself. What an account carried is the party, device, phone, address "
+          "or terminal at its own end of a payment. A stage of a route is the country of the other end, else of the place.\n\n| operator | yields | costs |\n|---|---|---|\n", out);
     for (int i = 0; i < GRAPH_OPERATOR_COUNT; i++)
         fprintf(out, "| `%s %s` | %s | %s |\n", graph_pages[i].word, graph_pages[i].behind, graph_pages[i].help, graph_pages[i].cost);
     fputs("\n", out);

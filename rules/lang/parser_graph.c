@@ -26,7 +26,7 @@ static bool graph_subject(struct parser *p, struct syntax_graph *graph)
 {
     static const char account[] = "an account: the key, an alias or a field";
     if (graph->op == GRAPH_SHARING)
-        return need_name(p, "what is shared: device, phone, address or party", &graph->attribute) && need_word(p, "by") &&
+        return need_name(p, "what is shared: party, device, phone, address or terminal", &graph->attribute) && need_word(p, "by") &&
                need_name(p, account, &graph->key);
     if (!need_name(p, account, &graph->key))
         return false;
@@ -97,7 +97,6 @@ struct syntax_graph *parse_graph(struct parser *p, enum graph_operator op)
     struct span from = now(p)->span;
     bool more = true;
     graph->op = op;
-    p->graph_later |= op == GRAPH_SHARING || op == GRAPH_ROUTE;
     advance(p);
     advance(p);
     graph->span = span_to(p, from);

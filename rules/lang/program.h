@@ -12,7 +12,7 @@
  * of the rules that read it (else a rule would see later events of the batch): rules of different
  * strata never share a stream, so stratum belongs to a stream's identity.
  *
- * Graph operators search streams of KEY_LEGS, of any account. Such a stream stands in the stratum that its filter
+ * Graph operators search streams of KEY_LEGS to KEY_STOPS, of any account. Such a stream stands in the stratum that its filter
  * needs, in a keyspace of that stratum alone; a rule that searches it, one above: while it is evaluated nobody
  * changes what it may read, and all of the batch has entered. */
 #ifndef RULES_LANG_PROGRAM_H
@@ -107,7 +107,11 @@ enum key_form {
     KEY_PAIR,      /* (sender, receiver) */
     KEY_COMPOSITE, /* listed fields or memory fields; only if all are known */
     KEY_SEEN,      /* another key and one value seen with it: what `is new` asks (RULES 14) */
-    KEY_LEGS,      /* accounts, with the payments between them that graph operators search: no rule is kept for it */
+    /* what graph operators search; no rule is kept for these */
+    KEY_LEGS,      /* accounts, with the payments between them */
+    KEY_CARRIED,   /* accounts, with the payments at which each carried something: a device, a phone … */
+    KEY_CARRIERS,  /* what was carried, with these payments */
+    KEY_STOPS,     /* accounts, with all their payments */
     KEY_FORM_COUNT
 };
 
@@ -131,7 +135,7 @@ struct keyspace {
     enum key_form form;
     uint8_t width;                            /* key words: 1, 2 or the number of elements */
     bool sided;                               /* visited for each side of the event that names it */
-    uint16_t base;                            /* KEY_SEEN: the keyspace whose words come first */
+    uint16_t base;                            /* KEY_SEEN: the keyspace whose words come first; KEY_CARRIERS: key_form of what is carried */
     struct expr element[KEY_WIDTH_MAX];       /* KEY_COMPOSITE: its parts; KEY_SEEN: [0] is the value seen */
     enum value_type type[KEY_WIDTH_MAX];      /* of every word of the key */
     uint32_t joined_refs[2];                  /* by side: bits of enum event_ref that name this key (RULES 7) */
@@ -142,6 +146,12 @@ struct keyspace {
 
 enum stream_flow { STREAM_IN, STREAM_OUT, STREAM_TRANSFERS, STREAM_REFUNDS, STREAM_REVERSALS, STREAM_NONE /* facts */ };
 
+/* What only graph operators keep: no field of the language. */
+enum stream_extra {
+    EXTRA_RECEIVES = FIELD_COUNT, /* 1: the key is the receiver's, else 0 */
+    EXTRA_STOP                    /* country of the other end, else of the place */
+};
+
 /* Equal (keyspace, flow, filter) is one stream, however many rules read it. A record of it keeps
  * time, seq, amount, sender, receiver and the extra fields that some rule asks for. */
 struct stream {
@@ -150,9 +160,9 @@ struct stream {
     uint8_t stratum;
     struct expr filter;      /* of the event, evaluated once per event and side */
     uint8_t extra_count;
-    uint8_t extra[STREAM_EXTRA_MAX]; /* enum field */
+    uint8_t extra[STREAM_EXTRA_MAX]; /* enum field or stream_extra */
     bool side_relative;      /* the filter or an extra reads account/other: evaluate per side */
-    bool legs;               /* of KEY_LEGS: kept by the slowest partition's time, not by the key's own */
+    bool legs;               /* of KEY_LEGS to KEY_STOPS: kept by the slowest partition's time, not by the key's own */
     int64_t keep_ms;         /* records are kept so long: the widest exact span; for windows by day what
                                 evidence names, or all of it where `each` walks it */
     int64_t widest_ms;       /* widest span anything of it needs, calendar days rounded up, habits too */
@@ -298,9 +308,10 @@ struct graph_use {
     bool keep;                /* its node's b..c are asked for */
     int64_t span_ms;          /* as of struct aggregate */
     int32_t days;
-    uint16_t list;            /* hops */
+    uint16_t list;            /* hops, route */
     uint32_t hub_max, legs_max;
-    uint16_t in[3], out[3];   /* streams of legs by enum leg_role; STREAM_ABSENT: not asked for */
+    uint16_t in[3], out[3];   /* streams of legs by enum leg_role; STREAM_ABSENT: not asked for. Of sharing, in[0] holds who
+                                 carried a value, out[0] what an account carried; of route, out[0] an account's stops */
 };
 
 enum rule_status { RULE_DRAFT, RULE_SHADOW, RULE_LIVE, RULE_RETIRED };

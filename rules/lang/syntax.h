@@ -214,7 +214,6 @@ struct syntax_rule {
     int64_t once_ms;            /* 0: none */
     struct syntax_say *say;
     struct syntax_except *except;
-    bool graph_later;           /* it names a graph operator that this version does not evaluate */
     bool broken;
 };
 
