@@ -1,5 +1,5 @@
 /* Holds rules with graph operators, run by the step function on many threads and cuts into batches, against the searches
- * asked of all payments so far, by the words of RULES.md: which legs pass, the rule's clock, who is a key.
+ * asked of all payments so far, by the words of RULES.md (RULES 27-35): which legs pass, the rule's clock, who is a key, what either end carries.
  * Usage: graph_rule_model [STREAMS [SEED]]. That the searches are right themselves is tests/simulation/graph_model.c's. */
 #include "engine/base/invariant.h"
 #include "engine/graph/graph.h"
@@ -21,7 +21,11 @@ struct payment {
     int sender, receiver; /* 0: cash */
     bool sala, late, known; /* known: the sender had a wage before, less than 40 minutes ago */
     uint32_t partition;
+    int device[2], terminal; /* at the sender's end, the receiver's; 0: none */
+    char country[3];         /* of the sender, the receiver, the place; 0: none, else that number of countries[] */
 };
+
+static const char *const countries[] = {"", "ET", "KE", "TZ", "ZA", "GB"};
 
 /* --- the model --- */
 
@@ -34,7 +38,7 @@ static bool sender_is_known(const struct payment *p, int i)
     return best >= 0 && p[i].t >= p[best].t && p[i].t - p[best].t < 40 * MINUTE;
 }
 
-enum filter { ANY, SMALL, KNOWN, WAGE, REST };
+enum filter { ANY, SMALL, KNOWN, WAGE, REST, NEVER };
 
 static bool passes(const struct payment *p, enum filter filter)
 {
@@ -48,6 +52,8 @@ static bool passes(const struct payment *p, enum filter filter)
         return leg && p->known;
     case WAGE:
         return leg && p->sala;
+    case NEVER:
+        return false;
     default:
         return leg && !p->sala;
     }
@@ -57,8 +63,10 @@ struct model {
     const struct payment *p;
     int now;
     enum filter filter[3]; /* by role */
-    struct leg held[64][PAYMENTS]; /* a ring of answers: a search holds fewer at once */
+    bool terminals;        /* what is carried: terminals, else devices */
+    struct leg held[64][3 * PAYMENTS]; /* a ring of answers: a search holds fewer at once */
     uint32_t turn;
+    int order[PAYMENTS];           /* the payments so far, oldest first */
 };
 
 static int by_time(const void *a, const void *b)
@@ -93,6 +101,66 @@ static struct legs outs_of(const void *context, entity_id account, enum leg_role
     return legs_of(context, account, role, false);
 }
 
+/* A payment not too late and not to oneself shows what an end that is an account carried there, its own. */
+static int carries(const struct model *m, const struct payment *p, int end)
+{
+    if (p->late || p->sender == p->receiver || !(end ? p->receiver : p->sender))
+        return 0;
+    return m->terminals ? p->terminal : p->amount <= 900 ? p->device[end] : 0;
+}
+
+/* What a search for shared values may see: by account the values, or by value the ends that had it. */
+static struct legs carried_of(const void *context, uint32_t id, bool by_value)
+{
+    struct model *m = (struct model *)(uintptr_t)context;
+    char *at = (char *)m->held[m->turn++ % 64];
+    uint32_t count = 0;
+    for (int round = 0; round <= m->now; round++) {
+        int j = m->order[round];
+        for (int end = 0; end < 2; end++) {
+            const struct payment *p = &m->p[j];
+            int value = carries(m, p, end), account = end ? p->receiver : p->sender;
+            if (!value || (by_value ? value : account) != (int)id)
+                continue;
+            struct leg leg = {p->t, (uint64_t)j + 1, p->amount, (entity_id)p->sender, (entity_id)p->receiver};
+            int64_t extra = by_value ? end : value;
+            memcpy(at + count * (sizeof leg + sizeof extra), &leg, sizeof leg);
+            memcpy(at + count++ * (sizeof leg + sizeof extra) + sizeof leg, &extra, sizeof extra);
+        }
+    }
+    return (struct legs){at, count, sizeof(struct leg) + sizeof(int64_t)};
+}
+
+static struct legs carried_by(const void *context, entity_id account)
+{
+    return carried_of(context, account, false);
+}
+
+static struct legs carriers_of(const void *context, entity_id value)
+{
+    return carried_of(context, value, true);
+}
+
+/* Where the other end of an account's payments is, else the place. */
+static struct legs stops_of(const void *context, entity_id account)
+{
+    struct model *m = (struct model *)(uintptr_t)context;
+    char *at = (char *)m->held[m->turn++ % 64];
+    uint32_t count = 0;
+    for (int round = 0; round <= m->now; round++) {
+        const struct payment *p = &m->p[m->order[round]];
+        bool sent = p->sender == (int)account, received = p->receiver == (int)account;
+        char other = p->country[sent ? 1 : 0], stop = other ? other : p->country[2];
+        if (p->late || sent == received || !stop)
+            continue;
+        struct leg leg = {p->t, (uint64_t)m->order[round] + 1, p->amount, (entity_id)p->sender, (entity_id)p->receiver};
+        int64_t extra = country_parse(slice_of(countries[(int)stop]));
+        memcpy(at + count * (sizeof leg + sizeof extra), &leg, sizeof leg);
+        memcpy(at + count++ * (sizeof leg + sizeof extra) + sizeof leg, &extra, sizeof extra);
+    }
+    return (struct legs){at, count, sizeof(struct leg) + sizeof(int64_t)};
+}
+
 static bool is_listed(const void *context, entity_id account)
 {
     (void)context;
@@ -124,7 +192,7 @@ struct asked {
     uint32_t middles, hub;
     bool keep;
     int64_t keep_low, keep_high;
-    bool hops;
+    bool hops, terminals, route;
 };
 
 static const struct asked rules[] = {
@@ -138,12 +206,25 @@ static const struct asked rules[] = {
      .least = 2, .middles = 2, .hub = 256, .keep = true, .keep_low = 100000, .keep_high = 2000000},
     {.rule = "F-NEAR", .let = "near", .search = graph_hops, .filter = {SMALL}, .completes = SMALL, .span_ms = 40 * MINUTE, .least = 1, .hops_high = 3,
      .hub = 256, .hops = true},
+    {.rule = "G-DEVICE", .let = "shared", .search = graph_sharing, .filter = {NEVER}, .completes = NEVER, .span_ms = 40 * MINUTE, .least = 2, .hub = 8},
+    {.rule = "H-TERMINAL", .let = "shared", .search = graph_sharing, .filter = {NEVER}, .completes = NEVER, .span_ms = 60 * MINUTE, .least = 3,
+     .hub = 256, .terminals = true},
+    {.rule = "I-ROUTE", .let = "stages", .search = graph_route, .filter = {NEVER}, .completes = NEVER, .span_ms = 60 * MINUTE, .least = 2, .hub = 256,
+     .route = true},
 };
+enum { RULES = sizeof rules / sizeof *rules };
 
 static void model_rule(struct model *m, const struct asked *rule, int key, struct graph_scratch *scratch, struct lines *out)
 {
     const struct payment *e = &m->p[m->now];
-    const struct graph_view view = {.context = m, .ins = ins_of, .outs = outs_of, .listed = is_listed};
+    const struct graph_view view = {.context = m, .ins = ins_of, .outs = outs_of, .listed = is_listed,
+                                    .carried = carried_by, .carriers = carriers_of, .stops = stops_of};
+    struct corridor corridor[] = {{.count = 4}, {.count = 3}};
+    for (int s = 0; s < 4; s++)
+        corridor[0].stage[s] = country_parse(slice_of(countries[1 + s]));
+    for (int s = 0; s < 3; s++)
+        corridor[1].stage[s] = country_parse(slice_of(countries[s == 1 ? 5 : 2]));
+    m->terminals = rule->terminals;
     int64_t clock = e->t;
     for (int j = 0; j < m->now; j++)
         if (!m->p[j].late && is_key(&m->p[j], key) && m->p[j].t > clock)
@@ -151,7 +232,8 @@ static void model_rule(struct model *m, const struct asked *rule, int key, struc
     struct graph_query query = {.account = (entity_id)key, .floor_ms = clock - rule->span_ms, .ceiling_ms = clock,
                                 .event = {.time_ms = e->t, .mark = (uint64_t)m->now + 1, .amount = e->amount},
                                 .hops_low = rule->hops_low, .hops_high = rule->hops_high, .middles_min = rule->middles, .keep = rule->keep,
-                                .keep_low = rule->keep_low, .keep_high = rule->keep_high, .hub_max = rule->hub, .legs_max = 20000};
+                                .keep_low = rule->keep_low, .keep_high = rule->keep_high, .hub_max = rule->hub, .legs_max = 20000,
+                                .corridor_count = rule->route ? 2 : 0, .corridor = corridor};
     if (passes(e, rule->completes)) {
         query.event.sender = (entity_id)e->sender;
         query.event.receiver = (entity_id)e->receiver;
@@ -169,6 +251,15 @@ static void model_rule(struct model *m, const struct asked *rule, int key, struc
     lines_add(out, text);
 }
 
+/* The payment takes its place by (time, seq) among those so far. */
+static void order_put(struct model *m, int i)
+{
+    int at = i;
+    for (; at > 0 && m->p[m->order[at - 1]].t > m->p[i].t; at--)
+        m->order[at] = m->order[at - 1];
+    m->order[at] = i;
+}
+
 static void model_run(struct payment *p, int count, struct lines *out)
 {
     int64_t newest[PARTITIONS] = {INT64_MIN, INT64_MIN, INT64_MIN};
@@ -180,11 +271,12 @@ static void model_run(struct payment *p, int count, struct lines *out)
         int64_t *top = &newest[p[i].partition];
         int key[2];
         m->now = i;
+        order_put(m, i);
         p[i].late = *top != INT64_MIN && p[i].t < *top - LATENESS;
         *top = p[i].t > *top ? p[i].t : *top;
         p[i].known = sender_is_known(p, i);
         int keys = p[i].late ? 0 : keys_of(&p[i], key);
-        for (size_t r = 0; r < sizeof rules / sizeof *rules; r++)
+        for (size_t r = 0; r < RULES; r++)
             for (int k = 0; k < keys; k++)
                 model_rule(m, &rules[r], key[k], scratch, out);
     }
@@ -194,15 +286,22 @@ static void model_run(struct payment *p, int count, struct lines *out)
 
 /* --- the engine --- */
 
+static void event_ref(struct event *event, struct arena *arena, enum event_ref ref, char letter, int number)
+{
+    if (!number)
+        return;
+    struct slice text = arena_format(arena, "%c%d", letter, number);
+    event->ref_text[ref] = text;
+    event->ref_hash[ref] = hash_text(ref_kind(ref), text.data);
+}
+
 static void event_side(struct event *event, struct arena *arena, enum event_ref ref, int account)
 {
     if (!account) {
         event->flags |= ref == REF_SENDER ? EVENT_SENDER_CASH : EVENT_RECEIVER_CASH;
         return;
     }
-    struct slice text = arena_format(arena, "a%d", account);
-    event->ref_text[ref] = text;
-    event->ref_hash[ref] = hash_text(ENTITY_ACCOUNT, text.data);
+    event_ref(event, arena, ref, 'a', account);
 }
 
 static void event_make(struct event *event, struct arena *arena, const struct payment *p, int i)
@@ -225,6 +324,12 @@ static void event_make(struct event *event, struct arena *arena, const struct pa
         memcpy(event->purpose, "SALA", 4);
     event_side(event, arena, REF_SENDER, p->sender);
     event_side(event, arena, REF_RECEIVER, p->receiver);
+    event_ref(event, arena, REF_SENDER_DEVICE, 'd', p->device[0]);
+    event_ref(event, arena, REF_RECEIVER_DEVICE, 'd', p->device[1]);
+    event_ref(event, arena, REF_TERMINAL, 't', p->terminal);
+    event->sender_country = country_parse(slice_of(countries[(int)p->country[0]]));
+    event->receiver_country = country_parse(slice_of(countries[(int)p->country[1]]));
+    event->place_country = country_parse(slice_of(countries[(int)p->country[2]]));
 }
 
 static void engine_hits(const struct output *out, struct lines *lines)
@@ -286,6 +391,11 @@ static void payments_make(struct payment *p, int count, int accounts, uint64_t *
         p[i] = (struct payment){.amount = 100 + below(seed, 10) * 100, .sender = (int)below(seed, accounts + 1),
                                 .receiver = (int)below(seed, accounts + 1), .sala = below(seed, 3) == 0,
                                 .partition = (uint32_t)below(seed, PARTITIONS)};
+        for (int end = 0; end < 2; end++)
+            p[i].device[end] = below(seed, 3) ? 0 : 1 + (int)below(seed, 6);
+        p[i].terminal = below(seed, 3) ? 0 : 1 + (int)below(seed, 4);
+        for (int end = 0; end < 3; end++)
+            p[i].country[end] = (char)(below(seed, 2) ? 0 : below(seed, 6));
         p[i].t = t - (below(seed, 8) ? 0 : below(seed, below(seed, 4) ? 30 * MINUTE : 200 * MINUTE)) - behind * p[i].partition;
         if (i < PARTITIONS) { /* all are there in the first epoch: what a partition that begins far behind the others asks is gone */
             p[i].partition = (uint32_t)i;
@@ -297,7 +407,7 @@ static void payments_make(struct payment *p, int count, int accounts, uint64_t *
 }
 
 struct tally {
-    uint64_t passed, failed, hits, by_rule[6];
+    uint64_t passed, failed, hits, by_rule[RULES];
 };
 
 static void check_stream(const struct program *program, struct crew *const *crews, uint64_t seed, struct tally *tally)
@@ -352,11 +462,12 @@ int main(int argc, char **argv)
     program_free(program);
     diagnostics_free(diagnostics);
     bool all = true;
-    for (int r = 0; r < 6; r++)
+    printf("%llu hits compared; by rule:", (unsigned long long)tally.hits);
+    for (int r = 0; r < RULES; r++) {
+        printf(" %llu", (unsigned long long)tally.by_rule[r]);
         all = all && tally.by_rule[r];
-    printf("%llu hits compared (%llu %llu %llu %llu %llu %llu by rule)\n", (unsigned long long)tally.hits, (unsigned long long)tally.by_rule[0],
-           (unsigned long long)tally.by_rule[1], (unsigned long long)tally.by_rule[2], (unsigned long long)tally.by_rule[3],
-           (unsigned long long)tally.by_rule[4], (unsigned long long)tally.by_rule[5]);
+    }
+    puts("");
     printf("%llu passed, %llu failed\n", (unsigned long long)tally.passed, (unsigned long long)(tally.failed + !all));
     return tally.failed || !all ? 1 : 0;
 }
