@@ -465,6 +465,7 @@ void judge_hit(struct step *step, struct step_worker *worker, struct look *look)
     hit->width = look->visit->width;
     memcpy(hit->key, look->visit->key, sizeof hit->key);
     hit->value = value;
+    hit->kept_bounded = rule->step_count > 1 ? look->attempt.bounded : 0;
     judge_subjects(step, worker, look, hit);
     judge_evidence(step, worker, look, hit);
 }

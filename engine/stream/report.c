@@ -1,30 +1,41 @@
 /* Turns the workers' raw hits into hits with texts, in the order of RULES 20. */
 #include "engine/stream/step_private.h"
 
+#include "engine/base/invariant.h"
 #include "engine/stream/value_text.h"
 
 #include <stdlib.h>
 
-/* What the last step's attempt keeps was found at this very event. */
-static const struct node *node_searched(const struct rule *rule, uint16_t node)
+/* What a kept value was when a step found it. */
+static const struct node *node_kept(const struct rule *rule, int64_t slot)
 {
-    const struct node *at = &rule->body.node[node];
-    const struct rule_step *last = &rule->step[rule->step_count - 1];
-    for (uint8_t k = 0; at->op == OP_KEPT && k < last->kept_count; k++)
-        if (last->kept[k].slot == at->imm)
-            return &rule->body.node[last->kept[k].node];
-    return at;
+    for (uint8_t s = 0; s < rule->step_count; s++)
+        for (uint8_t k = 0; k < rule->step[s].kept_count; k++)
+            if (rule->step[s].kept[k].slot == slot)
+                return &rule->body.node[rule->step[s].kept[k].node];
+    return NULL;
 }
 
-/* A value of the body; of a search that met a bound (RULES 35) with what that makes of it. */
+/* What a search that met a bound makes of a value of the body, at this event or at an earlier step: RULES 35. */
+static enum let_bound node_bound(const struct rule *rule, const struct raw_hit *raw, uint16_t node)
+{
+    const struct node *at = &rule->body.node[node];
+    bool kept = at->op == OP_KEPT;
+    if (!raw->value[node].known || (!kept && at->op != OP_GRAPH) || !((kept ? raw->kept_bounded : raw->bounded) >> at->imm & 1))
+        return LET_EXACT;
+    const struct node *of = kept ? node_kept(rule, at->imm) : at;
+    invariant(of != NULL);
+    return rule->graph[of->imm].op == GRAPH_HOPS ? LET_AT_MOST : LET_AT_LEAST;
+}
+
 static struct slice bounded_text(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw,
                                  uint16_t node, enum value_type type)
 {
     struct slice text = value_text(step->program, step->state, arena, raw->value[node], type);
-    const struct node *of = node_searched(rule, node);
-    if (of->op != OP_GRAPH || !raw->value[node].known || !(raw->bounded >> of->imm & 1))
+    enum let_bound bound = node_bound(rule, raw, node);
+    if (bound == LET_EXACT)
         return text;
-    return arena_format(arena, "at %s %.*s", rule->graph[of->imm].op == GRAPH_HOPS ? "most" : "least", (int)text.size, text.data);
+    return arena_format(arena, "at %s %.*s", bound == LET_AT_MOST ? "most" : "least", (int)text.size, text.data);
 }
 
 static struct slice report_say(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw)
@@ -141,7 +152,8 @@ static void report_hit(const struct step *step, struct arena *arena, const struc
     const struct event *event = &step->event[raw->event];
     struct hit_let *let = ARENA_ARRAY(arena, struct hit_let, rule->let_count + 1);
     for (uint8_t i = 0; i < rule->let_count; i++)
-        let[i] = (struct hit_let){rule->let[i].name, bounded_text(step, arena, rule, raw, rule->let[i].node, rule->let[i].type)};
+        let[i] = (struct hit_let){rule->let[i].name, bounded_text(step, arena, rule, raw, rule->let[i].node, rule->let[i].type),
+                                  (uint8_t)node_bound(rule, raw, rule->let[i].node)};
     *hit = (struct hit){.seq = event->seq,
                         .time_ms = event->time_ms,
                         .position = event->position,
@@ -150,7 +162,7 @@ static void report_hit(const struct step *step, struct arena *arena, const struc
                         .rule = raw->rule,
                         .typology = rule->typology,
                         .shadow = rule->status == RULE_SHADOW,
-                        .lower_bound = raw->bounded != 0,
+                        .lower_bound = raw->bounded != 0 || raw->kept_bounded != 0,
                         .let_count = rule->let_count,
                         .rule_id = rule->id,
                         .rule_version = rule->version,

@@ -68,6 +68,7 @@ struct raw_hit {
     uint32_t evidence_more;       /* 1: there were more than were kept */
     const struct raw_evidence *evidence;
     uint32_t bounded;             /* bits of the rule's graph operators whose search met a bound: RULES 35 */
+    uint32_t kept_bounded;        /* likewise, bits of the attempt's slots */
 };
 
 /* A rule's steps on one key so far. */
@@ -82,6 +83,7 @@ struct attempt {
     int64_t last_ms;       /* when it was last true: the deadline runs from here */
     struct attempt_step at[STEP_MAX];
     struct value kept[KEPT_MAX];
+    uint32_t bounded;      /* bits of the slots whose value a search found that met a bound */
 };
 
 /* One rule being judged at one event for one key. */
