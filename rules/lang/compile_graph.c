@@ -59,10 +59,14 @@ static bool graph_list(struct emitter *em, const struct syntax_graph *graph)
     return false;
 }
 
+static bool carried_form(enum key_form form)
+{
+    return form != KEY_FORM_COUNT && key_is_entity(form) && form != KEY_ACCOUNT;
+}
+
 static bool graph_attribute(struct emitter *em, const struct syntax_graph *graph)
 {
-    enum key_form form = key_form_of(graph->attribute.text);
-    if (!graph->attribute.text.size || (form != KEY_FORM_COUNT && key_is_entity(form) && form != KEY_ACCOUNT))
+    if (!graph->attribute.text.size || carried_form(key_form_of(graph->attribute.text)))
         return true;
     struct diagnostic *d = diagnostic_add(em->c->diagnostics, DIAG_KEY_UNKNOWN, graph->attribute.span, "accounts do not share this");
     diagnostic_help(em->c->diagnostics, d, "party, device, phone, address or terminal");
@@ -229,6 +233,8 @@ static bool sharing_streams(struct emitter *em, const struct syntax_graph *graph
 {
     enum key_form attribute = key_form_of(graph->attribute.text);
     uint8_t stratum = expr_stratum(em->c, graph->where, 0);
+    if (!carried_form(attribute))
+        return false; /* said already */
     struct keyspace carried = carried_key(em->c, KEY_CARRIED, attribute, stratum), carriers = carried_key(em->c, KEY_CARRIERS, attribute, stratum);
     return sided_stream(em, graph, &carried, (uint8_t)key_entity(attribute)->field, use, &use->out[ROLE_ANY]) &&
            sided_stream(em, graph, &carriers, EXTRA_RECEIVES, use, &use->in[ROLE_ANY]);
@@ -317,8 +323,6 @@ struct typed emit_graph(struct emitter *em, const struct syntax_expr *expr)
         return poison;
     }
     bool good = graph_parts_good(em, graph, &node);
-    if (!good && graph->op == GRAPH_SHARING) /* of what, is not known */
-        return poison;
     if (!graph_intern(em, graph, &number) || !good)
         return poison;
     node.imm = number;
