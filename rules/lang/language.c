@@ -155,7 +155,8 @@ static void print_words(FILE *out)
     for (int i = 1; i < CHANNEL_COUNT; i++)
         fprintf(out, " `%s`", event_channel_name((enum event_channel)i));
     fputs("\n\nOffences: `trafficking` `smuggling` `child_exploitation` `laundering`\n\n"
-          "Lists hold: `account` `party` `device` `phone` `address` `terminal` `country` `mcc` `corridor` `purpose` `currency`\n", out);
+          "Lists hold: `account` `party` `device` `phone` `address` `terminal` `country` `mcc` `corridor` `purpose` `currency`, and `route`: "
+          "2 to 16 countries in the order in which they are passed, `ET>KE>TZ`, at most 64 routes; only `along` asks such a list\n", out);
 }
 
 void language_print_page(FILE *out)
