@@ -76,15 +76,30 @@ static void print_program(const struct program *program, const struct settings *
     plan_free(plan);
 }
 
-static struct program *check_stdin(const char *dir, const struct load_options *options, struct diagnostics *diagnostics, struct error *err)
+/* An editor may know the file by its path. */
+static const char *file_name(const char *path)
 {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* The text alone, or with --as in the place of a file of the folder. */
+static struct program *check_stdin(const struct command_line *line, const char *dir, struct load_options options,
+                                   struct diagnostics *diagnostics, struct error *err)
+{
+    const char *name = command_option(line, "as");
     char *text = malloc(LIMIT_FILE_BYTES + 1);
     if (!text) {
         error_set(err, ERROR_FATAL, "out of memory");
         return NULL;
     }
     struct source_file file = {SLICE("stdin"), {text, fread(text, 1, LIMIT_FILE_BYTES + 1, stdin)}};
-    struct program *program = program_parse(&file, 1, dir, options, diagnostics, err);
+    if (name) {
+        file.name = slice_of(file_name(name));
+        options.instead = &file;
+    }
+    struct program *program =
+        name ? program_load(dir, &options, diagnostics, err) : program_parse(&file, 1, dir, &options, diagnostics, err);
     free(text);
     return program;
 }
@@ -121,9 +136,9 @@ static int check(const struct command_line *line, const struct settings *setting
     struct load_options options = {.today = (int32_t)(time(NULL) / 86400)};
     struct error err = {0};
     struct diagnostics *diagnostics = diagnostics_new();
-    diagnostics_dir(diagnostics, from_stdin ? "" : dir);
+    diagnostics_dir(diagnostics, from_stdin && !command_option(line, "as") ? "" : dir);
     struct program *program =
-        from_stdin ? check_stdin(dir, &options, diagnostics, &err) : program_load(dir, &options, diagnostics, &err);
+        from_stdin ? check_stdin(line, dir, options, diagnostics, &err) : program_load(dir, &options, diagnostics, &err);
     int code = EXIT_FINE;
     if (!program && err.class != ERROR_NONE) {
         code = command_fail(line, EXIT_WORLD, "%s", err.text);
@@ -141,6 +156,9 @@ int cmd_rules_check(const struct command_line *line)
     struct settings settings;
     if (line->word_count > 1 || (line->word_count == 0 && !command_option(line, "stdin")))
         return command_fail(line, EXIT_USAGE, "one folder of rules is needed");
+    const char *name = command_option(line, "as");
+    if (name && (!command_option(line, "stdin") || line->word_count == 0 || !is_rule_file(file_name(name))))
+        return command_fail(line, EXIT_USAGE, "--as names a *.rules file of the folder, and goes with --stdin DIR");
     int code = command_settings(line, &settings) ? check(line, &settings) : EXIT_USAGE;
     settings_fini(&settings);
     return code;

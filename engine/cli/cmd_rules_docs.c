@@ -2,8 +2,7 @@
 #include "engine/cli/command.h"
 #include "engine/base/invariant.h"
 #include "engine/base/json_writer.h"
-#include "rules/lang/diagnostic.h"
-#include "rules/lang/load.h"
+#include "engine/cli/rule_set.h"
 #include "rules/lang/plain.h"
 
 #include <errno.h>
@@ -310,29 +309,19 @@ static int write_docs(struct docs *docs)
 
 int cmd_rules_docs(const struct command_line *line)
 {
-    struct error err = {0};
+    int code;
     struct docs docs = {.line = line, .out_dir = command_option(line, "out")};
     if (line->word_count != 1 || !docs.out_dir)
         return command_fail(line, EXIT_USAGE, "name one folder of rules, and --out FOLDER for the pages");
-    struct diagnostics *diagnostics = diagnostics_new(), *again = diagnostics_new();
-    diagnostics_dir(diagnostics, line->word[0]);
-    struct program *program = program_load(line->word[0], &(struct load_options){.for_tests = true}, diagnostics, &err);
-    struct syntax *syntax = program ? syntax_load(line->word[0], again, &err) : NULL;
-    int code = EXIT_FINDING;
+    struct syntax *syntax = rule_set_tree(line, line->word[0], &code);
+    if (!syntax)
+        return code;
     docs.syntax = syntax;
     json_writer_init(&docs.files);
     json_open_object(&docs.files, NULL);
     json_open_array(&docs.files, "files");
-    if (syntax)
-        code = write_docs(&docs);
-    else if (err.class)
-        code = command_fail(line, EXIT_WORLD, "%s", err.text);
-    else
-        diagnostics_text(diagnostics, stderr);
+    code = write_docs(&docs);
     json_writer_fini(&docs.files);
     syntax_free(syntax);
-    program_free(program);
-    diagnostics_free(again);
-    diagnostics_free(diagnostics);
     return code;
 }

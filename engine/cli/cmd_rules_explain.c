@@ -5,8 +5,7 @@
 #include "engine/base/json_writer.h"
 #include "engine/base/suggest.h"
 #include "engine/cli/explain_event.h"
-#include "rules/lang/diagnostic.h"
-#include "rules/lang/load.h"
+#include "engine/cli/rule_set.h"
 #include "rules/lang/plain.h"
 
 #include <stdlib.h>
@@ -148,27 +147,15 @@ static int explain(const struct command_line *line, const struct syntax *syntax)
 
 int cmd_rules_explain(const struct command_line *line)
 {
-    struct error err = {0};
+    int code;
     if (command_option(line, "event") || command_option(line, "alert"))
         return explain_event(line);
     if (line->word_count != 2)
         return command_fail(line, EXIT_USAGE, "name the folder of rules and the id of a rule");
-    struct diagnostics *diagnostics = diagnostics_new();
-    diagnostics_dir(diagnostics, line->word[0]);
-    /* a tree may be explained only when the compiler has found nothing wrong with it */
-    struct program *program = program_load(line->word[0], &(struct load_options){.for_tests = true}, diagnostics, &err);
-    struct diagnostics *again = diagnostics_new();
-    struct syntax *syntax = program ? syntax_load(line->word[0], again, &err) : NULL;
-    int code = EXIT_FINDING;
-    if (syntax)
-        code = explain(line, syntax);
-    else if (err.class)
-        code = command_fail(line, EXIT_WORLD, "%s", err.text);
-    else
-        diagnostics_text(diagnostics, stderr);
+    struct syntax *syntax = rule_set_tree(line, line->word[0], &code);
+    if (!syntax)
+        return code;
+    code = explain(line, syntax);
     syntax_free(syntax);
-    program_free(program);
-    diagnostics_free(again);
-    diagnostics_free(diagnostics);
     return code;
 }

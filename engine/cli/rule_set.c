@@ -53,6 +53,24 @@ bool rule_set_fits(const struct settings *settings, const struct program *progra
     return true;
 }
 
+struct syntax *rule_set_tree(const struct command_line *line, const char *rules_dir, int *code)
+{
+    struct error err = {0};
+    struct diagnostics *diagnostics = diagnostics_new(), *again = diagnostics_new(); /* warnings would stand there twice */
+    diagnostics_dir(diagnostics, rules_dir);
+    struct program *program = program_load(rules_dir, &(struct load_options){.for_tests = true}, diagnostics, &err);
+    struct syntax *syntax = program ? syntax_load(rules_dir, again, &err) : NULL;
+    *code = syntax ? EXIT_FINE : EXIT_FINDING;
+    if (!syntax && err.class)
+        *code = command_fail(line, EXIT_WORLD, "%s", err.text);
+    else if (!syntax)
+        diagnostics_text(diagnostics, stderr);
+    program_free(program);
+    diagnostics_free(again);
+    diagnostics_free(diagnostics);
+    return syntax;
+}
+
 void rule_set_fini(struct rule_set *set)
 {
     if (set->rates)

@@ -8,6 +8,7 @@
 #include "engine/state/log.h"
 #include "engine/stream/step.h"
 #include "rules/lang/signature.h"
+#include "rules/lang/syntax.h"
 
 struct rule_set {
     struct program *program;
@@ -33,6 +34,10 @@ bool rule_set_facts(const struct settings *settings, const struct program *progr
 bool rule_set_fits(const struct settings *settings, const struct program *program, struct error *err) must_check;
 /* What the database keeps of a set for people: an old alert can be read when the files are gone. */
 void rule_set_describe(struct json_writer *json, const struct program *program);
+
+/* The tree of a folder's rules, for what is said of them in words: only when the compiler has found nothing wrong. NULL
+ * else, with what is wrong on standard error and the exit code in *code. The caller frees it by syntax_free. */
+struct syntax *rule_set_tree(const struct command_line *line, const char *rules_dir, int *code);
 
 /* hash_key and partition_max are left to whoever runs. The result points into settings and set. */
 struct step_settings step_settings_of(const struct settings *settings);

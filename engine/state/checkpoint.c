@@ -387,16 +387,15 @@ bool checkpoint_load(const char *dir, uint64_t block_max, const struct state_lay
     return false;
 }
 
-static bool peek_file(const char *path, unsigned char program_hash[32])
+static bool peek_file(const char *path, unsigned char program_hash[32], struct error *err)
 {
     struct loading l = {0};
     struct stat info;
-    struct error ignored = {0};
     l.fd = open(path, O_RDONLY | O_CLOEXEC);
     if (l.fd < 0)
-        return false;
+        return error_errno(err, ERROR_FATAL, "it cannot be opened");
     l.size = fstat(l.fd, &info) == 0 ? (uint64_t)info.st_size : 0;
-    bool good = load_head(&l, &ignored);
+    bool good = load_head(&l, err);
     (void)close(l.fd);
     if (good)
         memcpy(program_hash, l.head.program_hash, sizeof l.head.program_hash);
@@ -405,14 +404,21 @@ static bool peek_file(const char *path, unsigned char program_hash[32])
     return good;
 }
 
-bool checkpoint_peek(const char *dir, uint64_t block_max, unsigned char program_hash[32])
+bool checkpoint_peek(const char *dir, uint64_t *block_max, unsigned char program_hash[32], checkpoint_refused_fn refused, void *context)
 {
     uint64_t blocks[FILES_MAX];
     char path[PATH_MAX_BYTES];
-    struct error ignored = {0};
     int count = folder_blocks(dir, blocks);
-    bool found = false;
-    for (int i = 0; i < count && !found; i++)
-        found = blocks[i] <= block_max && file_path(path, dir, blocks[i], "", &ignored) && peek_file(path, program_hash);
-    return found;
+    for (int i = 0; i < count; i++) {
+        struct error why = {0};
+        if (blocks[i] > *block_max || !file_path(path, dir, blocks[i], "", &why))
+            continue;
+        if (peek_file(path, program_hash, &why)) {
+            *block_max = blocks[i];
+            return true;
+        }
+        refused(context, strrchr(path, '/') + 1, why.text);
+    }
+    *block_max = 0;
+    return false;
 }

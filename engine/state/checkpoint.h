@@ -43,8 +43,9 @@ bool checkpoint_load(const char *dir, uint64_t block_max, const struct state_lay
                      struct state **state, struct checkpoint_head *head,
                      checkpoint_refused_fn refused, void *context, struct error *err) must_check;
 
-/* The hash of the rules that the newest checkpoint with block <= block_max was made with; false when none has a sound head. */
-bool checkpoint_peek(const char *dir, uint64_t block_max, unsigned char program_hash[32]);
+/* The hash of the rules that the newest checkpoint with block <= *block_max was made with, and in *block_max its block. Those whose heads
+ * are unsound are reported; a load up to *block_max passes them over. False, and *block_max 0, when none has a sound head. */
+bool checkpoint_peek(const char *dir, uint64_t *block_max, unsigned char program_hash[32], checkpoint_refused_fn refused, void *context);
 /* One file, whatever its block; false with what is wrong with it. */
 bool checkpoint_load_file(const char *path, const struct state_layout *layout, struct state **state, struct checkpoint_head *head,
                           struct error *err) must_check;

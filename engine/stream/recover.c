@@ -65,9 +65,11 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
     if (!pipeline->settings->checkpoint_dir || recovery->start.block == 0)
         return true;
     /* under the rules it was made with, where somebody has them: what was committed since was worked with those */
-    if (checkpoint_peek(pipeline->settings->checkpoint_dir, recovery->start.block, head.program_hash) && !swap_to(pipeline, head.program_hash, 0, err))
+    uint64_t block_max = recovery->start.block;
+    if (checkpoint_peek(pipeline->settings->checkpoint_dir, &block_max, head.program_hash, checkpoint_refused, pipeline) &&
+        !swap_to(pipeline, head.program_hash, 0, err))
         return false;
-    if (!checkpoint_load(pipeline->settings->checkpoint_dir, recovery->start.block, step_layout(pipeline->step), &state,
+    if (!checkpoint_load(pipeline->settings->checkpoint_dir, block_max, step_layout(pipeline->step), &state,
                          &head, checkpoint_refused, pipeline, err))
         return err->class == ERROR_NONE;
     uint32_t *here = checkpoint_words_read(&head, &words) ? partitions_here(pipeline, &words) : NULL;

@@ -182,18 +182,26 @@ const struct diagnostic *diagnostics_at(struct diagnostics *d, uint32_t index)
     return d->item[index];
 }
 
-void diagnostic_place(const struct diagnostics *d, struct span span, uint32_t *line, uint32_t *column)
+/* A character beyond the basic plane (four bytes in UTF-8) takes two UTF-16 code units. */
+struct diagnostic_point diagnostic_point(struct slice text, uint32_t at)
 {
-    struct slice text = d->file[span.file].text;
-    *line = 1;
-    *column = 1;
-    for (size_t i = 0; i < text.size && i < span.at; i++) {
+    struct diagnostic_point point = {1, 1, 1};
+    bool marked = text.size >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0; /* no editor counts it */
+    for (size_t i = marked ? 3 : 0; i < text.size && i < at; i++) {
         unsigned char c = (unsigned char)text.data[i];
         if (c == '\n') {
-            (*line)++;
-            *column = 1;
+            point = (struct diagnostic_point){point.line + 1, 1, 1};
         } else if ((c & 0xC0) != 0x80) {
-            (*column)++;
+            point.column++;
+            point.column_utf16 += c >= 0xF0 ? 2 : 1;
         }
     }
+    return point;
+}
+
+void diagnostic_place(const struct diagnostics *d, struct span span, uint32_t *line, uint32_t *column)
+{
+    struct diagnostic_point point = diagnostic_point(d->file[span.file].text, span.at);
+    *line = point.line;
+    *column = point.column;
 }

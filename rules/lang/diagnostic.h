@@ -60,7 +60,8 @@ void diagnostic_help(struct diagnostics *diagnostics, struct diagnostic *at, con
 uint32_t diagnostics_errors(const struct diagnostics *diagnostics);
 uint32_t diagnostics_warnings(const struct diagnostics *diagnostics);
 
-/* Sorted access, for whoever shows them otherwise. line and column count from 1, column in characters. */
+/* Sorted access, for whoever shows them otherwise. line and column count from 1, column in characters (code points);
+ * a byte order mark is none. */
 uint32_t diagnostics_count(struct diagnostics *diagnostics);
 const struct diagnostic *diagnostics_at(struct diagnostics *diagnostics, uint32_t index);
 void diagnostic_place(const struct diagnostics *diagnostics, struct span span, uint32_t *line, uint32_t *column);
@@ -69,6 +70,10 @@ void diagnostic_place(const struct diagnostics *diagnostics, struct span span, u
 void diagnostics_quote(const struct diagnostics *diagnostics, struct span span, struct slice label, FILE *out);
 
 void diagnostics_text(struct diagnostics *diagnostics, FILE *out);
+/* One object: errors, warnings, more (how many of both are counted but not listed, see LIMIT_DIAGNOSTICS), diagnostics.
+ * A place counts lines and columns from 1; end_line and end_column are the place behind the last character. column
+ * counts characters, column_utf16 the UTF-16 code units of editors (Language Server Protocol: minus 1), offset and
+ * length bytes. `file` is the name inside the folder. */
 void diagnostics_json(struct diagnostics *diagnostics, FILE *out);
 void diagnostics_sarif(struct diagnostics *diagnostics, FILE *out);
 

@@ -9,6 +9,12 @@ struct diagnostic_file {
     uint32_t shown[2], more; /* errors, warnings: neither hides the other */
 };
 
+/* One point of a text, counted from 1 in characters and in UTF-16 code units. */
+struct diagnostic_point {
+    uint32_t line, column, column_utf16;
+};
+struct diagnostic_point diagnostic_point(struct slice text, uint32_t at);
+
 struct diagnostics {
     struct arena arena;
     struct slice dir;

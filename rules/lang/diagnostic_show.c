@@ -170,16 +170,18 @@ static void put_json(FILE *out, struct slice text)
 
 static void put_json_place(const struct diagnostics *d, struct span span, FILE *out)
 {
-    uint32_t line, column;
-    diagnostic_place(d, span, &line, &column);
+    const struct diagnostic_file *file = &d->file[span.file];
+    struct diagnostic_point from = diagnostic_point(file->text, span.at), to = diagnostic_point(file->text, span.at + span.size);
     fputs("{\"file\":", out);
-    put_json(out, d->file[span.file].name);
-    fprintf(out, ",\"line\":%u,\"column\":%u,\"offset\":%u,\"length\":%u}", line, column, span.at, span.size);
+    put_json(out, file->name);
+    fprintf(out, ",\"line\":%u,\"column\":%u,\"column_utf16\":%u,\"end_line\":%u,\"end_column\":%u,\"end_column_utf16\":%u", from.line,
+            from.column, from.column_utf16, to.line, to.column, to.column_utf16);
+    fprintf(out, ",\"offset\":%u,\"length\":%u}", span.at, span.size);
 }
 
 void diagnostics_json(struct diagnostics *d, FILE *out)
 {
-    fprintf(out, "{\"errors\":%u,\"warnings\":%u,\"diagnostics\":[", d->errors, d->warnings);
+    fprintf(out, "{\"errors\":%u,\"warnings\":%u,\"more\":%u,\"diagnostics\":[", d->errors, d->warnings, d->errors + d->warnings - d->count);
     for (uint32_t i = 0; i < diagnostics_count(d); i++) {
         const struct diagnostic *item = diagnostics_at(d, i);
         const struct diagnostic_page *page = diagnostic_page(item->code);

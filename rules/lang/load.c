@@ -29,22 +29,26 @@ static bool read_file(struct arena *arena, const char *path, struct slice *text,
     return !failed || error_errno(err, ERROR_FATAL, "cannot read %s", path);
 }
 
-static bool is_rules(const char *name)
+bool is_rule_file(const char *name)
 {
     size_t size = strlen(name);
     return size > 6 && name[0] != '.' && memcmp(name + size - 6, ".rules", 6) == 0;
 }
 
-static bool read_names(struct arena *arena, const char *dir, struct source_file *file, uint16_t *count, struct error *err)
+/* The names, sorted; `instead` among them, with its text. */
+static bool read_names(struct arena *arena, const char *dir, const struct source_file *instead, struct source_file *file, uint16_t *count,
+                       struct error *err)
 {
     DIR *folder = opendir(dir);
     const struct dirent *entry;
     if (!folder)
         return error_errno(err, ERROR_FATAL, "cannot open the rule folder %s", dir);
     while ((entry = readdir(folder)) && *count < LIMIT_FILES)
-        if (is_rules(entry->d_name))
+        if (is_rule_file(entry->d_name) && !(instead && slice_equal(slice_of(entry->d_name), instead->name)))
             file[(*count)++].name = arena_copy(arena, slice_of(entry->d_name));
     closedir(folder);
+    if (instead && *count < LIMIT_FILES)
+        file[(*count)++] = *instead;
     if (*count == LIMIT_FILES)
         return error_set(err, ERROR_FATAL, "more than %d rule files in %s", LIMIT_FILES - 1, dir);
     if (*count == 0)
@@ -53,7 +57,7 @@ static bool read_names(struct arena *arena, const char *dir, struct source_file 
     return true;
 }
 
-struct syntax *syntax_load(const char *dir, struct diagnostics *diagnostics, struct error *err)
+static struct syntax *load_files(const char *dir, const struct source_file *instead, struct diagnostics *diagnostics, struct error *err)
 {
     struct arena arena;
     struct syntax *syntax = NULL;
@@ -61,10 +65,11 @@ struct syntax *syntax_load(const char *dir, struct diagnostics *diagnostics, str
     size_t total = 0;
     arena_init(&arena);
     struct source_file *file = ARENA_ARRAY(&arena, struct source_file, LIMIT_FILES);
-    bool good = read_names(&arena, dir, file, &count, err);
+    bool good = read_names(&arena, dir, instead, file, &count, err);
     for (uint16_t i = 0; good && i < count; i++) {
         struct slice path = arena_format(&arena, "%s/%.*s", dir, (int)file[i].name.size, file[i].name.data);
-        good = read_file(&arena, arena_text(&arena, path), &file[i].text, err);
+        if (!file[i].text.data)
+            good = read_file(&arena, arena_text(&arena, path), &file[i].text, err);
         total += file[i].text.size;
         if (good && total > LIMIT_SET_BYTES)
             good = error_set(err, ERROR_FATAL, "the rule files of %s are larger than 16 MiB together", dir);
@@ -73,6 +78,11 @@ struct syntax *syntax_load(const char *dir, struct diagnostics *diagnostics, str
         syntax = syntax_parse(file, count, diagnostics);
     arena_fini(&arena);
     return syntax;
+}
+
+struct syntax *syntax_load(const char *dir, struct diagnostics *diagnostics, struct error *err)
+{
+    return load_files(dir, NULL, diagnostics, err);
 }
 
 /* The literal of a rule's param; NULL when there is no such rule, no such param, or it is broken. */
@@ -112,7 +122,7 @@ static struct program *compile_tree(struct syntax *syntax, const char *dir, cons
 
 struct program *program_load(const char *dir, const struct load_options *options, struct diagnostics *diagnostics, struct error *err)
 {
-    struct syntax *syntax = syntax_load(dir, diagnostics, err);
+    struct syntax *syntax = load_files(dir, options ? options->instead : NULL, diagnostics, err);
     return syntax ? compile_tree(syntax, dir, options, diagnostics, err) : NULL;
 }
 

@@ -21,6 +21,7 @@ struct param_value {
 
 struct load_options {
     bool for_tests;        /* keep draft and shadow rules as live ones (RULES 26: tests run any but retired) */
+    const struct source_file *instead; /* stands for the folder's file of this name, or joins them (an editor's text); NULL: none */
     int32_t today;         /* day number for "list past its age" and "exception about to end" warnings; 0: none */
     /* For trying values out (`rules tune`). A name that is not there is an error of the world's kind. */
     const struct param_value *param;
@@ -28,6 +29,9 @@ struct load_options {
     struct slice typology; /* only rules of it run, which changes no alert of it; empty: all */
     struct slice live;     /* this rule runs as a live one, whatever its status; empty: none */
 };
+
+/* Is a file of this name in a rule folder read as rules? */
+bool is_rule_file(const char *name);
 
 /* NULL when there are errors (in diagnostics) or the world failed (err.class set). Warnings too go
  * to diagnostics. The program is freed by program_free. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The syntax files for editors: every word that the parser asks for stands in rules/lang/word.def, the TextMate grammar
 is sound and gives the words of a sample the scopes they should have, and `rules check --json --stdin` is fit for an
-editor's linter on half-written files. Ends with `N passed, N failed, N skipped`."""
+editor's linter: on half-written files, on one file of several, with places that are right in characters, UTF-16 and bytes. Ends with `N passed, N failed, N skipped`."""
 import glob
 import json
 import os
@@ -55,6 +55,85 @@ def patterns_of(grammar):
         yield pattern["name"], re.compile(text)
 
 
+def check(text, *words):
+    """What a linter does: the exit code, the report (None where it is none), what was said besides."""
+    done = subprocess.run([MUSTER, "rules", "check", "--stdin", *words], cwd=TOP, input=text, capture_output=True)
+    try:
+        return done.returncode, json.loads(done.stdout), done.stderr.decode()
+    except ValueError:
+        return done.returncode, None, done.stdout.decode(errors="replace")[:200] + done.stderr.decode()
+
+
+def place_wrong(text, place):
+    """Why a place is not where its bytes are, by Python's own decoding; "" when it is right. One byte order mark is no character."""
+    def point(at):
+        line = text[:at].split(b"\n")[-1].decode(errors="replace")
+        line = line[1:] if line.startswith("\ufeff") and b"\n" not in text[:at] else line
+        return [text[:at].count(b"\n") + 1, len(line) + 1, len(line.encode("utf-16-le")) // 2 + 1]
+    end = place["offset"] + place["length"]
+    want = point(place["offset"]) + point(end)
+    got = [place[key] for key in ("line", "column", "column_utf16", "end_line", "end_column", "end_column_utf16")]
+    return "" if got == want and end <= len(text) else "%s, and it is %s" % (got, want)
+
+
+PLACES = [  # text, the code that must be among its diagnostics, the bytes it must point at
+    ('rule A-1 "\U0001F600\u00e9" { version 1 for each acount }', "R023", b"acount"),
+    ("# \u0645\u0631\u062a\u0628 \U0001F600\r\nrule A-1 \"x\" {\r\n  for each acount }\r\n", "R023", b"acount"),
+    ('rule A-1 "\u20ac \u5de5\u8d44" { version 1 for each acount }', "R023", b"acount"),
+    ('\ufeffrule A-1 "x" { for each acount }', "R023", b"acount"),
+    ('\ufeff# one\nrule A-1 "x" { for each acount }', "R023", b"acount"),
+    ('rule A-1 "\U0001F600" { for each account say "\u00e9\U0001F600 {nothing}', None, b""),
+]
+
+
+def hold_places(hold):
+    for text, code, at in PLACES:
+        text = text.encode()
+        status, report, besides = check(text, "--json")
+        rows = report["diagnostics"] if report else []
+        hold("a report on %r" % text, status == 1 and rows and not besides, besides)
+        for row in rows:
+            for place in [row["place"]] + ([row["second"]] if "second" in row else []):
+                hold("the place of %s in %r" % (row["code"], text), not place_wrong(text, place), place_wrong(text, place))
+        there = [text[r["place"]["offset"]:][:r["place"]["length"]] for r in rows if r["code"] == code]
+        hold("%s is at %r" % (code, at), code is None or there == [at], there)
+
+
+def hold_files(hold):
+    """Each file of a folder of several is as sound through standard input as it is on the disk."""
+    pack = "rules/packs/trafficking"
+    for path in sorted(glob.glob(os.path.join(TOP, pack, "*.rules"))):
+        text, name = open(path, "rb").read(), os.path.basename(path)
+        status, report, besides = check(text, "--json", "--as", name, pack)
+        hold("%s as it lies there" % name, status == 0 and report and not report["diagnostics"], "%s %s" % (report, besides))
+        status, report, _ = check(text + b"\nrule NEW-1 \"x\" { for each acount }\n", "--json", "--as", path, pack)
+        hold("%s, spoilt" % name, status == 1 and {r["place"]["file"] for r in report["diagnostics"]} == {name}
+             and any(r["code"] == "R023" and not place_wrong(text + b"\nrule NEW-1 \"x\" { for each acount }\n", r["place"]) for r in report["diagnostics"]), report)
+    status, report, besides = check(b"rule NEW-1 \"x\" { for each acount }", "--json", "--as", "not-saved-yet.rules", pack)
+    hold("a new file", status == 1 and {r["place"]["file"] for r in report["diagnostics"]} == {"not-saved-yet.rules"}, "%s %s" % (report, besides))
+    status, report, besides = check(b"", "--json", "--as", "trafficking.rules", pack)  # the others need what stood in it
+    elsewhere = {r["place"]["file"] for r in report["diagnostics"]} if report else set()
+    hold("an empty file shows in the others", status == 1 and elsewhere - {"trafficking.rules"}, elsewhere)
+    for row in report["diagnostics"] if report else []:
+        text = b"" if row["place"]["file"] == "trafficking.rules" else open(os.path.join(TOP, pack, row["place"]["file"]), "rb").read()
+        hold("a place in %s" % row["place"]["file"], not place_wrong(text, row["place"]), row)
+    for words in (["--as", "a.rules"], ["--as", "a.txt", pack], ["--as", ".a.rules", pack], ["--as", "a.rules/", pack]):
+        hold("wrong use %s" % words, check(b"", "--json", *words)[0] == 2)
+    done = subprocess.run([MUSTER, "rules", "check", "--as", "a.rules", pack], cwd=TOP, capture_output=True)
+    hold("--as without --stdin", done.returncode == 2 and b"--stdin" in done.stderr, done.stderr)
+
+
+def hold_more(hold):
+    """Where a file has more errors than are listed, the report says how many, the same as the text does."""
+    text = b"".join(b'rule A-%d "x" { version 1 for each acount%d }\n' % (i, i) for i in range(400))
+    _, report, _ = check(text, "--json")
+    shown = subprocess.run([MUSTER, "rules", "check", "--stdin"], cwd=TOP, input=text, capture_output=True).stdout.decode()
+    more, total = re.search(r"stdin: and (\d+) more", shown), re.search(r"^(\d+) errors?, (\d+) warnings?$", shown, re.M)
+    hold("what is not listed is counted", more and report["more"] == int(more[1]) > 0, (shown[-200:], report["more"]))
+    hold("the counts are the text's", [report["errors"], report["warnings"]] == [int(total[1]), int(total[2])]
+         and report["more"] + len(report["diagnostics"]) == report["errors"] + report["warnings"], report["errors"])
+
+
 def main():
     passed = failed = skipped = 0
 
@@ -85,14 +164,14 @@ def main():
 
     sound = open(os.path.join(TOP, "tests/data/diagnostics/fine.rules")).read()
     for cut in range(0, len(sound), 37):  # as they stand while somebody types
-        done = subprocess.run([MUSTER, "rules", "check", "--json", "--stdin", "tests/data/diagnostics"], cwd=TOP, input=sound[:cut], capture_output=True, text=True)
-        try:
-            report = json.loads(done.stdout)
-            rows = report if isinstance(report, list) else report.get("diagnostics", [])
-            good = done.returncode in (0, 1) and all(row.get("line", 1) >= 1 for row in rows) and (rows or done.returncode == 0)
-        except ValueError:
-            good = False
-        hold("half a file, %d bytes" % cut, good, done.stdout[:200] + done.stderr[:200])
+        text = sound[:cut].encode()
+        status, report, besides = check(text, "--json", "tests/data/diagnostics")
+        rows = report["diagnostics"] if report else []
+        wrong = [place_wrong(text, row["place"]) for row in rows if place_wrong(text, row["place"])]
+        hold("half a file, %d bytes" % cut, report and status == (1 if report["errors"] else 0) and not wrong, (wrong, besides))
+    hold_places(hold)
+    hold_files(hold)
+    hold_more(hold)
 
     if shutil.which("vim"):
         with tempfile.TemporaryDirectory() as home:

@@ -11,15 +11,14 @@
  * position, and over the state hash of the checkpoint that the run leaves.
  *
  * Usage: determinism_matrix [EVENTS [PARTITIONS]] */
-#include "bench/gen.h"
 #include "engine/base/invariant.h"
 #include "engine/model/encode.h"
-#include "engine/model/zone.h"
 #include "engine/stream/checkpoint_view.h"
 #include "engine/stream/intake.h"
 #include "engine/stream/pipeline.h"
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/load.h"
+#include "tests/simulation/matrix_stream.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -32,15 +31,6 @@
 #include <unistd.h>
 
 enum { PARTITIONS_MOST = 64, BLOCK_MESSAGES = 1500, RESTARTS = 5, DIGEST = 16, LIVES_MOST = 12, INLINE_BELOW = 24, WHOLE = 1 << 20 };
-
-/* splitmix64 */
-static int64_t below(uint64_t *state, int64_t bound)
-{
-    uint64_t z = (*state += 0x9E3779B97F4A7C15u);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return (int64_t)((z ^ (z >> 31)) % (uint64_t)bound);
-}
 
 /* How a run is interrupted. */
 enum restart {
@@ -638,99 +628,7 @@ static void run_free(struct run *run)
     free(run);
 }
 
-/* --- the stream --- */
-
-/* A line of the generator, to be delivered some time after its own. */
-struct coming {
-    char *line;
-    uint32_t size;
-    int64_t time_ms, at_ms;
-    uint32_t number;
-};
-
-static int by_arrival(const void *a, const void *b)
-{
-    const struct coming *x = a, *y = b;
-    if (x->at_ms != y->at_ms)
-        return x->at_ms < y->at_ms ? -1 : 1;
-    return (x->number > y->number) - (x->number < y->number);
-}
-
-static int64_t line_time_ms(const char *line)
-{
-    const char *at = strstr(line, "\"time\":\"");
-    int64_t time_ms = 0;
-    if (at)
-        (void)time_parse((struct slice){at + 8, strcspn(at + 8, "\"")}, &time_ms);
-    return time_ms;
-}
-
-/* Where the line has this text, a copy with another; a copy as it is where it has not. */
-static char *line_with(const char *line, const char *from, const char *to)
-{
-    const char *at = strstr(line, from);
-    char *copy = calloc(1, strlen(line) + strlen(to) + 1);
-    invariant(copy);
-    if (at)
-        (void)sprintf(copy, "%.*s%s%s", (int)(at - line), line, to, at + strlen(from));
-    else
-        (void)sprintf(copy, "%s", line);
-    return copy;
-}
-
-/* Delays, repeats, reused ids and second reports, at any distance: up to two days late, up to a day between. */
-static uint32_t disturb(struct coming *arrival, uint32_t count, uint64_t *chance)
-{
-    uint32_t all = count;
-    char id[32];
-    for (uint32_t i = 0; i < count; i++) {
-        struct coming *one = &arrival[i];
-        int64_t roll = below(chance, 1000);
-        if (roll < 80)
-            one->at_ms += below(chance, 48 * 3600000);
-        if (roll < 985)
-            continue;
-        struct coming *again = &arrival[all];
-        *again = (struct coming){.time_ms = one->time_ms, .at_ms = one->at_ms + below(chance, 24 * 3600000), .number = all};
-        (void)snprintf(id, sizeof id, "\"id\":\"again-%u-", all++);
-        again->line = roll < 990   ? line_with(one->line, "", "")
-                      : roll < 994 ? line_with(one->line, "\"USD\"", "\"EUR\"")
-                      : roll < 997 ? line_with(one->line, "\"id\":\"", id)
-                                   : line_with(one->line, "\"status\":\"SETTLED\"", "\"status\":\"PENDING\"");
-        again->size = (uint32_t)strlen(again->line);
-    }
-    qsort(arrival, all, sizeof *arrival, by_arrival);
-    return all;
-}
-
-static uint32_t read_lines(FILE *file, struct coming *arrival, uint32_t most)
-{
-    char *line = NULL;
-    size_t room = 0;
-    uint32_t count = 0;
-    int64_t at_ms = 0;
-    for (ssize_t size; count < most && (size = getline(&line, &room, file)) > 0; count++) {
-        int64_t time_ms = line_time_ms(line);
-        at_ms = time_ms > at_ms && time_ms < at_ms + 40 * (int64_t)MS_PER_DAY ? time_ms : at_ms ? at_ms : time_ms;
-        arrival[count] = (struct coming){.line = strndup(line, (size_t)size - 1), .size = (uint32_t)size - 1, .time_ms = time_ms, .at_ms = at_ms,
-                                          .number = count};
-        invariant(arrival[count].line);
-    }
-    free(line);
-    return count;
-}
-
-/* Which partition: by what stands where the sender is, so that an account keeps to one; here and there to any. */
-static uint32_t partition_of(const char *line, uint32_t partitions, uint64_t *chance)
-{
-    const char *sender = strstr(line, "\"sender\"");
-    uint64_t hash = 5381;
-    if (!sender || below(chance, 50) == 0)
-        return (uint32_t)below(chance, partitions);
-    for (const char *c = sender; *c && *c != '}'; c++)
-        hash = hash * 33 + (unsigned char)*c;
-    return (uint32_t)(hash / 7 % partitions);
-}
+/* --- the world --- */
 
 static struct world *world_new(const struct coming *arrival, uint32_t count, uint32_t partitions)
 {
@@ -834,24 +732,6 @@ static void partitions_run(const struct coming *arrival, uint32_t count, uint32_
         printf("\n");
     }
     world_free(world);
-}
-
-static uint32_t make_stream(uint32_t events, struct coming **arrival)
-{
-    const struct gen_settings settings = {.events = events, .seed = 3, .sources = 4, .days = 40, .start_ms = (int64_t)civil_day(2026, 1, 5) * MS_PER_DAY,
-                                          .broken_ppm = 3000, .repeat_ppm = 2000};
-    struct gen_summary summary;
-    struct error err = {0};
-    FILE *file = tmpfile(), *labels = fopen("/dev/null", "w");
-    invariant(file && labels && gen_write(&settings, file, labels, &summary, &err));
-    rewind(file);
-    *arrival = calloc(events * 2u, sizeof **arrival);
-    invariant(*arrival);
-    uint64_t chance = 5;
-    uint32_t count = disturb(*arrival, read_lines(file, *arrival, events), &chance);
-    (void)fclose(file);
-    (void)fclose(labels);
-    return count;
 }
 
 int main(int argc, char **argv)
