@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Which tests name which point of the meaning of rules (1 to 26, Errors, Tests, Totals): the table, and a test of it.
+"""Which tests name which point of the meaning of rules (1 to 35, Errors, Tests, Totals): the table, and a test of it.
 
 A test names a point by its title (`test "9: …"` in tests/data/meaning), by its suite or name in C (`Test(rules_9, …)`,
-`Test(decide, 21_…)`, `rules_9_…`), or, a model, by the comment that opens its file (`RULES 2, 5`). Each point has a
+`Test(decide, 21_…)`, `rules_9_…`), or by the comment that opens its file: a model (`RULES 2, 5`), a file of tests/unit/graph (the first it names). Each point has a
 least number of tests here, so that none goes unnoticed.
 
 Usage: points.py [POINT]    with a point: the titles of its tests. Ends with `N passed, N failed`."""
@@ -22,12 +22,14 @@ POINTS = {
     "16": ("steps", 25), "17": ("unless", 20), "18": ("values that an attempt keeps", 7), "19": ("memories and facts", 27),
     "20": ("the order of hits and judgements", 5), "21": ("points and once per", 18), "22": ("exceptions", 6),
     "23": ("decay, caps, the score", 13), "24": ("what an alert asks for", 15), "25": ("episodes and revisions", 9),
-    "26": ("status", 3), "Errors": ("diagnostics", 170), "Tests": ("test blocks", 15), "Totals": ("bounds and sizes", 5),
+    "26": ("status", 3), "27": ("rings", 10), "28": ("chains", 8), "29": ("pass-through", 8), "30": ("gather and scatter", 8),
+    "31": ("scatter and gather", 8), "32": ("what accounts share", 20), "33": ("hops to a list", 8), "34": ("routes", 15),
+    "35": ("bounds of searches", 4), "Errors": ("diagnostics", 170), "Tests": ("test blocks", 15), "Totals": ("bounds and sizes", 5),
 }
 RULE_TEST = re.compile(r'^test "((\w+): [^"]*)"', re.M)
 ANY_TEST = re.compile(r"^test ", re.M)
 UNIT_TEST = re.compile(r"^Test\((\w+), (\w+)", re.M)
-OPENING = re.compile(r"RULES ([0-9, and]*[0-9])")
+OPENING = re.compile(r"RULES ([0-9, and-]*[0-9])")
 
 
 def read(path):
@@ -52,8 +54,10 @@ def rule_tests(found, wrong):
 
 def unit_tests(found):
     for path in sorted(glob.glob(os.path.join(TOP, "tests/unit/*/*.c"))):
-        for suite, name in UNIT_TEST.findall(read(path)):
-            point = re.match(r"rules_(\d+)$", suite) or re.match(r"(?:rules_)?(\d+)_", name)
+        text = read(path)
+        opening = OPENING.search(text.split("*/", 1)[0]) if os.path.basename(os.path.dirname(path)) == "graph" else None
+        for suite, name in UNIT_TEST.findall(text):
+            point = opening and re.match(r"(\d+)", opening.group(1)) or re.match(r"rules_(\d+)$", suite) or re.match(r"(?:rules_)?(\d+)_", name)
             title = "%s %s" % (suite, name.replace("_", " "))
             if suite in ("diagnostics", "bounds", "mutants"):
                 found["Errors"].append(("C", title))
@@ -68,9 +72,10 @@ def models(found):
     for path in sorted(glob.glob(os.path.join(TOP, "tests/simulation/*.c"))):
         opening = read(path).split("*/", 1)[0]
         for points in OPENING.findall(opening):
-            for point in re.findall(r"\d+", points):
-                if point in POINTS:
-                    found[point].append(("model", os.path.basename(path)))
+            for first, last in re.findall(r"(\d+)(?:-(\d+))?", points):
+                for point in range(int(first), int(last or first) + 1):
+                    if str(point) in POINTS:
+                        found[str(point)].append(("model", os.path.basename(path)))
 
 
 def others(found):

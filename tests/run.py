@@ -77,7 +77,7 @@ def suites():
         yield Suite("unit/" + "/".join(program.split("/")[-2:]), "quick", program, limit=200, env=asan)
     yield Suite("build/tests", "quick", *make, "tests", limit=600)
     fewer = {"rule_mutants": ["3000"], "strata_model": ["8000"], "report_model": ["6000"], "step_rule_model": ["1000"],
-             "recycle_model": ["60"]}  # all ran 20,000 or more without a difference, recycle_model 60; graph_model runs 15,000 of each search
+             "recycle_model": ["60"], "graph_rule_model": ["400"]}  # all ran 20,000 or more without a difference, recycle_model 60; graph_model runs 15,000 of each search
     for program in programs("tests/simulation", "release"):
         name = os.path.basename(program)
         if name == "determinism_matrix":
@@ -103,7 +103,7 @@ def suites():
     yield Suite("integration/standby", "long", "python3", "tests/integration/standby_test.py", limit=600, floor=7)
     yield Suite("build/tsan", "long", *make, "VARIANT=tsan", "tests", limit=900)
     tsan = {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:suppressions=tests/tsan.supp"}
-    for name, argument in (("strata_model", "150"), ("step_rule_model", "150"), ("recycle_model", "20"),
+    for name, argument in (("strata_model", "150"), ("step_rule_model", "150"), ("recycle_model", "20"), ("graph_rule_model", "25"),
                            ("pipeline_model", None)):
         if os.path.exists(os.path.join(TOP, "tests/simulation", name + ".c")):
             yield Suite("tsan/" + name, "long", "build/tsan/tests/simulation/" + name, *([argument] if argument else []), limit=600, env=tsan)

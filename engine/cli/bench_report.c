@@ -199,6 +199,18 @@ static void print_head(const struct bench_report *report)
            (unsigned long long)measured->interrupted, (unsigned long long)measured->timings);
 }
 
+/* How much of the stream the searches see: what is false already is not searched. */
+static void print_searches(const struct bench_report *report)
+{
+    for (uint16_t r = 0; r < report->program->rule_count; r++) {
+        const struct rule *rule = &report->program->rule[r];
+        const struct measured_rule *at = &report->measured->rule[r];
+        if (rule->graph_count)
+            printf("%.*s searches at %.2f %% of its checks, %.3f per event\n", (int)rule->id.size, rule->id.data,
+                   at->checks ? 100.0 * (double)at->searched / (double)at->checks : 0, (double)at->searched / (double)report->measured->events);
+    }
+}
+
 void bench_print(const struct bench_report *report)
 {
     const struct measured *measured = report->measured;
@@ -212,6 +224,7 @@ void bench_print(const struct bench_report *report)
         print_rule(report, r);
         rules_ns += measured_sum(&measured->rule[r]);
     }
+    print_searches(report);
     printf("\nall rules %.0f ns per event, the index of filters %.0f ns; the rest is decoding, identities, keys and deciding\n", rules_ns, measured->index_ns);
     puts("(ns miss, ns match: one check that does not match, that does; p99: 99 of 100 checks take no longer; ns/event: checks, filters, records and texts,\n"
          "what rules share divided among them; pattern: narratives at which a regular expression ran, past the words that must occur)");
@@ -239,6 +252,7 @@ static void json_rule(struct json_writer *json, const struct bench_report *repor
     json_number(json, "checks", (int64_t)at->checks);
     json_number(json, "matches", (int64_t)at->matches);
     json_number(json, "hits", (int64_t)at->hits);
+    json_number(json, "searched", (int64_t)at->searched);
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         json_number(json, times[i].name, llround(times[i].ns * 1000));
     json_number(json, "core_ppm", llround(share(report, at) * 1e4));

@@ -257,6 +257,7 @@ int cmd_replay(const struct command_line *line)
 {
     struct settings settings;
     struct rule_set set = {0};
+    struct error err = {0};
     int64_t threads = 0, batch = 0;
     int code = EXIT_USAGE;
     struct replaying *replaying = calloc(1, sizeof *replaying);
@@ -272,6 +273,9 @@ int cmd_replay(const struct command_line *line)
             code = rule_set_load(line, rules ? rules : settings.rules_dir, rates ? rates : settings.rates_file, EXIT_USAGE, &set);
         if (code == EXIT_FINE)
             code = load_next(replaying);
+        if (code == EXIT_FINE && !(rule_set_fits(&settings, set.program, &err) &&
+                                   (!replaying->next.program || rule_set_fits(&settings, replaying->next.program, &err))))
+            code = command_fail(line, EXIT_USAGE, "%s", err.text);
         if (code == EXIT_FINE)
             code = replay_with(replaying, &settings, &set, threads, batch);
     }

@@ -22,9 +22,24 @@ static void print_rule(const struct plan *plan, uint16_t index)
            program->keyspace[rule->keyspace].label);
 }
 
-enum { EDGE_BYTES = 64 }; /* both ways together (DESIGN, State) */
+/* Bytes that a payment between two accounts takes in the streams that the operator searches, both ends together. */
+static unsigned payment_bytes(const struct program *program, const struct graph_use *use)
+{
+    enum { LEG_BYTES = 32, EXTRA_BYTES = 8 };
+    unsigned bytes = 0;
+    for (int role = 0; role < 3; role++) {
+        const uint16_t index[] = {use->in[role], use->out[role]};
+        for (int i = 0; i < 2; i++) {
+            if (index[i] == STREAM_ABSENT)
+                continue;
+            const struct stream *stream = &program->stream[index[i]];
+            bytes += (LEG_BYTES + EXTRA_BYTES * (unsigned)stream->extra_count) * (stream->flow == STREAM_TRANSFERS ? 2u : 1u);
+        }
+    }
+    return bytes;
+}
 
-/* What rules with graph operators will cost: they are checked, but do not run in this version. */
+/* What graph operators cost, those of drafts too. */
 static void print_graphs(const struct program *program)
 {
     static const struct {
@@ -36,11 +51,11 @@ static void print_graphs(const struct program *program)
     };
     for (uint16_t i = 0; i < program->graph_count; i++) {
         const struct graph_use *use = &program->graph[i];
-        printf("%-16.*s  not run  `%s %s` costs %s", (int)use->rule_id.size, use->rule_id.data, page[use->op].word, page[use->op].behind,
+        printf("%-16.*s  %s  `%s %s` costs %s", (int)use->rule_id.size, use->rule_id.data, i < program->graph_drafts ? "not run" : "runs   ", page[use->op].word, page[use->op].behind,
                page[use->op].cost);
-        if (use->hops)
-            printf(" (at most %u)", use->hops);
-        printf(" and keeps %d bytes per payment for %lld hours\n", EDGE_BYTES, (long long)(use->span_ms / 3600000));
+        if (use->hops_high)
+            printf(" (at most %u)", use->hops_high);
+        printf(" and keeps %u bytes per payment for %lld hours\n", payment_bytes(program, use), (long long)(use->span_ms / 3600000));
     }
 }
 

@@ -306,7 +306,8 @@ static int load_rules(struct running *running)
     running->desk = rule_desk_open(settings, &running->notices, running->figures);
     if (*settings->rules_dir) {
         int code = rule_set_load(running->line, settings->rules_dir, settings->rates_file, EXIT_USAGE, &running->set);
-        if (code != EXIT_FINE || rule_set_signed_folder(settings, settings->rules_dir, running->set.program, &err))
+        if (code != EXIT_FINE || (rule_set_signed_folder(settings, settings->rules_dir, running->set.program, &err) &&
+                                  rule_set_fits(settings, running->set.program, &err)))
             return code;
         return command_fail(running->line, EXIT_USAGE, "%s", err.text);
     }

@@ -158,7 +158,8 @@ static struct program *load_whole(const struct settings *settings, const char *a
 struct program *rule_desk_judge(const struct settings *settings, const struct rule_load *load, struct error *err)
 {
     struct program *program = load_whole(settings, "rules-aside", load, err);
-    if (program && judge_signatures(settings, load, err) && rule_set_facts(settings, program, err))
+    if (program && judge_signatures(settings, load, err) && rule_set_facts(settings, program, err) &&
+        rule_set_fits(settings, program, err))
         return program;
     program_free(program);
     return NULL;
@@ -391,7 +392,7 @@ static struct program *folder_read(struct rule_desk *desk, struct error *err)
     if (!*settings->rules_dir)
         error_set(err, ERROR_FATAL, "this engine takes its rules from PostgreSQL (muster rules load), not from a folder");
     else if (compile_aside(settings->rules_dir, &program, err) && rule_set_signed_folder(settings, settings->rules_dir, program, err) &&
-             rule_set_facts(settings, program, err) && folder_keep(desk, program, err))
+             rule_set_facts(settings, program, err) && rule_set_fits(settings, program, err) && folder_keep(desk, program, err))
         return program;
     program_free(program);
     return NULL;

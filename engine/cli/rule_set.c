@@ -36,6 +36,23 @@ int rule_set_load(const struct command_line *line, const char *rules_dir, const 
     return rule_set_rates(line, rates_file, set);
 }
 
+bool rule_set_fits(const struct settings *settings, const struct program *program, struct error *err)
+{
+    for (uint16_t r = 0; r < program->rule_count; r++) {
+        const struct rule *rule = &program->rule[r];
+        for (uint8_t g = 0; g < rule->graph_count; g++) {
+            int64_t days = (rule->graph[g].span_ms + MS_PER_DAY - 1) / MS_PER_DAY;
+            if (days > settings->graph_horizon_days)
+                return error_set(err, ERROR_FATAL,
+                                 "the rule %.*s follows payments over %lld days, but the setting graph_horizon_days allows %lld: shorten "
+                                 "`over` in its let `%.*s`, or raise the setting; memory grows with it (muster size)",
+                                 (int)rule->id.size, rule->id.data, (long long)days, (long long)settings->graph_horizon_days,
+                                 (int)rule->graph[g].name.size, rule->graph[g].name.data);
+        }
+    }
+    return true;
+}
+
 struct syntax *rule_set_tree(const struct command_line *line, const char *rules_dir, int *code)
 {
     struct error err = {0};

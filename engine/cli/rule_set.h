@@ -30,6 +30,8 @@ bool rule_set_signed(const struct settings *settings, const struct signature *si
 bool rule_set_signed_folder(const struct settings *settings, const char *dir, const struct program *program, struct error *err) must_check;
 /* Whether every topic of facts is read: rules that wait for facts which nobody reads would silently never fire. */
 bool rule_set_facts(const struct settings *settings, const struct program *program, struct error *err) must_check;
+/* Whether the settings allow the rules: how far back graph operators look. */
+bool rule_set_fits(const struct settings *settings, const struct program *program, struct error *err) must_check;
 /* What the database keeps of a set for people: an old alert can be read when the files are gone. */
 void rule_set_describe(struct json_writer *json, const struct program *program);
 

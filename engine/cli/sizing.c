@@ -196,6 +196,14 @@ static uint32_t rules_of_keyspace(const struct program *program, uint16_t keyspa
     return rules;
 }
 
+static uint32_t streams_of_keyspace(const struct program *program, uint16_t keyspace)
+{
+    uint32_t streams = 0;
+    for (uint16_t i = 0; i < program->stream_count; i++)
+        streams += program->stream[i].keyspace == keyspace;
+    return streams;
+}
+
 void sizing_rule(const struct sizing *sizing, uint16_t index, struct rule_size *out)
 {
     const struct program *program = sizing->program;
@@ -205,10 +213,14 @@ void sizing_rule(const struct sizing *sizing, uint16_t index, struct rule_size *
     const struct size_keyspace_part *own = &sizing->state.keyspace[rule->keyspace];
     *out = (struct rule_size){.bytes = own->key.bytes / rules_of_keyspace(program, rule->keyspace)};
     for (uint16_t i = 0; i < streams; i++) {
-        const struct size_window_part *window = &own->window[sizing->sample.plan->stream[stream[i]].window];
+        const struct stream *def = &program->stream[stream[i]];
+        const struct size_keyspace_part *of = &sizing->state.keyspace[def->keyspace];
+        const struct size_window_part *window = &of->window[sizing->sample.plan->stream[stream[i]].window];
         double readers = readers_of_stream(program, stream[i]);
         out->bytes += (window->window.bytes + window->record.bytes + window->id.bytes + window->day.bytes + window->habit.bytes) / readers;
         out->habit_bytes += window->habit.bytes / readers;
+        if (def->legs) /* no rule is kept for their keys: who searches them bears those too */
+            out->bytes += of->key.bytes / streams_of_keyspace(program, def->keyspace) / readers;
     }
     for (uint16_t i = 0; i < memories; i++) {
         const struct memory *def = &program->memory[memory[i]];

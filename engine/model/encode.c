@@ -32,6 +32,8 @@ void encode_lets(struct json_writer *writer, const char *name, const struct hit 
         json_open_object(writer, NULL);
         json_text(writer, "name", hit->let[i].name);
         json_text(writer, "value", hit->let[i].value);
+        if (hit->let[i].bound != LET_EXACT)
+            json_bool(writer, hit->let[i].bound == LET_AT_MOST ? "upper_bound" : "lower_bound", true);
         json_close_object(writer);
     }
     json_close_array(writer);
@@ -66,6 +68,8 @@ void encode_evidence(struct json_writer *writer, const char *name, const struct 
         else
             json_number(writer, "amount_base", evidence->amount_base);
         json_text(writer, "other", evidence->other);
+        if (evidence->to.size)
+            json_text(writer, "to", evidence->to);
         json_text(writer, "stream", evidence->stream);
         json_bool(writer, "incoming", evidence->incoming);
         json_close_object(writer);
@@ -89,6 +93,8 @@ void encode_hit(struct json_writer *writer, const struct hit *hit)
         json_text(writer, NULL, hit->key[i]);
     json_close_array(writer);
     json_text(writer, "say", hit->say);
+    if (hit->lower_bound)
+        json_bool(writer, "lower_bound", true);
     encode_lets(writer, "lets", hit);
     encode_subjects(writer, "subjects", hit);
     encode_evidence(writer, "evidence", hit);
@@ -108,6 +114,8 @@ void encode_indicators(struct json_writer *writer, const char *name, const struc
         json_text(writer, "family", indicator->family);
         json_number(writer, "points_milli", indicator->points_milli);
         json_number(writer, "last_seq", (int64_t)indicator->last_seq);
+        if (indicator->lower_bound)
+            json_bool(writer, "lower_bound", true);
         json_close_object(writer);
     }
     json_close_array(writer);

@@ -19,8 +19,10 @@ const char *role_word(enum role role); /* "possible_victim" */
 enum { HIT_KEY_MAX = 4, HIT_LET_MAX = 16, HIT_SUBJECT_MAX = 200, EVIDENCE_MAX = 200 };
 
 /* A let of a hit, already formatted as the rule language writes it: "9", "1_800.00 USD", "45%". */
+enum let_bound { LET_EXACT, LET_AT_LEAST, LET_AT_MOST /* a graph search met a bound: RULES 35 */ };
 struct hit_let {
-    struct slice name, value;
+    struct slice name, value; /* "at least 9" where it is a bound */
+    uint8_t bound;            /* enum let_bound */
 };
 
 /* An event that a hit rests on, from the windows its lets read. */
@@ -28,7 +30,8 @@ struct evidence {
     uint64_t seq;
     int64_t time_ms;
     int64_t amount_base;  /* MISSING_I64 when not known */
-    struct slice other;   /* the account at the other end; empty when none */
+    struct slice other;   /* the account at the other end; empty when none; the sender where `to` is given */
+    struct slice to;      /* the receiver, of a payment of a graph operator's proof that does not touch the key; else empty */
     struct slice stream;  /* the let or stream it stands in */
     uint8_t incoming;     /* 1: came in to the key, 0: went out or neither */
 };
@@ -51,7 +54,7 @@ struct hit {
     uint16_t rule;           /* index into the program's rules, in order of rule id */
     uint16_t typology;       /* index into the program's typologies, in order of name */
     uint8_t shadow;
-    uint8_t lower_bound;     /* RULES 35, for later */
+    uint8_t lower_bound;     /* RULES 35: a graph search met a bound, at an earlier step too; its lets say "at least" */
     uint8_t key_count;
     uint8_t let_count;
     uint8_t subject_count;
@@ -73,6 +76,7 @@ struct alert_indicator {
     struct slice family;
     int64_t points_milli; /* after decay, before the cap */
     uint64_t last_seq;    /* newest hit */
+    bool lower_bound;     /* RULES 35: some hit that still counts came of a search that met a bound */
 };
 
 struct alert_revision {

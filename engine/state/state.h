@@ -249,6 +249,15 @@ struct record {
 bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window,
                 const struct record *record, bool key_is_receiver);
 
+/* The same for records that other keys' rules read, of a window without aggregates: what is at or before floor_ms goes,
+ * instead of what the key's own clock has left behind. The floor never falls. */
+bool window_add_above(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, const struct record *record,
+                      bool key_is_receiver, int64_t floor_ms);
+/* The records as they lie, oldest (time, seq) first, *stride bytes apart: time_ms, seq with the window's own bits above the
+ * lower 48, amount, sender, receiver, extras. Returns how many. Any thread, while nobody changes the shard's keyspace. */
+uint32_t window_ring(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window, const char **first,
+                     uint32_t *stride);
+
 /* What an aggregate covers: times in (floor_ms, ceiling_ms], or, for one kept by day, the whole days
  * (floor_day, ceiling_day]. */
 struct window_span {

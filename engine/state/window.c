@@ -393,8 +393,9 @@ static void record_write(struct kept *kept, const struct record *record, bool ke
     memcpy(kept->extra, record->extra, extra_count * sizeof(int64_t));
 }
 
-bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct record *record,
-                bool key_is_receiver)
+/* own: evict by the key's own newest time; else what is at or before floor_ms. */
+static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct record *record,
+                       bool key_is_receiver, bool own, int64_t floor_ms)
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     slab_ref ref = shard_full(shard) ? 0 : window_ensure(shard, cell, keyspace, index);
@@ -410,7 +411,7 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
     bool late = at.window->count && record->time_ms < at.window->newest_ms;
     if (record->time_ms > at.window->newest_ms)
         at.window->newest_ms = record->time_ms;
-    while (at.window->count && at.window->oldest_ms < at.window->newest_ms - at.layout->keep_ms)
+    while (at.window->count && (own ? at.window->oldest_ms < at.window->newest_ms - at.layout->keep_ms : at.window->oldest_ms <= floor_ms))
         evict_first(&at);
     if (!ring_reserve(&at)) {
         shard_bound_hit(shard, BOUND_RECORD);
@@ -433,6 +434,18 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
     if (record->time_ms > edited->newest_ms)
         edited->newest_ms = record->time_ms;
     return good;
+}
+
+bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct record *record,
+                bool key_is_receiver)
+{
+    return add_record(shard, cell, keyspace, index, record, key_is_receiver, true, 0);
+}
+
+bool window_add_above(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct record *record,
+                      bool key_is_receiver, int64_t floor_ms)
+{
+    return add_record(shard, cell, keyspace, index, record, key_is_receiver, false, floor_ms);
 }
 
 /* --- reading --- */
@@ -576,6 +589,21 @@ struct window_result window_value(struct shard *shard, struct cell *cell, uint16
     if (span->floor_ms < state->tail.floor_ms)
         return scan_value(&at, def, span);
     return tail_value(&at, def, &state->tail, span->floor_ms);
+}
+
+uint32_t window_ring(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index, const char **first,
+                     uint32_t *stride)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    slab_ref ref;
+    memcpy(&ref, (const char *)cell + cell_window_at(layout, index), sizeof ref);
+    *stride = (uint32_t)kept_size(&layout->window[index]);
+    *first = NULL;
+    if (!ref)
+        return 0;
+    const struct window *window = slab_at(&shard->slab, ref);
+    *first = (const char *)slab_at(&shard->slab, window->ring) + (size_t)window->head * *stride;
+    return window->count;
 }
 
 static const struct window *window_look(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)

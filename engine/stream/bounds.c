@@ -53,6 +53,11 @@ void pipeline_publish(struct pipeline *pipeline, bool last)
     set(&figures->repeats, totals.repeats);
     set(&figures->identities_freed, totals.identities_freed);
     set(&figures->keys_dropped, totals.keys_dropped);
+    struct graph_tally graphs;
+    step_graphs(pipeline->step, &graphs);
+    set(&figures->graph_searches, graphs.searches);
+    set(&figures->graph_skipped, graphs.skipped);
+    set(&figures->graph_legs, graphs.legs);
     for (int bound = 0; bound < BOUND_COUNT; bound++) {
         set(&figures->bound[bound], totals.bound[bound]);
         tell(pipeline, bound, &totals, now_ms);

@@ -23,6 +23,14 @@ uint16_t rule_streams(const struct program *program, const struct rule *rule, ui
         (void)add_once(stream, &count, program->aggregate[rule->input[i]].stream);
     for (uint16_t i = 0; i < rule->stream_count; i++)
         (void)add_once(stream, &count, rule->stream[i]);
+    for (uint8_t g = 0; g < rule->graph_count; g++) {
+        for (int role = 0; role < 3; role++) {
+            const uint16_t legs[] = {rule->graph[g].in[role], rule->graph[g].out[role]};
+            for (int i = 0; i < 2; i++)
+                if (legs[i] != STREAM_ABSENT)
+                    (void)add_once(stream, &count, legs[i]);
+        }
+    }
     return count;
 }
 
@@ -52,6 +60,10 @@ bool rule_reads_stream(const struct program *program, const struct rule *rule, u
     for (uint16_t i = 0; i < rule->stream_count; i++)
         if (rule->stream[i] == stream)
             return true;
+    for (uint8_t g = 0; g < rule->graph_count; g++)
+        for (int role = 0; role < 3; role++)
+            if (rule->graph[g].in[role] == stream || rule->graph[g].out[role] == stream)
+                return true;
     return false;
 }
 
@@ -93,6 +105,27 @@ static void cost_memories(const struct plan *plan, const struct rule *rule, stru
     }
 }
 
+/* A search along the hops looks at as many payments as its budget lets it; one of the account's own, at those of one hub. */
+static uint32_t graph_steps(const struct graph_use *use)
+{
+    bool own = use->op == GRAPH_PASS_THROUGH || use->op == GRAPH_GATHER_SCATTER || use->op == GRAPH_ROUTE;
+    return own && 2 * use->hub_max < use->legs_max ? 2 * use->hub_max : use->legs_max;
+}
+
+/* What one stream of the rule keeps: for legs, of each account that is an end of them. */
+static void cost_stream(const struct plan *plan, uint16_t index, uint16_t stream, struct arena *arena, struct rule_cost *out)
+{
+    const struct stream *def = &plan->program->stream[stream];
+    uint16_t window = plan->stream[stream].window;
+    struct size_key key;
+    size_key(&plan->layout, def->keyspace, arena, &key);
+    out->key_bytes += key.window[window] + key.habit[window];
+    out->habit_bytes += key.habit[window];
+    out->event_bytes += key.record[window];
+    out->shared = (uint16_t)(out->shared + shared(plan->program, index, stream));
+    out->steps += expr_steps(&def->filter) + STEPS_RECORD;
+}
+
 void rule_cost(const struct plan *plan, uint16_t index, struct rule_cost *out)
 {
     const struct program *program = plan->program;
@@ -107,14 +140,10 @@ void rule_cost(const struct plan *plan, uint16_t index, struct rule_cost *out)
         out->key_bytes = key.key;
     if (rule->step_count > 1) /* while an attempt is on */
         out->key_bytes += slab_block((size_t)attempt_words(rule->step_count, rule->kept_count) * sizeof(int64_t));
-    for (uint16_t i = 0; i < out->stream_count; i++) {
-        uint16_t window = plan->stream[stream[i]].window;
-        out->key_bytes += key.window[window] + key.habit[window];
-        out->habit_bytes += key.habit[window];
-        out->event_bytes += key.record[window];
-        out->shared = (uint16_t)(out->shared + shared(program, index, stream[i]));
-        out->steps += expr_steps(&program->stream[stream[i]].filter) + STEPS_RECORD;
-    }
+    for (uint16_t i = 0; i < out->stream_count; i++)
+        cost_stream(plan, index, stream[i], &arena, out);
+    for (uint8_t g = 0; g < rule->graph_count; g++)
+        out->steps += graph_steps(&rule->graph[g]);
     for (uint16_t i = 0; i < rule->input_count; i++) {
         out->steps += input_steps(&program->aggregate[rule->input[i]]);
         out->habits = (uint16_t)(out->habits + program->aggregate[rule->input[i]].usual);

@@ -22,7 +22,7 @@ struct stored_hit {
     uint64_t seq;
     uint64_t rule_hash;
     int32_t points;
-    uint32_t pad;
+    uint32_t lower_bound;      /* 1: of a search that met a bound */
 };
 
 /* What is known of one subject for one typology. */

@@ -23,6 +23,7 @@ void judge_prepare(struct step *step, struct step_worker *worker, uint32_t event
     ev->side = side;
     ev->input = NULL;
     ev->kept = NULL;
+    ev->graph = NULL;
     ev->entity_lists = judge_lists;
     ev->lists_context = step->state;
 }
@@ -105,7 +106,7 @@ static void look_tell(struct step *step, const struct step_worker *worker, const
 }
 
 /* Evaluates nodes [from, to) of the body, reading the windows that they ask for. */
-static void look_nodes(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to)
+static void look_range(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to)
 {
     const struct expr *body = &look->rule->body;
     uint32_t inputs = 0;
@@ -130,13 +131,13 @@ static bool look_chain(struct step *step, struct step_worker *worker, struct loo
     while (links > 0) {
         node = link[--links];
         if (node >= done) {
-            look_nodes(step, worker, look, done, (uint16_t)(node + 1));
+            look_range(step, worker, look, done, (uint16_t)(node + 1));
             done = (uint16_t)(node + 1);
         }
         if (!value[node].known || !value[node].number)
             return false;
     }
-    look_nodes(step, worker, look, done, part->to);
+    look_range(step, worker, look, done, part->to);
     return true;
 }
 
@@ -144,9 +145,14 @@ bool look_true(struct step *step, struct step_worker *worker, struct look *look,
 {
     struct evaluation *ev = &worker->evaluation;
     bool told = step->watch && step->watch->witnessed;
-    if (!told && !look->rule->watched && number)
+    if (part->searches) {
+        look_inputs(step, look, part->inputs);
+        look_nodes(step, worker, look, part->from, part->to, part->search_always || told, part->root);
+    } else if (!told && !look->rule->watched && number) {
         return look_chain(step, worker, look, part);
-    look_nodes(step, worker, look, part->from, part->to); /* who watches wants every value; of `unless`, false, the hit may read some */
+    } else { /* who watches wants every value; of `unless`, false, the hit may read some */
+        look_range(step, worker, look, part->from, part->to);
+    }
     bool truth = ev->node[part->root].known && ev->node[part->root].number;
     if (told)
         look_tell(step, worker, look, (struct witness){.part = number ? WITNESS_STEP : WITNESS_UNLESS, .number = number,
@@ -281,6 +287,15 @@ static void subject_add(struct step_worker *worker, const struct rule *rule, str
                                                .def = def};
 }
 
+/* The accounts of a graph operator's one proof. */
+static void judge_members(struct step_worker *worker, const struct rule *rule, struct raw_subject *subject, uint32_t *count, uint16_t def)
+{
+    const struct graph_result *result = &worker->graph[rule->subject[def].node];
+    for (uint32_t i = 0; i < result->member_count; i++)
+        subject_add(worker, rule, subject, count, result->member[i], def);
+    worker->bound[BOUND_SUBJECTS] += result->member_more > 0;
+}
+
 static void judge_subjects(struct step *step, struct step_worker *worker, const struct look *look, struct raw_hit *hit)
 {
     const struct rule *rule = look->rule;
@@ -288,6 +303,10 @@ static void judge_subjects(struct step *step, struct step_worker *worker, const 
     uint32_t count = 0;
     for (uint16_t s = 0; s < rule->subject_count; s++) {
         const struct subject_def *def = &rule->subject[s];
+        if (def->each == EACH_MEMBER) {
+            judge_members(worker, rule, subject, &count, s);
+            continue;
+        }
         if (!def->each) {
             const struct value *value = &hit->value[def->node];
             subject_add(worker, rule, subject, &count, value->known ? (entity_id)value->number : ENTITY_MISSING, s);
@@ -350,6 +369,27 @@ static bool evidence_bound(const struct step *step, const struct look *look, uin
     return true;
 }
 
+/* The legs of each graph operator's proof, behind what the windows named. */
+static void evidence_graphs(struct step_worker *worker, const struct look *look, struct evidence_walk *walk, struct raw_hit *hit)
+{
+    for (uint8_t g = 0; g < look->rule->graph_count; g++) {
+        const struct graph_result *result = &worker->graph[g];
+        if (!(look->searched >> g & 1))
+            continue;
+        hit->bounded |= (uint32_t)result->bounded << g;
+        walk->more |= result->leg_more > 0;
+        walk->earlier = walk->count;
+        walk->use = (uint16_t)(look->rule->use_count + g);
+        walk->bound = (struct use_bound){.span = {.floor_ms = INT64_MIN, .ceiling_ms = INT64_MAX}, .last_seq = UINT64_MAX};
+        bool room = true;
+        for (uint32_t i = 0; i < result->leg_count && room; i++) {
+            struct record record = {.time_ms = result->leg[i].time_ms, .seq = result->leg[i].seq, .amount = result->leg[i].amount,
+                                    .sender = result->leg[i].sender, .receiver = result->leg[i].receiver};
+            room = evidence_visit(walk, &record, look->visit->width && record.receiver == look->visit->key[0]);
+        }
+    }
+}
+
 static void judge_evidence(struct step *step, struct step_worker *worker, const struct look *look, struct raw_hit *hit)
 {
     struct evidence_walk walk = {.event_seq = worker->evaluation.event->seq};
@@ -361,6 +401,7 @@ static void judge_evidence(struct step *step, struct step_worker *worker, const 
         walk.use = i;
         use_walk(step, look, look->rule->use[i].stream, &walk.bound, evidence_visit, &walk);
     }
+    evidence_graphs(worker, look, &walk, hit);
     hit->evidence = walk.evidence;
     hit->evidence_count = walk.count;
     hit->evidence_more = walk.more;
@@ -407,7 +448,10 @@ void judge_hit(struct step *step, struct step_worker *worker, struct look *look)
     const struct rule *rule = look->rule;
     struct evaluation *ev = &worker->evaluation;
     look_inputs(step, look, rule->hit.inputs);
-    eval_nodes(ev, &rule->body, rule->hit.from, rule->hit.to);
+    if (rule->graph_count) /* of one step, lets share nodes that `unless` need not have searched */
+        look_nodes(step, worker, look, rule->step_count == 1 ? 0 : rule->hit.from, rule->hit.to, true, 0);
+    else
+        eval_nodes(ev, &rule->body, rule->hit.from, rule->hit.to);
     struct value *value = ARENA_ARRAY(&worker->arena, struct value, rule->body.count);
     memcpy(value, ev->node, sizeof *value * rule->body.count);
     if (!rule->watched && judge_silenced(step, worker, look)) {
@@ -421,6 +465,7 @@ void judge_hit(struct step *step, struct step_worker *worker, struct look *look)
     hit->width = look->visit->width;
     memcpy(hit->key, look->visit->key, sizeof hit->key);
     hit->value = value;
+    hit->kept_bounded = rule->step_count > 1 ? look->attempt.bounded : 0;
     judge_subjects(step, worker, look, hit);
     judge_evidence(step, worker, look, hit);
 }
@@ -444,6 +489,7 @@ static void judge_look(struct step *step, struct step_worker *worker, struct loo
         step->watch->judged(step->watch->context, look->index);
     judge_prepare(step, worker, look->visit->event, look->visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
     worker->evaluation.input = look->input;
+    look->searched = 0;
     if (look->cell)
         look->clock_ms = clock_raise(look->shard, look->cell, look->visit->keyspace, step->plan->rule[look->index].clock, event->time_ms);
     if (look->rule->step_count > 1)
@@ -459,7 +505,8 @@ void judge_rule(struct step *step, struct step_worker *worker, struct look *look
         return;
     }
     uint32_t hits = worker->hit_count;
-    uint64_t silenced = worker->silenced, begun = meter_ticks();
+    uint64_t silenced = worker->silenced, searches = worker->graphs.searches, begun = meter_ticks();
     judge_look(step, worker, look);
+    step->meter->rule[look->index].searched += worker->graphs.searches > searches;
     meter_judged(step->meter, look->index, begun, worker->hit_count > hits || worker->silenced > silenced, worker->hit_count > hits);
 }

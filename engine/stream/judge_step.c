@@ -1,8 +1,9 @@
 /* Judges a rule of several steps for one key: arms its attempt, refreshes, advances and ends it (RULES 16-18). */
 #include "engine/stream/step_private.h"
 
-/* An attempt as words: step, time of its last truth, four per step that may be in hand, then what lets kept. */
-enum { WORD_STEP, WORD_LAST = ATTEMPT_TIME_WORD, WORD_STEPS };
+/* An attempt as words: step (and from BOUNDED_BIT on, which slots hold bounds), time of its last truth, four per step that
+ * may be in hand, then what lets kept. */
+enum { WORD_STEP, WORD_LAST = ATTEMPT_TIME_WORD, WORD_STEPS, BOUNDED_BIT = 8, STEP_BITS = (1 << BOUNDED_BIT) - 1 };
 
 static void attempt_load(struct step *step, struct look *look)
 {
@@ -10,9 +11,11 @@ static void attempt_load(struct step *step, struct look *look)
     struct attempt *attempt = &look->attempt;
     int64_t word[ATTEMPT_WORDS_MAX];
     attempt->step = 0;
+    attempt->bounded = 0;
     if (!attempt_get(look->shard, look->cell, look->visit->keyspace, step->plan->rule[look->index].attempt, word))
         return;
-    attempt->step = (uint8_t)word[WORD_STEP];
+    attempt->step = (uint8_t)(word[WORD_STEP] & STEP_BITS);
+    attempt->bounded = (uint32_t)(word[WORD_STEP] >> BOUNDED_BIT);
     attempt->last_ms = word[WORD_LAST];
     const int64_t *at = word + WORD_STEPS;
     for (uint8_t s = 0; s + 1 < rule->step_count; s++, at += 4)
@@ -26,7 +29,6 @@ static void attempt_store(struct step *step, struct look *look)
     const struct rule *rule = look->rule;
     const struct attempt *attempt = &look->attempt;
     int64_t word[ATTEMPT_WORDS_MAX] = {0};
-    word[WORD_STEP] = attempt->step;
     word[WORD_LAST] = attempt->last_ms;
     int64_t *at = word + WORD_STEPS;
     for (uint8_t s = 0; s + 1 < rule->step_count; s++, at += 4) {
@@ -40,6 +42,7 @@ static void attempt_store(struct step *step, struct look *look)
     uint8_t kept = 0;
     for (uint8_t s = 0; s < attempt->step; s++)
         kept = (uint8_t)(kept + rule->step[s].kept_count);
+    word[WORD_STEP] = attempt->step | (int64_t)(attempt->bounded & ((1u << kept) - 1)) << BOUNDED_BIT;
     for (uint8_t k = 0; k < rule->kept_count; k++)
         at[k] = k < kept && attempt->kept[k].known ? attempt->kept[k].number : MISSING_I64;
     (void)attempt_put(look->shard, look->cell, look->visit->keyspace, step->plan->rule[look->index].attempt, word);
@@ -52,11 +55,17 @@ static void attempt_close(struct step *step, struct look *look)
 }
 
 /* Step number s + 1 is true at this event: what its lets came to is the attempt's from now on. */
-static void attempt_note(struct look *look, const struct evaluation *ev, uint8_t s)
+static void attempt_note(struct look *look, const struct step_worker *worker, uint8_t s)
 {
     const struct rule_step *def = &look->rule->step[s];
-    for (uint8_t k = 0; k < def->kept_count; k++)
+    const struct evaluation *ev = &worker->evaluation;
+    for (uint8_t k = 0; k < def->kept_count; k++) {
+        const struct node *node = &look->rule->body.node[def->kept[k].node];
+        uint32_t bit = 1u << def->kept[k].slot;
+        bool bounded = node->op == OP_GRAPH && (look->searched >> node->imm & 1) && worker->graph[node->imm].bounded;
         look->attempt.kept[def->kept[k].slot] = ev->node[def->kept[k].node];
+        look->attempt.bounded = bounded ? look->attempt.bounded | bit : look->attempt.bounded & ~bit;
+    }
     if (s + 1 == look->rule->step_count)
         return;
     look->attempt.at[s].clock_ms = look->clock_ms;
@@ -72,7 +81,7 @@ static bool step_true(struct step *step, struct step_worker *worker, struct look
     bool truth = look_true(step, worker, look, part, (uint8_t)(s + 1));
     if (look->rule->watched == s + 1) {
         struct attempt before = look->attempt;
-        attempt_note(look, &worker->evaluation, s);
+        attempt_note(look, worker, s);
         judge_hit(step, worker, look);
         look->attempt = before;
     }
@@ -95,7 +104,7 @@ static void advance(struct step *step, struct step_worker *worker, struct look *
     struct attempt *attempt = &look->attempt;
     const struct event *event = worker->evaluation.event;
     uint8_t s = attempt->step;
-    attempt_note(look, &worker->evaluation, s);
+    attempt_note(look, worker, s);
     if (s + 1 == look->rule->step_count) {
         attempt_close(step, look);
         if (!look->rule->watched)
@@ -130,7 +139,7 @@ void judge_steps(struct step *step, struct step_worker *worker, struct look *loo
     } else if (next) {
         advance(step, worker, look);
     } else if (again) {
-        attempt_note(look, &worker->evaluation, (uint8_t)(attempt->step - 1));
+        attempt_note(look, worker, (uint8_t)(attempt->step - 1));
         attempt->last_ms = time_ms;
         attempt_store(step, look);
     }

@@ -249,6 +249,7 @@ static void conclude_rule(const struct pass *pass, const struct readers *readers
     *out = (struct measured_rule){.checks = from->match.count + from->miss.count,
                                   .matches = from->match.count,
                                   .hits = from->hits,
+                                  .searched = from->searched,
                                   .match_ns = from->match.count ? match_ns / (double)from->match.count : 0,
                                   .miss_ns = from->miss.count ? miss_ns / (double)from->miss.count : 0,
                                   .p99_ns = meter_p99_ns(pass->meter, from, pass->pair_ticks),

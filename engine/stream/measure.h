@@ -23,7 +23,7 @@ struct measure_settings {
 };
 
 struct measured_rule {
-    uint64_t checks, matches, hits;
+    uint64_t checks, matches, hits, searched;         /* searched: checks at which some graph operator was */
     double miss_ns, match_ns, p99_ns;                 /* of one check: not matching, matching; 99 of 100 take no longer */
     double judge_ns, filter_ns, record_ns, text_ns;   /* per event */
     double filters;                                   /* filters evaluated for it, per event */

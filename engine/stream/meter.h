@@ -17,6 +17,7 @@ struct meter_cost {
 };
 struct meter_rule {
     struct meter_cost match, miss; /* the whole of `when`, or of the step in hand; a hit with its lets and evidence */
+    uint64_t searched;             /* checks at which some graph operator was searched */
     uint64_t hits;                 /* matches that no `except` silenced */
     uint32_t spread[METER_BUCKETS];
 };

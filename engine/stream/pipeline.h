@@ -80,6 +80,7 @@ struct state_figures {
     atomic_uint_least64_t bytes_used, bytes_resident, bytes_max, fullest_bytes, shard_bytes_max, shards_full;
     atomic_uint_least64_t identities, keys, records, repeats, identities_freed, keys_dropped;
     atomic_uint_least64_t bound[BOUND_COUNT];
+    atomic_uint_least64_t graph_searches, graph_skipped, graph_legs; /* struct graph_tally */
 };
 struct pipeline_figures {
     atomic_uint phase;                      /* enum pipeline_phase */

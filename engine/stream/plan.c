@@ -3,6 +3,7 @@
 
 #include "engine/base/invariant.h"
 #include "rules/lang/fact.h"
+#include "rules/lang/list.h"
 
 #include <stdlib.h>
 
@@ -26,7 +27,7 @@ static uint16_t entity_extras(const struct stream *stream)
 {
     enum value_type type[STREAM_EXTRA_MAX];
     for (uint8_t i = 0; i < stream->extra_count; i++)
-        type[i] = (enum value_type)field_types[stream->extra[i]];
+        type[i] = stream->extra[i] < FIELD_COUNT ? (enum value_type)field_types[stream->extra[i]] : TYPE_COUNT;
     return (uint16_t)entity_bits(type, stream->extra_count);
 }
 
@@ -301,6 +302,22 @@ static void plan_rules(struct plan *plan, const uint16_t *clock_local, struct pl
     plan->rule = rule;
 }
 
+static void plan_routes(struct plan *plan)
+{
+    const struct program *program = plan->program;
+    struct plan_route *route = ARENA_ARRAY(&plan->arena, struct plan_route, program->list_count + 1u);
+    for (uint16_t i = 0; i < program->list_count; i++) {
+        const struct list *list = program->list[i];
+        if (list_type(list) != TYPE_ROUTE)
+            continue;
+        struct corridor *corridor = ARENA_ARRAY(&plan->arena, struct corridor, list_count(list) + 1);
+        for (uint32_t c = 0; c < list_count(list); c++)
+            corridor[c].count = list_route(list, c, corridor[c].stage);
+        route[i] = (struct plan_route){.count = (uint16_t)list_count(list), .corridor = corridor};
+    }
+    plan->route = route;
+}
+
 /* FNV-1a: amounts are minor units of the base currency, days those of the timezone. */
 static uint64_t plan_basis(const struct program *program)
 {
@@ -336,6 +353,7 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
             plan_stratum(plan, s, k, stream, memory, &at[s * program->keyspace_count + k]);
     }
     plan_rules(plan, clock_local, rule);
+    plan_routes(plan);
     plan->layout = (struct state_layout){.keyspace_count = program->keyspace_count,
                                          .keyspace = layout,
                                          .basis = plan_basis(program),

@@ -6,6 +6,7 @@
 #define ENGINE_STREAM_PLAN_H
 
 #include "engine/base/arena.h"
+#include "engine/graph/graph.h"
 #include "engine/state/state.h"
 #include "engine/stream/filter_index.h"
 #include "rules/lang/limit.h"
@@ -55,6 +56,12 @@ struct plan_keyspace {
     bool idle;                                     /* nothing to do here */
 };
 
+/* The corridors of a list of routes. */
+struct plan_route {
+    uint16_t count;
+    const struct corridor *corridor;
+};
+
 struct plan {
     const struct program *program;
     struct state_layout layout;
@@ -63,6 +70,7 @@ struct plan {
     const struct plan_memory *memory;
     const struct plan_aggregate *aggregate;
     const struct plan_rule *rule;
+    const struct plan_route *route; /* by list; of others none */
     /* [stratum * keyspace_count + keyspace] */
     const struct plan_keyspace *at;
     struct arena arena;

@@ -1,9 +1,42 @@
 /* Turns the workers' raw hits into hits with texts, in the order of RULES 20. */
 #include "engine/stream/step_private.h"
 
+#include "engine/base/invariant.h"
 #include "engine/stream/value_text.h"
 
 #include <stdlib.h>
+
+/* What a kept value was when a step found it. */
+static const struct node *node_kept(const struct rule *rule, int64_t slot)
+{
+    for (uint8_t s = 0; s < rule->step_count; s++)
+        for (uint8_t k = 0; k < rule->step[s].kept_count; k++)
+            if (rule->step[s].kept[k].slot == slot)
+                return &rule->body.node[rule->step[s].kept[k].node];
+    return NULL;
+}
+
+/* What a search that met a bound makes of a value of the body, at this event or at an earlier step: RULES 35. */
+static enum let_bound node_bound(const struct rule *rule, const struct raw_hit *raw, uint16_t node)
+{
+    const struct node *at = &rule->body.node[node];
+    bool kept = at->op == OP_KEPT;
+    if (!raw->value[node].known || (!kept && at->op != OP_GRAPH) || !((kept ? raw->kept_bounded : raw->bounded) >> at->imm & 1))
+        return LET_EXACT;
+    const struct node *of = kept ? node_kept(rule, at->imm) : at;
+    invariant(of != NULL);
+    return rule->graph[of->imm].op == GRAPH_HOPS ? LET_AT_MOST : LET_AT_LEAST;
+}
+
+static struct slice bounded_text(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw,
+                                 uint16_t node, enum value_type type)
+{
+    struct slice text = value_text(step->program, step->state, arena, raw->value[node], type);
+    enum let_bound bound = node_bound(rule, raw, node);
+    if (bound == LET_EXACT)
+        return text;
+    return arena_format(arena, "at %s %.*s", bound == LET_AT_MOST ? "most" : "least", (int)text.size, text.data);
+}
 
 static struct slice report_say(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw)
 {
@@ -14,7 +47,7 @@ static struct slice report_say(const struct step *step, struct arena *arena, con
         const struct say_part *say = &rule->say[i];
         part[count++] = say->text;
         if (say->has_value)
-            part[count++] = value_text(step->program, step->state, arena, raw->value[say->node], say->type);
+            part[count++] = bounded_text(step, arena, rule, raw, say->node, say->type);
     }
     for (uint32_t i = 0; i < count; i++)
         size += part[i].size;
@@ -56,6 +89,17 @@ static int evidence_compare(const void *a, const void *b)
     return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
+static struct slice evidence_name(const struct rule *rule, uint16_t use)
+{
+    return use < rule->use_count ? rule->use[use].name : rule->graph[use - rule->use_count].name;
+}
+
+/* A leg between two others than the key. */
+static bool is_elsewhere(const struct rule *rule, const struct raw_hit *raw, const struct raw_evidence *evidence)
+{
+    return evidence->use >= rule->use_count && (raw->width == 0 || (evidence->record.sender != raw->key[0] && evidence->record.receiver != raw->key[0]));
+}
+
 static void report_evidence(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw,
                             struct hit *hit)
 {
@@ -71,8 +115,13 @@ static void report_evidence(const struct step *step, struct arena *arena, const 
                                         .time_ms = from->record.time_ms,
                                         .amount_base = from->record.amount,
                                         .other = evidence_other(step, arena, other),
-                                        .stream = rule->use[from->use].name,
+                                        .stream = evidence_name(rule, from->use),
                                         .incoming = in};
+        if (is_elsewhere(rule, raw, from)) {
+            evidence[i].other = evidence_other(step, arena, from->record.sender);
+            evidence[i].to = evidence_other(step, arena, from->record.receiver);
+            evidence[i].incoming = 0;
+        }
     }
     qsort(evidence, raw->evidence_count, sizeof *evidence, evidence_compare);
     bool incoming = raw->side == SIDE_RECEIVER || !account;
@@ -103,7 +152,8 @@ static void report_hit(const struct step *step, struct arena *arena, const struc
     const struct event *event = &step->event[raw->event];
     struct hit_let *let = ARENA_ARRAY(arena, struct hit_let, rule->let_count + 1);
     for (uint8_t i = 0; i < rule->let_count; i++)
-        let[i] = (struct hit_let){rule->let[i].name, value_text(step->program, step->state, arena, raw->value[rule->let[i].node], rule->let[i].type)};
+        let[i] = (struct hit_let){rule->let[i].name, bounded_text(step, arena, rule, raw, rule->let[i].node, rule->let[i].type),
+                                  (uint8_t)node_bound(rule, raw, rule->let[i].node)};
     *hit = (struct hit){.seq = event->seq,
                         .time_ms = event->time_ms,
                         .position = event->position,
@@ -112,6 +162,7 @@ static void report_hit(const struct step *step, struct arena *arena, const struc
                         .rule = raw->rule,
                         .typology = rule->typology,
                         .shadow = rule->status == RULE_SHADOW,
+                        .lower_bound = raw->bounded != 0 || raw->kept_bounded != 0,
                         .let_count = rule->let_count,
                         .rule_id = rule->id,
                         .rule_version = rule->version,

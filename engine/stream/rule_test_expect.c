@@ -74,11 +74,23 @@ static struct slice literal_text(const struct trial *trial, const struct syntax_
     return literal->name.text;
 }
 
+/* A search that met a bound says `at least` before its value. */
+static struct slice let_number(struct slice value)
+{
+    static const char *const words[] = {"at least ", "at most "};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t size = strlen(words[i]);
+        if (value.size > size && memcmp(value.data, words[i], size) == 0)
+            return (struct slice){value.data + size, value.size - size};
+    }
+    return value;
+}
+
 static bool let_fits(const struct trial *trial, const struct hit *hit, const struct test_let *want)
 {
     for (uint8_t i = 0; i < hit->let_count; i++)
         if (slice_equal(hit->let[i].name, want->name.text))
-            return slice_equal(hit->let[i].value, literal_text(trial, want->value));
+            return slice_equal(let_number(hit->let[i].value), literal_text(trial, want->value));
     return false;
 }
 

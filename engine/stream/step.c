@@ -37,6 +37,9 @@ struct step *step_new(const struct program *program, const struct step_settings 
     for (uint32_t w = 0; w < step->worker_count; w++) {
         step->worker[w].bucket = calloc(step->worker_count, sizeof *step->worker[w].bucket);
         invariant(step->worker[w].bucket != NULL);
+        step->worker[w].graph = calloc(RULE_GRAPH_MAX, sizeof *step->worker[w].graph);
+        step->worker[w].graph_scratch = graph_scratch_new();
+        invariant(step->worker[w].graph && step->worker[w].graph_scratch);
         arena_init(&step->worker[w].arena);
         arena_init(&step->worker[w].decided_arena);
     }
@@ -57,6 +60,8 @@ void step_free(struct step *step)
         for (uint32_t b = 0; b < step->worker_count; b++)
             free(worker->bucket[b].visit);
         free(worker->bucket);
+        free(worker->graph);
+        graph_scratch_free(worker->graph_scratch);
         free(worker->hit);
         free(worker->decide_visit);
         free(worker->decided.revision);
@@ -481,6 +486,17 @@ void step_totals(const struct step *step, struct state_totals *out)
     for (uint32_t w = 0; w < step->worker_count; w++)
         for (int b = 0; b < BOUND_COUNT; b++)
             out->bound[b] += step->worker[w].bound[b];
+}
+
+void step_graphs(const struct step *step, struct graph_tally *out)
+{
+    *out = (struct graph_tally){0};
+    for (uint32_t w = 0; w < step->worker_count; w++) {
+        const struct graph_tally *of = &step->worker[w].graphs;
+        out->searches += of->searches;
+        out->skipped += of->skipped;
+        out->legs += of->legs;
+    }
 }
 
 uint64_t step_silenced(const struct step *step)

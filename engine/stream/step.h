@@ -63,6 +63,12 @@ void step_totals(const struct step *step, struct state_totals *out);
 /* The hash of all that the step remembers after the event with sequence number last_seq, partitions by
  * their names in `table` (engine/state/hash.h); between batches. */
 void step_hash(const struct step *step, const struct partition_table *table, uint64_t last_seq, unsigned char hash[STATE_HASH_BYTES]);
+/* Graph searches since the start. */
+struct graph_tally {
+    uint64_t searches, skipped; /* skipped: looks at a part that was false already, whatever the search would find */
+    uint64_t legs;              /* payments looked at */
+};
+void step_graphs(const struct step *step, struct graph_tally *out);
 uint64_t step_silenced(const struct step *step); /* hits that an `except` silenced, so far */
 /* For the checkpoint: the step's own words (partition times …) as bytes; restore takes them back. */
 void step_save_extra(const struct step *step, struct arena *arena, struct slice *extra);

@@ -1,9 +1,10 @@
 /* What the files of the step function share: the batch at work, the workers' own room, raw hits.
  *
- * Included by engine/stream/{step,step_hash,own,strata,judge,judge_step,report,sweep}.c only. */
+ * Included by engine/stream/{step,step_hash,own,strata,judge,judge_step,judge_graph,report,sweep}.c only. */
 #ifndef ENGINE_STREAM_STEP_PRIVATE_H
 #define ENGINE_STREAM_STEP_PRIVATE_H
 
+#include "engine/graph/graph.h"
 #include "engine/stream/crew.h"
 #include "engine/stream/decide.h"
 #include "engine/stream/plan.h"
@@ -43,7 +44,7 @@ struct visit_list {
 /* One record behind a hit, as the window kept it. */
 struct raw_evidence {
     struct record record;
-    uint16_t use;                 /* index into the rule's windows */
+    uint16_t use;                 /* index into the rule's windows, then its graph operators */
     bool incoming;
 };
 
@@ -66,6 +67,8 @@ struct raw_hit {
     uint32_t evidence_count;      /* newest first, the event itself not among them */
     uint32_t evidence_more;       /* 1: there were more than were kept */
     const struct raw_evidence *evidence;
+    uint32_t bounded;             /* bits of the rule's graph operators whose search met a bound: RULES 35 */
+    uint32_t kept_bounded;        /* likewise, bits of the attempt's slots */
 };
 
 /* A rule's steps on one key so far. */
@@ -80,6 +83,7 @@ struct attempt {
     int64_t last_ms;       /* when it was last true: the deadline runs from here */
     struct attempt_step at[STEP_MAX];
     struct value kept[KEPT_MAX];
+    uint32_t bounded;      /* bits of the slots whose value a search found that met a bound */
 };
 
 /* One rule being judged at one event for one key. */
@@ -93,6 +97,7 @@ struct look {
     struct cell *cell;
     int64_t clock_ms;
     uint32_t read;         /* bits of the inputs that stand in `input` */
+    uint32_t searched;     /* bits of the graph operators whose results stand in the worker's */
     struct value input[RULE_INPUT_MAX];
     struct attempt attempt;
 };
@@ -108,6 +113,11 @@ struct step_worker {
     uint32_t decide_room;
     struct decide_out decided;
     struct arena decided_arena;
+    struct graph_scratch *graph_scratch;
+    struct graph_result *graph;     /* RULE_GRAPH_MAX, of the look at work */
+    struct value graph_value[RULE_GRAPH_MAX];
+    entity_id graph_account[RULE_GRAPH_MAX];
+    struct graph_tally graphs;      /* since the start */
     uint64_t silenced;              /* hits that an `except` silenced */
     uint64_t bound[BOUND_COUNT];    /* bounds that hits were cut at, since the start */
 };
@@ -189,6 +199,13 @@ static inline int64_t step_keys_horizon(const struct step *step)
     return step->sweep.horizon_ms;
 }
 
+/* Legs at or before this count as absent, whether or not they lie in a ring still: so it does not show what was evicted by
+ * later events of the batch, nor how far the partitions are apart. */
+static inline int64_t legs_floor(const struct step *step, const struct stream *stream)
+{
+    return step->sweep.horizon_ms == INT64_MIN ? INT64_MIN : step->sweep.horizon_ms - stream->keep_ms;
+}
+
 /* sweep.c: the slowest partition's newest time; INT64_MIN before any event. */
 int64_t step_slowest(const struct step *step);
 
@@ -200,6 +217,9 @@ void judge_rule(struct step *step, struct step_worker *worker, struct look *look
 bool look_touched(const struct step *step, const struct look *look, const struct rule_part *part, const struct plan_touch *touch);
 bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part, uint8_t number);
 void judge_hit(struct step *step, struct step_worker *worker, struct look *look);
+/* judge_graph.c: evaluates nodes [from, to) of the body, searching what graph operators ask for: only where the root
+ * may be true, unless `always`. Each operator is searched once per look and account. */
+void look_nodes(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to, bool always, uint16_t root);
 /* Tells the watch of a filter that was asked of an event, once it is evaluated. */
 void judge_filter(struct step *step, struct step_worker *worker, bool memory, uint16_t index, bool truth);
 /* judge_step.c: of a rule of several steps. */

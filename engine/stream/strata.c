@@ -118,6 +118,15 @@ static bool route_key(struct step *step, struct step_worker *worker, const struc
         key[0] = event->ref[key_entity(keyspace->form)->ref[side]];
         return key[0] != ENTITY_MISSING;
     }
+    if (keyspace->form == KEY_CARRIERS) {
+        const struct key_entity *carried = key_entity((enum key_form)keyspace->base);
+        key[0] = event->ref[carried->ref[carried->ref[side] == REF_COUNT ? SIDE_SENDER : side]];
+        return key[0] != ENTITY_MISSING;
+    }
+    if (keyspace->form >= KEY_LEGS) {
+        key[0] = event->ref[side == SIDE_RECEIVER ? REF_RECEIVER : REF_SENDER];
+        return key[0] != ENTITY_MISSING;
+    }
     if (keyspace->form == KEY_PAIR) {
         key[0] = event->ref[REF_SENDER];
         key[1] = event->ref[REF_RECEIVER];
@@ -140,7 +149,7 @@ static bool route_key(struct step *step, struct step_worker *worker, const struc
 static bool key_named_before(const struct event *event, const struct keyspace *keyspace, int side)
 {
     uint32_t refs = keyspace->joined_refs[side], same = event->joined_same;
-    if (key_is_entity(keyspace->form))
+    if (key_is_entity(keyspace->form) || keyspace->form == KEY_STOPS)
         same |= same >> REF_COUNT; /* at whichever end the first named it */
     return (event->flags & EVENT_JOINED) && (same & refs) == refs;
 }
@@ -340,6 +349,16 @@ static int64_t kept_number(struct value value)
     return value.known ? value.number : MISSING_I64;
 }
 
+static int64_t extra_number(const struct step *step, const struct event *event, int side, uint8_t extra)
+{
+    if (extra == EXTRA_RECEIVES)
+        return side == SIDE_RECEIVER;
+    struct value value = eval_field(step->program, event, side, extra == EXTRA_STOP ? FIELD_OTHER_COUNTRY : (enum field)extra);
+    if (extra == EXTRA_STOP && !value.known)
+        value = eval_field(step->program, event, side, FIELD_PLACE_COUNTRY);
+    return kept_number(value);
+}
+
 static void visit_stream(struct step *step, uint16_t index, const struct visit *visit, int side, struct shard *shard,
                          struct cell *cell)
 {
@@ -355,11 +374,15 @@ static void visit_stream(struct step *step, uint16_t index, const struct visit *
     if (step->plan->stream[index].habit_count)
         judge_habits(step, index, visit, shard, cell);
     for (uint8_t x = 0; x < stream->extra_count; x++)
-        record.extra[x] = kept_number(eval_field(step->program, event, side, (enum field)stream->extra[x]));
-    (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
+        record.extra[x] = extra_number(step, event, side, stream->extra[x]);
+    if (stream->legs)
+        (void)window_add_above(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER,
+                               legs_floor(step, stream));
+    else
+        (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
     if (step->watch && step->watch->recorded)
         step->watch->recorded(step->watch->context, index, visit->key, visit->width, &record, side == SIDE_RECEIVER);
-    if (planted_double(event->seq))
+    if (planted_double(event->seq) && !stream->legs)
         (void)window_add(shard, cell, visit->keyspace, step->plan->stream[index].window, &record, side == SIDE_RECEIVER);
 }
 
@@ -414,6 +437,13 @@ static bool visit_named_before(const struct step *step, const struct visit *visi
     return key_named_before(event, &step->program->keyspace[visit->keyspace], visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
 }
 
+/* What both ends carried, both are said to have carried: two legs. */
+static bool visit_twice(const struct step *step, const struct plan_keyspace *at, const struct visit *visit, uint32_t bit)
+{
+    return visit->sides == SIDES_BOTH && step->program->keyspace[visit->keyspace].form == KEY_CARRIERS &&
+           mask_bit(step_mask(step, at, visit->event, SIDE_SENDER), bit) && mask_bit(step_mask(step, at, visit->event, SIDE_RECEIVER), bit);
+}
+
 /* The event enters every stream and memory of the key that it belongs to. */
 static void visit_change(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, const struct visit *visit,
                          const uint64_t *mask, struct shard *shard, struct cell *cell)
@@ -427,6 +457,8 @@ static void visit_change(struct step *step, struct step_worker *worker, const st
                 visit_stream(step, at->stream[bit], visit, side, shard, cell);
             else
                 visit_memory(step, worker, at->memory[bit - at->stream_count], visit, side, shard, cell);
+            if (visit_twice(step, at, visit, bit))
+                visit_stream(step, at->stream[bit], visit, SIDE_RECEIVER, shard, cell);
             if (step->meter)
                 meter_add(step->meter, bit < at->stream_count ? &step->meter->stream[at->stream[bit]].record
                                                               : &step->meter->memory[at->memory[bit - at->stream_count]].record, begun);

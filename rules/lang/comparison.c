@@ -15,6 +15,7 @@ uint8_t node_operands(const struct node *node, uint16_t operand[3])
     case OP_MEMORY:
     case OP_KEPT:
     case OP_INPUT:
+    case OP_GRAPH:
     case OP_MATCHES:
         return 0;
     case OP_NEW:

@@ -77,7 +77,7 @@ static enum value_type list_type_of(struct slice word)
         enum value_type type;
     } types[] = {{"account", TYPE_ACCOUNT}, {"party", TYPE_PARTY},     {"device", TYPE_DEVICE},     {"phone", TYPE_PHONE},
                  {"address", TYPE_ADDRESS}, {"terminal", TYPE_TERMINAL}, {"country", TYPE_COUNTRY}, {"mcc", TYPE_MCC},
-                 {"corridor", TYPE_CORRIDOR}, {"purpose", TYPE_PURPOSE}, {"currency", TYPE_CURRENCY}};
+                 {"corridor", TYPE_CORRIDOR}, {"route", TYPE_ROUTE}, {"purpose", TYPE_PURPOSE}, {"currency", TYPE_CURRENCY}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (slice_equal(word, slice_of(types[i].word)))
             return types[i].type;
@@ -99,14 +99,10 @@ static void compile_list(struct compiler *c, const struct syntax_list *list, uin
     char message[256] = "";
     uint32_t line = 0;
     c->list_type[index] = list_type_of(list->of.text);
-    if (slice_equal(list->of.text, SLICE("route"))) {
-        diagnostic_add(c->diagnostics, DIAG_NOT_YET, list->of.span, "a list of routes is not in this version");
-        return;
-    }
     if (c->list_type[index] == TYPE_POISON) {
         struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_TYPE_WORD, list->of.span, "there are no lists of `%.*s`",
                                               (int)list->of.text.size, list->of.text.data);
-        diagnostic_help(c->diagnostics, d, "account, party, device, phone, address, terminal, country, mcc, corridor, purpose or currency");
+        diagnostic_help(c->diagnostics, d, "account, party, device, phone, address, terminal, country, mcc, corridor, route, purpose or currency");
         return;
     }
     if (!path_is_safe(list->path.text)) {
@@ -372,9 +368,9 @@ static bool rule_runs(const struct compiler *c, const struct syntax_rule *rule)
 {
     if (c->options->typology.size && !slice_equal(c->options->typology, rule->typology.text))
         return false;
-    if (c->options->live.size && slice_equal(c->options->live, rule->id.text) && !rule->graph)
+    if (c->options->live.size && slice_equal(c->options->live, rule->id.text))
         return true;
-    if (rule->status == RULE_RETIRED || rule->graph)
+    if (rule->status == RULE_RETIRED)
         return false;
     return c->options->for_tests || rule->status != RULE_DRAFT;
 }
@@ -406,6 +402,7 @@ static void compile_rules(struct compiler *c)
             compile_rule(c, rule[i]);
     memset(c->stream, 0, sizeof *c->stream * c->stream_count);
     c->stream_count = c->clock_count = c->aggregate_count = c->rule_count = 0;
+    uint16_t drafts = c->graph_count;
     c->memory_count = c->memory_named;
     c->keyspace_count = keyspaces;
     c->read_count = reads;
@@ -413,6 +410,7 @@ static void compile_rules(struct compiler *c)
     for (uint16_t i = 0; i < count; i++)
         if (rule_runs(c, rule[i]))
             compile_rule(c, rule[i]);
+    c->graph_drafts = drafts;
 }
 
 static const struct syntax_rule *find_rule(const struct compiler *c, struct slice id)
@@ -565,6 +563,7 @@ static void program_finish(struct compiler *c)
     p->rule_count = c->rule_count;
     p->rule = c->rule;
     p->graph_count = c->graph_count;
+    p->graph_drafts = c->graph_drafts;
     p->graph = c->graph;
 }
 

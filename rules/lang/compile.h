@@ -42,7 +42,7 @@ struct compiler {
     enum value_type *list_type;
     struct rule *rule;
     struct graph_use *graph;
-    uint16_t graph_count;
+    uint16_t graph_count, graph_drafts;
     uint16_t keyspace_count, stream_count, clock_count, aggregate_count, read_count, rule_count, slot_count;
     uint16_t memory_count, list_count, text_count;
     uint16_t memory_named;          /* those that authors wrote; behind them what `is new` keeps */
@@ -99,6 +99,10 @@ struct emitter {
     uint8_t in_hand, homing;            /* as part_open was told */
     uint16_t part_from;                 /* nodes before it are not shared with this part */
     uint32_t part_inputs;               /* bits of inputs that it reads */
+    bool aside;                         /* an `except`: nodes of an expression of their own */
+    struct graph_use graph[RULE_GRAPH_MAX]; /* in the order of OP_GRAPH's imm */
+    const struct syntax_graph *graph_syntax[RULE_GRAPH_MAX];
+    uint8_t graph_count;
     uint8_t input_step[RULE_INPUT_MAX]; /* first step that reads the input; 0: none */
     uint8_t let_home[LIMIT_LETS];       /* step that is the first to name the let: there its value is kept; 0: none */
     uint8_t let_slot[LIMIT_LETS], let_type[LIMIT_LETS];
@@ -149,6 +153,8 @@ bool source_filter(struct emitter *em, const struct syntax_source *source, const
                    bool *side_relative);
 const struct syntax_source *source_resolve(struct emitter *em, const struct syntax_source *source, const struct syntax_let **limit);
 bool stream_intern(struct emitter *em, const struct syntax_source *source, const struct syntax_let *limit, uint16_t *index);
+bool legs_intern(struct emitter *em, const struct keyspace *key, const struct expr *filter, enum stream_flow flow, struct span span,
+                 uint16_t *index);
 bool stream_column(struct emitter *em, uint16_t stream, const struct name *name, uint8_t *column, uint8_t *type);
 /* What an aggregate means, whichever rule asks. */
 uint64_t input_hash(const struct compiler *c, const struct aggregate *aggregate);
@@ -168,7 +174,11 @@ struct graph_page {
 };
 extern const struct graph_page graph_pages[GRAPH_OPERATOR_COUNT];
 struct typed emit_graph(struct emitter *em, const struct syntax_expr *expr);
-bool graph_members(struct emitter *em, const struct name *name);
+/* `each member of LET`: the rule's number of the let's operator. */
+bool graph_members(struct emitter *em, const struct name *name, uint16_t *number);
+void graph_part(const struct emitter *em, struct rule_part *part);   /* whether its nodes search */
+void rule_graphs(struct emitter *em, struct rule *out);              /* names, and `rules check` */
+uint64_t graph_hash(const struct compiler *c, const struct graph_use *use, uint64_t hash);
 
 /* compile_fact.c */
 /* Whether a fact comes from a file beside the rules; else over a topic. */
@@ -188,6 +198,8 @@ uint64_t attempt_hash(const struct compiler *c, const struct rule *rule);
 /* compile_rule.c */
 void compile_rule(struct compiler *c, const struct syntax_rule *rule);
 uint8_t path_stratum(const struct compiler *c, struct slice word);
+/* key: stratum in which the rule's key is known. */
+uint8_t expr_stratum(const struct compiler *c, const struct syntax_expr *expr, uint8_t key);
 
 /* compile.c */
 bool path_is_safe(struct slice path); /* of a file beside the rules */

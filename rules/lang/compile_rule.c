@@ -7,8 +7,20 @@
 
 /* --- strata --- */
 
+/* Of the legs that it searches: what their filters need. */
+static uint8_t graph_stratum(const struct compiler *c, const struct syntax_graph *graph)
+{
+    uint8_t highest = 0;
+    const struct syntax_expr *part[] = {graph->where, graph->first, graph->second};
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        uint8_t stratum = expr_stratum(c, part[i], 0);
+        highest = stratum > highest ? stratum : highest;
+    }
+    return highest;
+}
+
 /* key: stratum in which the rule's key is known, for `is new` asks a memory of that key. */
-static uint8_t expr_stratum(const struct compiler *c, const struct syntax_expr *expr, uint8_t key)
+uint8_t expr_stratum(const struct compiler *c, const struct syntax_expr *expr, uint8_t key)
 {
     uint8_t highest = 0;
     struct memory_path path;
@@ -20,6 +32,10 @@ static uint8_t expr_stratum(const struct compiler *c, const struct syntax_expr *
     for (int i = 0; i < 4; i++) {
         uint8_t stratum = expr_stratum(c, part[i], key);
         highest = stratum > highest ? stratum : highest;
+    }
+    if (expr->form == EXPR_GRAPH) {
+        uint8_t legs = graph_stratum(c, expr->graph), own = path_stratum(c, expr->graph->key.text);
+        return (uint8_t)((legs + 1) > own ? legs + 1 : own);
     }
     if (expr->form == EXPR_NEW)
         return (uint8_t)((highest > key ? highest : key) + 1);
@@ -207,8 +223,9 @@ static void rule_points(struct emitter *em, const struct syntax_rule *rule, stru
             if (!points_each(em, points, def))
                 continue;
         } else if (points->member) {
-            if (!graph_members(em, &points->source))
+            if (!graph_members(em, &points->source, &def->node))
                 continue;
+            def->each = EACH_MEMBER;
             def->type = TYPE_ACCOUNT;
         } else {
             struct typed value = emit_path(em, &points->subject, TYPE_POISON);
@@ -252,6 +269,7 @@ static void rule_excepts(struct emitter *em, const struct syntax_rule *rule, str
         *sub = *em;
         sub->count = sub->part_from = sub->comparison_count = 0;
         sub->comparison = NULL;
+        sub->aside = true;
         memset(sub->let_done, 0, sizeof sub->let_done);
         uint16_t root;
         bool good = emit_condition(sub, except->condition, "`except`", &root);
@@ -342,7 +360,7 @@ static uint64_t rule_hash(const struct compiler *c, const struct emitter *em, co
     for (uint8_t i = 0; i < rule->subject_count; i++) {
         const struct subject_def *def = &rule->subject[i];
         hash = hash_number(hash_number(hash_number(hash, def->points), def->role), def->node);
-        hash = hash_number(hash_number(hash, def->each), def->each ? (int64_t)c->stream[def->use.stream].hash : 0);
+        hash = hash_number(hash_number(hash, def->each), def->each == EACH_FIELD ? (int64_t)c->stream[def->use.stream].hash : 0);
         hash = hash_number(hash, def->column);
     }
     for (uint8_t i = 0; i < rule->except_count; i++)
@@ -445,6 +463,7 @@ void compile_rule(struct compiler *c, const struct syntax_rule *rule)
     out.filter = filter;
     out.filter_count = em->filter_count;
     rule_uses(em, &out);
+    rule_graphs(em, &out);
     rule_touch(em, &out);
     rule_inputs(em, &out);
     out.attempt_hash = attempt_hash(c, &out);

@@ -256,6 +256,29 @@ bool stream_intern(struct emitter *em, const struct syntax_source *source, const
     return true;
 }
 
+/* A stream of legs: its filter is compiled already. */
+bool legs_intern(struct emitter *em, const struct keyspace *key, const struct expr *filter, enum stream_flow flow, struct span span,
+                 uint16_t *index)
+{
+    struct compiler *c = em->c;
+    struct stream stream = {.flow = (uint8_t)flow, .stratum = key->stratum, .filter = *filter, .legs = true};
+    if (!keyspace_intern(c, key, span, &stream.keyspace))
+        return false;
+    stream.hash = hash_expr(c, filter, hash_number(hash_number(key->hash, flow), stream.stratum));
+    for (*index = 0; *index < c->stream_count && c->stream[*index].hash != stream.hash; (*index)++)
+        ;
+    filter_note(em, *index, filter);
+    if (*index < c->stream_count)
+        return true;
+    if (c->stream_count == LIMIT_STREAMS) {
+        diagnostic_add(c->diagnostics, DIAG_LIMIT, span, "a rule set has at most %d different sources", LIMIT_STREAMS);
+        return false;
+    }
+    stream.label = source_label(c, span);
+    c->stream[c->stream_count++] = stream;
+    return true;
+}
+
 static const uint8_t field_types[FIELD_COUNT] = {
 #define FIELD(name, word, type, help) TYPE_##type,
 #include "rules/lang/field.def"

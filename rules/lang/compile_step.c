@@ -108,6 +108,7 @@ void part_close(struct emitter *em, struct rule_part *part)
     part->to = em->count;
     part->inputs = em->part_inputs;
     part->touched_by_all = em->reads_event;
+    graph_part(em, part);
     for (uint16_t i = 0; i < em->input_count; i++)
         if (em->homing && (part->inputs >> i & 1) && !em->input_step[i])
             em->input_step[i] = em->homing;
@@ -210,5 +211,7 @@ uint64_t attempt_hash(const struct compiler *c, const struct rule *rule)
         if (rule->unless)
             hash = hash_number(hash, rule->unless[s].root);
     }
+    for (uint8_t i = 0; i < rule->graph_count; i++)
+        hash = graph_hash(c, &rule->graph[i], hash);
     return hash;
 }

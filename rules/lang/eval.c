@@ -334,6 +334,8 @@ static struct value eval_node(const struct evaluation *ev, const struct node *no
         return ev->kept[node->imm];
     case OP_INPUT:
         return ev->input ? ev->input[node->imm] : UNKNOWN;
+    case OP_GRAPH:
+        return ev->graph ? ev->graph[node->imm] : UNKNOWN;
     case OP_AND:
         return logic_and(at[node->a], at[node->b]);
     case OP_OR:

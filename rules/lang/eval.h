@@ -17,6 +17,7 @@ struct evaluation {
     const struct value *slot;    /* the event's row of program.slot_count values */
     int side;                    /* SIDE_…: which end the key is; SIDE_SENDER when it is neither */
     const struct value *input;   /* aggregates, for OP_INPUT; NULL in filters */
+    const struct value *graph;   /* graph operators, for OP_GRAPH; NULL: not searched, unknown */
     const struct value *kept;    /* values of the attempt, for OP_KEPT */
     entity_lists_fn entity_lists;
     const void *lists_context;

@@ -43,7 +43,7 @@ static const char grammar[] =
     "graph      = (\"cycle\" \"through\" K | \"chain\" \"into\" K) \"hops\" N \"..\" N | \"pass_through\" \"of\" K | \"gather_scatter\" \"of\" K\n"
     "           | \"scatter_gather\" \"into\" K \"from\" N \"middle\" [\"first\" \"where\" value] [\"second\" \"where\" value]\n"
     "           | \"sharing\" \"of\" ENTITY \"by\" K | \"hops\" \"from\" K \"to\" LIST \"within\" N | \"route\" \"of\" K \"along\" LIST ;\n"
-    "             and to each, in any order: \"over\" SPAN [\"keep\" PERCENT \"..\" PERCENT] [\"where\" value]\n"
+    "             and to each, in any order: \"over\" SPAN [\"keep\" PERCENT \"..\" PERCENT] [\"where\" value] [\"hub\" N] [\"budget\" N]\n"
     "memory read = (\"sender\"|\"receiver\"|\"account\"|\"other\"|\"pair\"|\"terminal\") \".\" MEMORY [ \".\" KEPT ]\n"
     "literal    = 8 | 300 USD | 1_500.50 USD | 15% | 30s 6m 12h 35d | 22:00 | SALA | KE | KE->SO | monday | yes | no\n"
     "test       = \"test\" STRING [\"for\" ID { \",\" ID }] \"{\" \"start\" DATE CLOCK\n"
@@ -113,8 +113,13 @@ static void print_keys(FILE *out)
 
 static void print_graphs(FILE *out)
 {
-    fputs("## Graph operators\n\nRead and checked, not evaluated in this version: rules that name one stay in `status draft`. `K` is an account: "
-          "the key, an alias or a field.\n\n| operator | yields | costs |\n|---|---|---|\n", out);
+    fputs("## Graph operators\n\n`K` is an account: the key, an alias or a field. A search looks at payments between two known, different accounts "
+          "that pass `where`, not younger than the event; of an account with more than `hub` of them (256 unless given, 8 to 5000) "
+          "at the newest, and at `budget` in all (20000 unless given, 100 to 1000000). Where that cut something off, the hit says "
+          "`at least` (`hops`: `at most`). Windows reach at most 90 days. An operator reads the event itself, so every event of the "
+          "key looks; it is searched only where the rest of the condition is not false already. `sharing` and `route` "
+          "look at payments from and to cash too, but at none to oneself. What an account carried is the party, device, phone, address "
+          "or terminal at its own end of a payment. A stage of a route is the country of the other end, else of the place.\n\n| operator | yields | costs |\n|---|---|---|\n", out);
     for (int i = 0; i < GRAPH_OPERATOR_COUNT; i++)
         fprintf(out, "| `%s %s` | %s | %s |\n", graph_pages[i].word, graph_pages[i].behind, graph_pages[i].help, graph_pages[i].cost);
     fputs("\n", out);
@@ -150,7 +155,8 @@ static void print_words(FILE *out)
     for (int i = 1; i < CHANNEL_COUNT; i++)
         fprintf(out, " `%s`", event_channel_name((enum event_channel)i));
     fputs("\n\nOffences: `trafficking` `smuggling` `child_exploitation` `laundering`\n\n"
-          "Lists hold: `account` `party` `device` `phone` `address` `terminal` `country` `mcc` `corridor` `purpose` `currency`\n", out);
+          "Lists hold: `account` `party` `device` `phone` `address` `terminal` `country` `mcc` `corridor` `purpose` `currency`, and `route`: "
+          "2 to 16 countries in the order in which they are passed, `ET>KE>TZ`, at most 64 routes; only `along` asks such a list\n", out);
 }
 
 void language_print_page(FILE *out)

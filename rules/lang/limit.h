@@ -13,6 +13,10 @@ enum {
     LIMIT_POINTS = 16,              /* `points` entries of one rule */
     LIMIT_HOPS = 12,                /* of one path */
     LIMIT_MIDDLES = 1000,
+    LIMIT_GRAPH_DAYS = 90,          /* the widest window of a graph operator */
+    LIMIT_HUB_LEAST = 8, LIMIT_HUB = 5000,
+    LIMIT_BUDGET_LEAST = 100, LIMIT_BUDGET = 1000000,
+    LIMIT_HUB_USUAL = 256, LIMIT_BUDGET_USUAL = 20000,
     LIMIT_SAY_PARTS = 32,
     LIMIT_EXCEPTS = 16,
     LIMIT_TEXTS = 64,               /* bits of event.text_true */

@@ -34,6 +34,12 @@ static bool type_is_entity(enum value_type type)
            type == TYPE_TERMINAL || type == TYPE_PLACE;
 }
 
+/* Whether its values are kept as texts; of the others as numbers. */
+static bool type_is_text(enum value_type type)
+{
+    return type_is_entity(type) || type == TYPE_ROUTE;
+}
+
 struct list *list_new(struct slice name, enum value_type of)
 {
     struct list *list = calloc(1, sizeof *list);
@@ -105,6 +111,20 @@ static bool parse_corridor(struct slice text, int64_t *out)
     return from && to;
 }
 
+/* Countries with `>` between them; how many, 0 when the text is no route. */
+static uint8_t parse_route(struct slice text, int64_t stage[LIST_STAGE_MAX])
+{
+    uint8_t count = 0;
+    if (text.size < 5 || text.size % 3 != 2 || text.size > 3 * LIST_STAGE_MAX - 1)
+        return 0;
+    for (size_t at = 0; at < text.size; at += 3) {
+        stage[count] = country_parse((struct slice){text.data + at, 2});
+        if (!stage[count++] || (at + 2 < text.size && text.data[at + 2] != '>'))
+            return 0;
+    }
+    return count;
+}
+
 /* A code of the list's type as numbers; false when the text is none. */
 static bool parse_codes(enum value_type type, struct slice text, struct range *out)
 {
@@ -155,6 +175,8 @@ static const char *value_wanted(enum value_type type)
         return "an ISO 20022 purpose code such as SALA";
     case TYPE_CORRIDOR:
         return "a corridor such as KE->SO";
+    case TYPE_ROUTE:
+        return "a route of 2 to 16 countries such as ET>KE>TZ";
     case TYPE_KIND:
         return "a kind of movement such as CASH_OUT";
     case TYPE_CHANNEL:
@@ -171,24 +193,30 @@ static void list_grow(struct list *list)
     if (list->count < list->room)
         return;
     list->room = list->room ? list->room * 2 : 64;
-    if (type_is_entity(list->type))
+    if (type_is_text(list->type))
         list->text = realloc(list->text, list->room * sizeof *list->text);
     else
         list->range = realloc(list->range, list->room * sizeof *list->range);
     invariant(list->text != NULL || list->range != NULL);
 }
 
+static uint32_t list_room(const struct list *list)
+{
+    return list->type == TYPE_ROUTE ? LIST_ROUTE_MAX : LIST_COUNT_MAX;
+}
+
 /* Puts a value at the end; list_sort must follow. */
 static bool list_append(struct list *list, struct slice text)
 {
     struct range range = {0, 0};
-    bool entity = type_is_entity(list->type);
-    if (text.size == 0 || text.size > VALUE_BYTES_MAX || list->count == LIST_COUNT_MAX)
+    int64_t stage[LIST_STAGE_MAX];
+    bool as_text = type_is_text(list->type);
+    if (text.size == 0 || text.size > VALUE_BYTES_MAX || list->count == list_room(list))
         return false;
-    if (!entity && !parse_codes(list->type, text, &range))
+    if (list->type == TYPE_ROUTE ? !parse_route(text, stage) : !as_text && !parse_codes(list->type, text, &range))
         return false;
     list_grow(list);
-    if (entity)
+    if (as_text)
         list->text[list->count] = arena_copy(&list->arena, text);
     else
         list->range[list->count] = range;
@@ -233,7 +261,7 @@ static void list_sort_ranges(struct list *list)
 
 static void list_sort(struct list *list)
 {
-    if (list->count && type_is_entity(list->type))
+    if (list->count && type_is_text(list->type))
         list_sort_texts(list);
     else if (list->count)
         list_sort_ranges(list);
@@ -252,7 +280,7 @@ struct list *list_copy(const struct list *list)
     struct list *copy = list_new(list->name, list->type);
     for (uint32_t i = 0; i < list->count; i++) {
         list_grow(copy);
-        if (type_is_entity(list->type))
+        if (type_is_text(list->type))
             copy->text[i] = arena_copy(&copy->arena, list->text[i]);
         else
             copy->range[i] = list->range[i];
@@ -299,8 +327,8 @@ static bool header_sound(const struct list *list, struct slice header)
 
 static bool list_refuse(const struct list *list, uint32_t line, struct csv_problem problem)
 {
-    if (list->count == LIST_COUNT_MAX)
-        return csv_refuse(problem, line, "more than %d entries", LIST_COUNT_MAX);
+    if (list->count == list_room(list))
+        return csv_refuse(problem, line, "more than %u entries", list_room(list));
     return csv_refuse(problem, line, "the first column must be %s", value_wanted(list->type));
 }
 
@@ -365,12 +393,12 @@ uint32_t list_count(const struct list *list)
 
 bool list_holds_numbers(const struct list *list)
 {
-    return !type_is_entity(list->type);
+    return !type_is_text(list->type);
 }
 
 bool list_range(const struct list *list, uint32_t i, int64_t *from, int64_t *to)
 {
-    if (type_is_entity(list->type) || i >= list->count)
+    if (type_is_text(list->type) || i >= list->count)
         return false;
     *from = list->range[i].from;
     *to = list->range[i].to;
@@ -379,7 +407,7 @@ bool list_range(const struct list *list, uint32_t i, int64_t *from, int64_t *to)
 
 bool list_has_number(const struct list *list, int64_t number)
 {
-    if (type_is_entity(list->type))
+    if (type_is_text(list->type))
         return false;
     uint32_t low = 0, high = list->count;
     while (low < high) {
@@ -394,9 +422,14 @@ bool list_has_number(const struct list *list, int64_t number)
 
 bool list_has_text(const struct list *list, struct slice text)
 {
-    if (!type_is_entity(list->type) || list->count == 0)
+    if (!type_is_text(list->type) || list->count == 0)
         return false;
     return bsearch(&text, list->text, list->count, sizeof *list->text, text_order) != NULL;
+}
+
+uint8_t list_route(const struct list *list, uint32_t i, int64_t stage[LIST_STAGE_MAX])
+{
+    return list->type == TYPE_ROUTE && i < list->count ? parse_route(list->text[i], stage) : 0;
 }
 
 static void hash_word(crypto_generichash_state *state, uint64_t word)
@@ -414,7 +447,7 @@ void list_hash(const struct list *list, unsigned char out[32])
     hash_word(&state, (uint64_t)list->type);
     hash_word(&state, list->count);
     for (uint32_t i = 0; i < list->count; i++) {
-        if (!type_is_entity(list->type)) {
+        if (!type_is_text(list->type)) {
             hash_word(&state, (uint64_t)list->range[i].from);
             hash_word(&state, (uint64_t)list->range[i].to);
             continue;

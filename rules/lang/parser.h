@@ -20,7 +20,6 @@ struct parser {
     uint32_t depth, nodes; /* of the expression being read */
     uint32_t ruleset_count;
     uint8_t *mark;         /* enum token_mark per token; NULL: nobody asks */
-    bool graph;            /* a graph operator was read since the rule began */
 };
 
 static inline const struct token *now(const struct parser *p)

@@ -26,7 +26,7 @@ static bool graph_subject(struct parser *p, struct syntax_graph *graph)
 {
     static const char account[] = "an account: the key, an alias or a field";
     if (graph->op == GRAPH_SHARING)
-        return need_name(p, "what is shared: device, phone, address or party", &graph->attribute) && need_word(p, "by") &&
+        return need_name(p, "what is shared: party, device, phone, address or terminal", &graph->attribute) && need_word(p, "by") &&
                need_name(p, account, &graph->key);
     if (!need_name(p, account, &graph->key))
         return false;
@@ -79,6 +79,10 @@ static bool graph_clause(struct parser *p, struct syntax_graph *graph, bool *mor
         return graph_hops(p, graph);
     if (operators[graph->op].keep && !graph->keep_low && take_word(p, "keep"))
         return graph_keep(p, graph);
+    if (!graph->hub && take_word(p, "hub"))
+        return need_integer(p, LIMIT_HUB_LEAST, LIMIT_HUB, "a number of payments of one account", &graph->hub);
+    if (!graph->budget && take_word(p, "budget"))
+        return need_integer(p, LIMIT_BUDGET_LEAST, LIMIT_BUDGET, "a number of payments that a search looks at", &graph->budget);
     if (sg && !graph->first && take_word(p, "first"))
         return graph_where(p, &graph->first);
     if (sg && !graph->second && take_word(p, "second"))
@@ -93,7 +97,6 @@ struct syntax_graph *parse_graph(struct parser *p, enum graph_operator op)
     struct span from = now(p)->span;
     bool more = true;
     graph->op = op;
-    p->graph = true;
     advance(p);
     advance(p);
     graph->span = span_to(p, from);

@@ -339,7 +339,6 @@ void parse_rule(struct parser *p)
     uint32_t seen = 0;
     rule->version = 1;
     rule->status = RULE_DRAFT;
-    p->graph = false;
     advance(p);
     if (!need_name(p, "the id of the rule, for example COLL-01", &rule->id) ||
         !need_string(p, "the title of the rule in quotes", &rule->title) || !need(p, TOKEN_OPEN))
@@ -357,7 +356,6 @@ void parse_rule(struct parser *p)
     if (!need(p, TOKEN_CLOSE))
         rule->broken = true;
     rule->span = span_to(p, from);
-    rule->graph = p->graph;
     check_complete(p, rule, seen);
     struct syntax_rule **end = &p->syntax->rule;
     while (*end)

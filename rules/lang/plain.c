@@ -309,6 +309,10 @@ static void say_graph(const struct saying *s, const struct syntax_graph *graph)
         say_expr(s, graph->keep_high, 5);
         say(s, " of the amount");
     }
+    if (graph->hub)
+        fprintf(s->out, ", looking at the newest %lld payments of one account", (long long)graph->hub);
+    if (graph->budget)
+        fprintf(s->out, ", at %lld payments at most", (long long)graph->budget);
     say_graph_where(s, ", over payments where ", graph->where);
     say_graph_where(s, ", the first where ", graph->first);
     say_graph_where(s, ", the second where ", graph->second);

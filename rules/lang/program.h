@@ -10,7 +10,11 @@
  * reads; at most STRATUM_MAX; a cycle is a compile error. `READ` of a memory happens in the
  * memory's own stratum, strictly before this event's update of it. A stream stands in the stratum
  * of the rules that read it (else a rule would see later events of the batch): rules of different
- * strata never share a stream, so stratum belongs to a stream's identity. */
+ * strata never share a stream, so stratum belongs to a stream's identity.
+ *
+ * Graph operators search streams of KEY_LEGS to KEY_STOPS, of any account. Such a stream stands in the stratum that its filter
+ * needs, in a keyspace of that stratum alone; a rule that searches it, one above: while it is evaluated nobody
+ * changes what it may read, and all of the batch has entered. */
 #ifndef RULES_LANG_PROGRAM_H
 #define RULES_LANG_PROGRAM_H
 
@@ -27,6 +31,8 @@ enum {
     STEP_MAX = 8,          /* steps of one rule, the first among them */
     KEPT_MAX = 16,         /* values that one attempt keeps: lets of a rule */
     STREAM_EXTRA_MAX = 4,
+    RULE_GRAPH_MAX = 8,    /* graph operators of one rule */
+    STREAM_ABSENT = UINT16_MAX,
     EXPR_NODE_MAX = 256,   /* nodes of one expression or rule body */
     READ_TIME = 255,       /* OPCODE MEMORY, c: the record's own time */
 };
@@ -101,6 +107,11 @@ enum key_form {
     KEY_PAIR,      /* (sender, receiver) */
     KEY_COMPOSITE, /* listed fields or memory fields; only if all are known */
     KEY_SEEN,      /* another key and one value seen with it: what `is new` asks (RULES 14) */
+    /* what graph operators search; no rule is kept for these */
+    KEY_LEGS,      /* accounts, with the payments between them */
+    KEY_CARRIED,   /* accounts, with the payments at which each carried something: a device, a phone … */
+    KEY_CARRIERS,  /* what was carried, with these payments */
+    KEY_STOPS,     /* accounts, with all their payments */
     KEY_FORM_COUNT
 };
 
@@ -124,7 +135,7 @@ struct keyspace {
     enum key_form form;
     uint8_t width;                            /* key words: 1, 2 or the number of elements */
     bool sided;                               /* visited for each side of the event that names it */
-    uint16_t base;                            /* KEY_SEEN: the keyspace whose words come first */
+    uint16_t base;                            /* KEY_SEEN: the keyspace whose words come first; KEY_CARRIERS: key_form of what is carried */
     struct expr element[KEY_WIDTH_MAX];       /* KEY_COMPOSITE: its parts; KEY_SEEN: [0] is the value seen */
     enum value_type type[KEY_WIDTH_MAX];      /* of every word of the key */
     uint32_t joined_refs[2];                  /* by side: bits of enum event_ref that name this key (RULES 7) */
@@ -135,6 +146,12 @@ struct keyspace {
 
 enum stream_flow { STREAM_IN, STREAM_OUT, STREAM_TRANSFERS, STREAM_REFUNDS, STREAM_REVERSALS, STREAM_NONE /* facts */ };
 
+/* What only graph operators keep: no field of the language. */
+enum stream_extra {
+    EXTRA_RECEIVES = FIELD_COUNT, /* 1: the key is the receiver's, else 0 */
+    EXTRA_STOP                    /* country of the other end, else of the place */
+};
+
 /* Equal (keyspace, flow, filter) is one stream, however many rules read it. A record of it keeps
  * time, seq, amount, sender, receiver and the extra fields that some rule asks for. */
 struct stream {
@@ -143,8 +160,9 @@ struct stream {
     uint8_t stratum;
     struct expr filter;      /* of the event, evaluated once per event and side */
     uint8_t extra_count;
-    uint8_t extra[STREAM_EXTRA_MAX]; /* enum field */
+    uint8_t extra[STREAM_EXTRA_MAX]; /* enum field or stream_extra */
     bool side_relative;      /* the filter or an extra reads account/other: evaluate per side */
+    bool legs;               /* of KEY_LEGS to KEY_STOPS: kept by the slowest partition's time, not by the key's own */
     int64_t keep_ms;         /* records are kept so long: the widest exact span; for windows by day what
                                 evidence names, or all of it where `each` walks it */
     int64_t widest_ms;       /* widest span anything of it needs, calendar days rounded up, habits too */
@@ -221,11 +239,12 @@ struct window_use {
     struct slice name;       /* for people: of the let, or the source as written */
 };
 
+enum subject_each { EACH_NONE /* one subject, from `node` */, EACH_FIELD /* of a source */, EACH_MEMBER /* of a graph operator's proof */ };
 struct subject_def {         /* one `points N to X as ROLE` */
     int32_t points;
     enum role role;
-    uint8_t each;            /* 0: one subject from `node`; 1: each FIELD of SOURCE */
-    uint16_t node;           /* of the rule's body: the entity */
+    uint8_t each;            /* enum subject_each */
+    uint16_t node;           /* of the rule's body: the entity; EACH_MEMBER: number of the graph operator */
     enum value_type type;    /* TYPE_ACCOUNT or TYPE_PARTY */
     uint8_t column;          /* each: COLUMN_… of the entity */
     struct window_use use;   /* each: the widest window of this rule on the stream to walk */
@@ -256,6 +275,8 @@ struct rule_part {
     uint16_t root;           /* its condition */
     uint32_t inputs;         /* bit i: it reads input i, so its stream touches the part (RULES 9) */
     bool touched_by_all;     /* it reads event fields directly: every settled event of the key touches it */
+    bool searches;           /* some node of it is a graph operator */
+    bool search_always;      /* it asks whether one is known: false cannot be told before the search */
 };
 
 /* One step of a rule: `when`, or a `then within`. Values of lets that it is the first to name are kept
@@ -276,6 +297,21 @@ struct rule_filter {
     uint16_t stream;
     uint16_t comparison_count;
     const struct comparison_place *comparison; /* nodes of the stream's filter */
+};
+
+/* A graph operator as a rule uses it; of draft rules for `rules check` to show. */
+struct graph_use {
+    struct slice rule_id, name; /* name: of the let, or the operator's word */
+    enum graph_operator op;
+    uint8_t hops_low, hops_high; /* 0: none */
+    uint32_t middles;
+    bool keep;                /* its node's b..c are asked for */
+    int64_t span_ms;          /* as of struct aggregate */
+    int32_t days;
+    uint16_t list;            /* hops, route */
+    uint32_t hub_max, legs_max;
+    uint16_t in[3], out[3];   /* streams of legs by enum leg_role; STREAM_ABSENT: not asked for. Of sharing, in[0] holds who
+                                 carried a value, out[0] what an account carried; of route, out[0] an account's stops */
 };
 
 enum rule_status { RULE_DRAFT, RULE_SHADOW, RULE_LIVE, RULE_RETIRED };
@@ -310,6 +346,8 @@ struct rule {
     const struct window_use *use; /* evidence: lets' windows in their order, then those of steps without a name */
     uint8_t let_count;
     const struct let_def *let;
+    uint8_t graph_count;
+    const struct graph_use *graph; /* in the order of OP_GRAPH's imm */
     uint8_t filter_count;
     const struct rule_filter *filter; /* of its sources that have one, in the order in which they are first read */
     uint8_t subject_count;
@@ -322,13 +360,6 @@ struct rule {
     uint64_t hash;
 };
 
-/* A graph operator that a rule names: checked, not evaluated in this version; for `rules check` to show. */
-struct graph_use {
-    struct slice rule_id;
-    enum graph_operator op;
-    uint8_t hops;             /* the longest path that is searched; 0: none */
-    int64_t span_ms;
-};
 
 struct typology {
     struct slice name, title, offence; /* offence: "trafficking" … */
@@ -380,7 +411,8 @@ struct program {
     struct text *const *text;
     const uint64_t *text_hash; /* equal texts have equal ones */
     uint16_t graph_count;
-    const struct graph_use *graph;
+    const struct graph_use *graph; /* first those of rules that do not run */
+    uint16_t graph_drafts;
     int64_t widest_ms;        /* the widest span any stream, memory or attempt needs */
     uint16_t file_count;      /* everything the set was made from: rule files, lists, files of facts */
     const struct slice *file; /* paths inside its folder, no two equal */

@@ -85,6 +85,7 @@ struct syntax_graph {
     struct name attribute;    /* sharing */
     int64_t middles;          /* scatter_gather */
     int64_t hops_low, hops_high;
+    int64_t hub, budget;      /* 0: the usual */
     struct syntax_expr *over, *keep_low, *keep_high, *where, *first, *second; /* NULL: not given */
 };
 
@@ -213,7 +214,6 @@ struct syntax_rule {
     int64_t once_ms;            /* 0: none */
     struct syntax_say *say;
     struct syntax_except *except;
-    bool graph;                 /* it names a graph operator, which this version does not evaluate */
     bool broken;
 };
 

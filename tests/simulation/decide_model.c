@@ -1,4 +1,4 @@
-/* Holds decide against a slow, obvious model: RULES 20, 21, 23, 24, 25 and 26, each score recomputed from
+/* Holds decide against a slow, obvious model: RULES 20, 21, 23-26 and 35, each score recomputed from
  * the full list of all hits by the words of the definition, on random streams of hits cut into
  * batches at random, with reloads of the program in between, and with sweeps as strict as the rest of the stream allows
  * between batches. Usage: decide_model [STREAMS [SEED]]. */
@@ -33,6 +33,7 @@ struct told_revision {
     uint64_t first_seq;
     int64_t milli[RULES];  /* indicators by rule; 0: not shown */
     uint64_t last[RULES];
+    bool bound[RULES];     /* some hit that counts was a bound: RULES 35 */
     uint64_t hit_seq[VISITS];
     int hit_rule[VISITS];
 };
@@ -181,6 +182,12 @@ static int64_t model_decay(int points, int64_t elapsed, int64_t half)
     return points < 0 ? -left : left;
 }
 
+/* Whether the hit came of a search that met a bound. */
+static bool model_bound(const struct said *said)
+{
+    return said->hit % 5 == 0;
+}
+
 static bool about(const struct said *said, int typology, int subject)
 {
     return said->typology == typology && said->subject == subject;
@@ -202,6 +209,7 @@ static bool model_once(const struct world *world, int at)
 struct model_standing {
     int64_t newest, score, milli[RULES];
     uint64_t last[RULES];
+    bool bound[RULES];
     int start;        /* where the hits since the last gap begin */
     uint32_t roles;
 };
@@ -237,6 +245,7 @@ static struct model_standing model_stand(const struct world *world, int end, boo
             continue;
         int64_t milli = model_decay(said->points, standing.newest - said->time_ms, world->typology[typology].half_life_ms);
         standing.milli[said->rule] += milli;
+        standing.bound[said->rule] |= milli && model_bound(said);
         standing.last[said->rule] = milli ? said->seq : standing.last[said->rule];
         if (milli < 0)
             against -= milli;
@@ -355,6 +364,7 @@ static void model_revise(struct world *world, int end, bool gone, const struct m
     revision->first_ms = open ? open->first_ms : now->time_ms;
     memcpy(revision->milli, standing->milli, sizeof revision->milli);
     memcpy(revision->last, standing->last, sizeof revision->last);
+    memcpy(revision->bound, standing->bound, sizeof revision->bound);
     if (open) {
         memcpy(revision->id, open->id, sizeof revision->id);
         for (int i = 0; i < world->revision_count; i++)
@@ -441,7 +451,7 @@ static struct hit *make_hits(const struct world *world, struct arena *arena, int
             *hit = (struct hit){.seq = said->seq, .time_ms = said->time_ms, .source = SLICE("bank"),
                                 .id = arena_copy(arena, (struct slice){text, (size_t)size}),
                                 .rule = (uint16_t)(said->rule - gone), .typology = (uint16_t)said->typology,
-                                .rule_id = world->rule[0][said->rule].id, .rule_version = world->rule[0][said->rule].version};
+                                .lower_bound = model_bound(said), .rule_id = world->rule[0][said->rule].id, .rule_version = world->rule[0][said->rule].version};
             hit->subject = ARENA_ARRAY(arena, struct hit_subject, HIT_SUBJECT_MAX);
         }
         hit->subject[hit->subject_count++] = (struct hit_subject){.entity = world->subject[said->subject], .kind = ENTITY_ACCOUNT,
@@ -531,7 +541,7 @@ static bool same_indicators(const struct world *world, const struct told_revisio
         const struct alert_indicator *indicator = &got->indicator[shown++];
         const struct rule *rule = &world->rule[0][r];
         if (!slice_equal(indicator->rule_id, rule->id) || indicator->points_milli != want->milli[r] ||
-            indicator->rule_version != rule->version || indicator->last_seq != want->last[r] ||
+            indicator->rule_version != rule->version || indicator->last_seq != want->last[r] || indicator->lower_bound != want->bound[r] ||
             !slice_equal(indicator->family, world->family[rule->family].name))
             return false;
     }

@@ -1,5 +1,5 @@
-/* Holds the graph searches against slow, obvious models on random temporal multigraphs: parallel legs, equal times, late
- * legs, legs of later events, self-transfers and cash ends offered or left out, hubs, missing amounts. Values and proofs are
+/* Holds the graph searches against slow, obvious models (RULES 27-35) on random temporal multigraphs: parallel legs, equal
+ * times, late legs, legs of later events, self-transfers and cash ends offered or left out, hubs, missing amounts. Values and proofs are
  * compared; then with small bounds, whether the result is a bound and is marked exactly when one was met.
  * Usage: graph_model [WORLDS [SEED]], or graph_model dump WORLDS SEED: cycles as JSON lines for another judge. */
 #include "tests/simulation/graph_world.h"

@@ -195,6 +195,27 @@ Test(decide, 23_the_cap_comes_before_counter_indicators)
     bench_free(&b);
 }
 
+Test(decide, 35_an_indicator_is_a_bound_while_a_hit_that_was_one_still_counts)
+{
+    struct bench b = bench_new();
+    b.typology.half_life_ms = 3;
+    b.typology.alert_points = 1;
+    say(&b, 0, 0, ROLE_COLLECTOR, 1);
+    b.hit[0].lower_bound = true;
+    say(&b, 1, 0, ROLE_COLLECTOR, 10);
+    cr_assert_eq(happen(&b, 0), 1);
+    cr_assert_eq(last(&b)->indicator_count, 2);
+    cr_expect_eq(last(&b)->indicator[0].lower_bound, true);
+    cr_expect_eq(last(&b)->indicator[1].lower_bound, false);
+    say(&b, 0, 0, ROLE_COLLECTOR, 10);
+    cr_assert_eq(happen(&b, 1), 1);
+    cr_expect_eq(last(&b)->indicator[0].lower_bound, true, "the first still counts");
+    say(&b, 0, 0, ROLE_COLLECTOR, 90);
+    cr_assert_eq(happen(&b, 60), 1);
+    cr_expect_eq(last(&b)->indicator[0].lower_bound, false, "nothing is left of it");
+    bench_free(&b);
+}
+
 Test(decide, 23_the_score_never_falls_below_zero)
 {
     struct bench b = bench_new();

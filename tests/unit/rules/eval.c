@@ -26,7 +26,7 @@ struct world {
     struct memory_read read[2];
     struct program program;
     struct event event;
-    struct value slot[8], input[4], kept[4];
+    struct value slot[8], input[4], kept[4], graph[4];
     struct evaluation ev;
 };
 
@@ -40,7 +40,7 @@ static void world_make(struct world *world)
     world->list[1] = list_new(SLICE("codes"), TYPE_MCC);
     cr_assert(list_add_text(world->list[1], SLICE("0003-0006")));
     world->program = (struct program){.zone = world->zone, .read_count = 2, .read = world->read, .list_count = 2, .list = world->list};
-    world->ev = (struct evaluation){.program = &world->program, .event = &world->event, .slot = world->slot, .input = world->input, .kept = world->kept,
+    world->ev = (struct evaluation){.program = &world->program, .event = &world->event, .slot = world->slot, .input = world->input, .kept = world->kept, .graph = world->graph,
                                     .entity_lists = odd_lists};
 }
 
@@ -175,6 +175,7 @@ static struct value model_outside(const struct world *w, const struct expr *expr
     case OP_MISSING: return missing;
     case OP_FIELD: return eval_field(&w->program, &w->event, w->ev.side, (enum field)n->imm);
     case OP_INPUT: return w->input[n->imm];
+    case OP_GRAPH: return w->graph[n->imm];
     case OP_KEPT: return w->kept[n->imm];
     case OP_MEMORY: return w->slot[(w->ev.side == SIDE_SENDER ? 0 : 4) + (n->c == READ_TIME ? 0 : n->c + 1)];
     case OP_MATCHES:
@@ -260,6 +261,7 @@ static void random_world(uint64_t *state, struct world *w)
     for (int i = 0; i < 4; i++) {
         w->input[i] = random_value(state);
         w->kept[i] = random_value(state);
+        w->graph[i] = random_value(state);
     }
     w->event.time_ms = (int64_t)(random_next(state) % 4000000000000u);
     w->event.amount_base = random_below(state, 3) ? random_number(state) : MISSING_I64;
@@ -275,7 +277,7 @@ static struct node random_node(uint64_t *state, uint16_t at)
 {
     struct node n = {.op = (uint8_t)random_below(state, OP_COUNT)};
     if (at == 0 || random_below(state, 3) == 0) {
-        static const uint8_t leaf[] = {OP_CONST, OP_CONST, OP_MISSING, OP_FIELD, OP_MEMORY, OP_INPUT, OP_KEPT, OP_MATCHES};
+        static const uint8_t leaf[] = {OP_CONST, OP_CONST, OP_MISSING, OP_FIELD, OP_MEMORY, OP_INPUT, OP_GRAPH, OP_KEPT, OP_MATCHES};
         n.op = leaf[random_below(state, sizeof leaf)];
     } else if (random_below(state, 3) == 0) {
         n.op = random_below(state, 2) ? OP_AND : OP_OR;
@@ -291,7 +293,7 @@ static struct node random_node(uint64_t *state, uint16_t at)
     }
     n.imm = n.op == OP_CONST    ? random_number(state)
             : n.op == OP_FIELD  ? (int64_t)random_below(state, FIELD_COUNT)
-            : n.op == OP_INPUT || n.op == OP_KEPT ? (int64_t)random_below(state, 4)
+            : n.op == OP_INPUT || n.op == OP_GRAPH || n.op == OP_KEPT ? (int64_t)random_below(state, 4)
             : n.op == OP_MATCHES ? (int64_t)random_below(state, 64)
             : n.op == OP_NEW    ? (int64_t)(random_next(state) % 4000000000000u)
                                 : 0;

@@ -80,6 +80,33 @@ Test(list, codes)
     list_free(list);
 }
 
+Test(list, routes_keep_the_order_of_their_countries)
+{
+    struct list *list = load(TYPE_ROUTE, "route,note\nKE>ET>KE,there and back\nET>KE>TZ\nET>KE>TZ\n");
+    int64_t stage[LIST_STAGE_MAX];
+    cr_expect_eq(list_count(list), 2, "no two are equal");
+    cr_expect_not(list_holds_numbers(list));
+    cr_assert_eq(list_route(list, 0, stage), 3);
+    cr_expect_eq(stage[0], country_parse(SLICE("ET")));
+    cr_expect_eq(stage[2], country_parse(SLICE("TZ")));
+    cr_assert_eq(list_route(list, 1, stage), 3);
+    cr_expect_eq(stage[0], stage[2]);
+    cr_expect_eq(list_route(list, 2, stage), 0, "there is no third");
+    struct list *copy = list_copy(list);
+    cr_expect_eq(list_route(copy, 1, stage), 3);
+    list_free(copy);
+    list_free(list);
+}
+
+Test(list, the_longest_route_has_sixteen_countries)
+{
+    int64_t stage[LIST_STAGE_MAX];
+    struct list *list = load(TYPE_ROUTE, "route\nKE>ET\nET>KE>ET>KE>ET>KE>ET>KE>ET>KE>ET>KE>ET>KE>ET>KE\n");
+    cr_expect_eq(list_route(list, 0, stage), LIST_STAGE_MAX);
+    cr_expect_eq(list_route(list, 1, stage), 2);
+    list_free(list);
+}
+
 Test(list, an_empty_list_holds_nothing)
 {
     struct list *list = load(TYPE_ACCOUNT, "account\n");
@@ -112,6 +139,14 @@ Test(list, what_is_wrong_is_said_with_its_line)
         {TYPE_CORRIDOR, "c\nKE->SO\n\nKE-SO\n", 4, "KE->SO"},
         {TYPE_CORRIDOR, "c\nKE->XQ\n", 2, "KE->SO"},
         {TYPE_COUNTRY, "c\nke\n", 2, "KE"},
+        {TYPE_ROUTE, "ET>KE\n", 1, "header"},
+        {TYPE_ROUTE, "c\nKE\n", 2, "2 to 16"},
+        {TYPE_ROUTE, "c\nET>KE>\n", 2, "2 to 16"},
+        {TYPE_ROUTE, "c\nET>KE>T\n", 2, "2 to 16"},
+        {TYPE_ROUTE, "c\nET->KE\n", 2, "2 to 16"},
+        {TYPE_ROUTE, "c\nET>ke\n", 2, "2 to 16"},
+        {TYPE_ROUTE, "c\nET>XQ\n", 2, "2 to 16"},
+        {TYPE_ROUTE, "c\nET>KE>ET>KE>ET>KE>ET>KE>ET>KE>ET>KE>ET>KE>ET>KE>ET\n", 2, "2 to 16"},
         {TYPE_PURPOSE, "c\nSALAR\n", 2, "SALA"},
         {TYPE_ACCOUNT, "a\n\"BANK:1\"x\n", 2, "follows"},
         {TYPE_ACCOUNT, "a,b\nBANK:1,\"open\n", 2, "not closed"},
