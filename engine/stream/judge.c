@@ -118,8 +118,9 @@ static void look_range(struct step *step, struct step_worker *worker, struct loo
 }
 
 /* A chain `x and y and z` is judged from the left and left at the first part that is not true: windows that only
- * later parts ask for are then not looked at, which most looks end by (a third of the instructions of judging). */
-static bool look_chain(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)
+ * later parts ask for are then not looked at, which most looks end by (a third of the instructions of judging).
+ * Of a part that searches, what is unknown may yet become true. */
+bool look_chain(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)
 {
     const struct expr *body = &look->rule->body;
     const struct value *value = worker->evaluation.node;
@@ -134,7 +135,7 @@ static bool look_chain(struct step *step, struct step_worker *worker, struct loo
             look_range(step, worker, look, done, (uint16_t)(node + 1));
             done = (uint16_t)(node + 1);
         }
-        if (!value[node].known || !value[node].number)
+        if (value[node].known ? !value[node].number : !part->searches)
             return false;
     }
     look_range(step, worker, look, done, part->to);
@@ -145,14 +146,12 @@ bool look_true(struct step *step, struct step_worker *worker, struct look *look,
 {
     struct evaluation *ev = &worker->evaluation;
     bool told = step->watch && step->watch->witnessed;
-    if (part->searches) {
-        look_inputs(step, look, part->inputs);
-        look_nodes(step, worker, look, part->from, part->to, part->search_always || told, part->root);
-    } else if (!told && !look->rule->watched && number) {
-        return look_chain(step, worker, look, part);
-    } else { /* who watches wants every value; of `unless`, false, the hit may read some */
-        look_range(step, worker, look, part->from, part->to);
-    }
+    if (!told && !look->rule->watched && number && !part->search_always)
+        return part->searches ? look_search(step, worker, look, part) : look_chain(step, worker, look, part);
+    /* who watches wants every value; of `unless`, false, the hit may read some */
+    look_range(step, worker, look, part->from, part->to);
+    if (part->searches)
+        look_nodes(step, worker, look, part->from, part->to);
     bool truth = ev->node[part->root].known && ev->node[part->root].number;
     if (told)
         look_tell(step, worker, look, (struct witness){.part = number ? WITNESS_STEP : WITNESS_UNLESS, .number = number,
@@ -449,7 +448,7 @@ void judge_hit(struct step *step, struct step_worker *worker, struct look *look)
     struct evaluation *ev = &worker->evaluation;
     look_inputs(step, look, rule->hit.inputs);
     if (rule->graph_count) /* of one step, lets share nodes that `unless` need not have searched */
-        look_nodes(step, worker, look, rule->step_count == 1 ? 0 : rule->hit.from, rule->hit.to, true, 0);
+        look_nodes(step, worker, look, rule->step_count == 1 ? 0 : rule->hit.from, rule->hit.to);
     else
         eval_nodes(ev, &rule->body, rule->hit.from, rule->hit.to);
     struct value *value = ARENA_ARRAY(&worker->arena, struct value, rule->body.count);

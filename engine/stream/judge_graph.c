@@ -58,38 +58,34 @@ static struct legs sight_stops(const void *context, entity_id account)
     return sight_legs(sight, sight->use->out[LEG_ANY], account);
 }
 
-/* Whether only an event that ends the pattern gives a value, and not any event of the account. */
-static bool is_completed(const struct graph_use *use)
+/* Whether the event is a leg that the pattern of the rule's operator g can end with. */
+static bool event_is_leg(const struct step *step, const struct look *look, uint32_t g)
 {
-    return use->op != GRAPH_HOPS && use->op != GRAPH_SHARING && use->op != GRAPH_ROUTE;
+    const struct plan_leg *leg = &step->plan->rule[look->index].leg[g];
+    return step->mask[(size_t)look->visit->event * 2 * step->plan->mask_words + leg->word] & leg->bit;
 }
 
-/* The stream in which the event stands when it can complete the operator's pattern. */
-static uint16_t completing_stream(const struct graph_use *use)
+/* Whether the part cannot be true because the event completes nothing. */
+static bool look_barren(const struct step *step, const struct look *look, const struct rule_part *part)
 {
-    if (use->op == GRAPH_SCATTER_GATHER)
-        return use->in[LEG_SECOND];
-    return use->in[LEG_ANY] != STREAM_ABSENT ? use->in[LEG_ANY] : use->out[LEG_ANY];
-}
-
-static bool event_is_leg(const struct step *step, const struct graph_use *use, uint32_t event)
-{
-    uint16_t stream = completing_stream(use);
-    const struct stream *def = &step->program->stream[stream];
-    const struct plan_keyspace *at = plan_at(step->plan, def->stratum, def->keyspace);
-    int side = def->flow == STREAM_IN ? SIDE_RECEIVER : SIDE_SENDER;
-    return mask_bit(step_mask(step, at, event, side), step->plan->stream[stream].bit);
+    if (!part->barren)
+        return false;
+    for (uint8_t g = 0; g < look->rule->graph_count; g++)
+        if (graph_completed(look->rule->graph[g].op) && event_is_leg(step, look, g))
+            return false;
+    return true;
 }
 
 /* Whether the event can complete the operator's pattern at the account; else its value is 0 without a search. */
-static bool completes(const struct step *step, const struct graph_use *use, uint32_t event, entity_id account)
+static bool completes(const struct step *step, const struct look *look, uint32_t g, entity_id account)
 {
-    const entity_id *ref = step->event[event].ref;
-    if (!is_completed(use))
+    const struct graph_use *use = &look->rule->graph[g];
+    const entity_id *ref = step->event[look->visit->event].ref;
+    if (!graph_completed(use->op))
         return true;
     bool sends = ref[REF_SENDER] == account, receives = ref[REF_RECEIVER] == account;
     bool fits = use->op == GRAPH_PASS_THROUGH ? sends : use->op == GRAPH_GATHER_SCATTER ? sends || receives : receives;
-    return fits && event_is_leg(step, use, event);
+    return fits && event_is_leg(step, look, g);
 }
 
 static int64_t search_floor(const struct step *step, const struct look *look, const struct graph_use *use)
@@ -134,7 +130,7 @@ static void search(struct step *step, struct step_worker *worker, const struct l
         query.corridor_count = step->plan->route[use->list].count;
         query.corridor = step->plan->route[use->list].corridor;
     }
-    if (use->op != GRAPH_SHARING && use->op != GRAPH_ROUTE && event_is_leg(step, use, look->visit->event)) {
+    if (use->op != GRAPH_SHARING && use->op != GRAPH_ROUTE && event_is_leg(step, look, (uint32_t)node->imm)) {
         query.event.sender = event->ref[REF_SENDER];
         query.event.receiver = event->ref[REF_RECEIVER];
     }
@@ -168,7 +164,7 @@ static void node_search(struct step *step, struct step_worker *worker, struct lo
         worker->graph_value[g] = (struct value){0, false};
         return;
     }
-    if (!completes(step, &look->rule->graph[g], look->visit->event, account)) {
+    if (!completes(step, look, g, account)) {
         result_clear(&worker->graph[g]);
         worker->graph_value[g] = (struct value){0, true};
         return;
@@ -178,19 +174,27 @@ static void node_search(struct step *step, struct step_worker *worker, struct lo
     worker->graph_value[g] = (struct value){known ? worker->graph[g].value : 0, known};
 }
 
-void look_nodes(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to, bool always, uint16_t root)
+void look_nodes(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to)
 {
     struct evaluation *ev = &worker->evaluation;
     const struct expr *body = &look->rule->body;
     ev->graph = NULL;
-    eval_nodes(ev, body, from, to);
-    if (!always && ev->node[root].known && !ev->node[root].number) {
-        worker->graphs.skipped++;
-        return; /* false whatever the search would find: missing stands for any value (RULES 10) */
-    }
+    eval_nodes(ev, body, from, to); /* whose account and how much is asked for */
     for (uint16_t i = from; i < to; i++)
         if (body->node[i].op == OP_GRAPH)
             node_search(step, worker, look, &body->node[i]);
     ev->graph = worker->graph_value;
     eval_nodes(ev, body, from, to);
+}
+
+bool look_search(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)
+{
+    const struct value *root = &worker->evaluation.node[part->root];
+    worker->evaluation.graph = NULL;
+    if (look_barren(step, look, part) || !look_chain(step, worker, look, part)) {
+        worker->graphs.skipped++;
+        return false;
+    }
+    look_nodes(step, worker, look, part->from, part->to);
+    return root->known && root->number;
 }

@@ -285,6 +285,27 @@ static void plan_parts(struct plan *plan, const struct rule *def, struct plan_ru
     rule->unless = def->unless ? unless : NULL;
 }
 
+/* The stream in which an event stands that can complete the operator's pattern. */
+static uint16_t completing_stream(const struct graph_use *use)
+{
+    if (use->op == GRAPH_SCATTER_GATHER)
+        return use->in[LEG_SECOND];
+    return use->in[LEG_ANY] != STREAM_ABSENT ? use->in[LEG_ANY] : use->out[LEG_ANY];
+}
+
+static void plan_legs(struct plan *plan, const struct rule *def, struct plan_rule *rule)
+{
+    struct plan_leg *leg = ARENA_ARRAY(&plan->arena, struct plan_leg, def->graph_count + 1u);
+    for (uint8_t g = 0; g < def->graph_count; g++) {
+        uint16_t index = completing_stream(&def->graph[g]), bit = plan->stream[index].bit;
+        const struct stream *stream = &plan->program->stream[index];
+        uint32_t side = stream->flow == STREAM_IN ? SIDE_RECEIVER : SIDE_SENDER;
+        leg[g].word = side * plan->mask_words + plan_at(plan, stream->stratum, stream->keyspace)->word + bit / 64u;
+        leg[g].bit = (uint64_t)1 << bit % 64;
+    }
+    rule->leg = leg;
+}
+
 static void plan_rules(struct plan *plan, const uint16_t *clock_local, struct plan_rule *rule)
 {
     const struct program *program = plan->program;
@@ -296,6 +317,7 @@ static void plan_rules(struct plan *plan, const uint16_t *clock_local, struct pl
         }
         rule[i].words = plan_at(plan, def->stratum, def->keyspace)->words;
         plan_parts(plan, def, &rule[i]);
+        plan_legs(plan, def, &rule[i]);
         if (program->keyspace[def->keyspace].form != KEY_TRANSFER)
             rule[i].clock = clock_local[def->clock];
     }

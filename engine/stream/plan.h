@@ -34,12 +34,18 @@ struct plan_aggregate {
 struct plan_touch {
     const uint64_t *mask;   /* streams whose update touches a rule or a part of it */
 };
+/* Where an event's rows of masks (both sides') say that it is a leg which a graph operator's pattern can end with. */
+struct plan_leg {
+    uint32_t word;
+    uint64_t bit;
+};
 struct plan_rule {
     uint16_t words;                  /* of the masks of its keyspace and stratum */
     const struct plan_touch *step;   /* by step */
     const struct plan_touch *unless; /* by steps that were true before; NULL: none */
     uint16_t clock;         /* index inside its keyspace's layout */
     uint16_t attempt;       /* likewise, of a rule of several steps */
+    const struct plan_leg *leg; /* by graph operator */
 };
 
 /* What one stratum does for one keyspace. */

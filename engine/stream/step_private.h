@@ -217,9 +217,12 @@ void judge_rule(struct step *step, struct step_worker *worker, struct look *look
 bool look_touched(const struct step *step, const struct look *look, const struct rule_part *part, const struct plan_touch *touch);
 bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part, uint8_t number);
 void judge_hit(struct step *step, struct step_worker *worker, struct look *look);
-/* judge_graph.c: evaluates nodes [from, to) of the body, searching what graph operators ask for: only where the root
- * may be true, unless `always`. Each operator is searched once per look and account. */
-void look_nodes(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to, bool always, uint16_t root);
+/* Judges a part from the left; false at the first that is not true, or cannot become true by a search. Else all its nodes are evaluated. */
+bool look_chain(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part);
+/* judge_graph.c: evaluates nodes [from, to) of the body, searching what graph operators ask for, each once per look and account. */
+void look_nodes(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to);
+/* Whether a part that searches is true: it is searched only where it can be. */
+bool look_search(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part);
 /* Tells the watch of a filter that was asked of an event, once it is evaluated. */
 void judge_filter(struct step *step, struct step_worker *worker, bool memory, uint16_t index, bool truth);
 /* judge_step.c: of a rule of several steps. */

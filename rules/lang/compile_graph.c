@@ -1,6 +1,7 @@
 /* Compiles graph operators: checks them, and makes the streams of legs that they search. */
 #include "rules/lang/compile.h"
 #include "rules/lang/comparison.h"
+#include "rules/lang/eval.h"
 
 static const struct typed poison = {0, TYPE_POISON};
 
@@ -332,6 +333,29 @@ struct typed emit_graph(struct emitter *em, const struct syntax_expr *expr)
 
 /* --- the rule's parts --- */
 
+/* Whether the part can be true only by an operator that an event completes: three-valued, with these at 0 and all
+ * else that it reads unknown, for whatever is false then is false whatever is read (RULES 10). */
+static bool part_barren(const struct emitter *em, const struct rule_part *part)
+{
+    struct evaluation *ev = ARENA_NEW(em->c->arena, struct evaluation);
+    const struct expr body = {.node = em->node, .count = part->to, .root = part->root};
+    for (uint16_t i = 0; i < part->to; i++) {
+        const struct node *node = &em->node[i];
+        switch ((enum opcode)node->op) {
+        case OP_GRAPH:
+            ev->node[i] = (struct value){0, graph_completed(em->graph[node->imm].op)};
+            break;
+        case OP_FIELD: case OP_MEMORY: case OP_NEW: case OP_KEPT: case OP_INPUT: case OP_IN_LIST: case OP_MATCHES:
+        case OP_KNOWN: case OP_DEFAULT: case OP_AGE:
+            ev->node[i] = (struct value){0, false};
+            break;
+        default:
+            eval_nodes(ev, &body, i, (uint16_t)(i + 1));
+        }
+    }
+    return ev->node[part->root].known && !ev->node[part->root].number;
+}
+
 /* Which nodes depend on a search; operands stand before what reads them. */
 void graph_part(const struct emitter *em, struct rule_part *part)
 {
@@ -349,6 +373,7 @@ void graph_part(const struct emitter *em, struct rule_part *part)
         part->searches |= node->op == OP_GRAPH;
         part->search_always |= reads && (node->op == OP_KNOWN || node->op == OP_DEFAULT);
     }
+    part->barren = part->searches && !part->search_always && part_barren(em, part);
 }
 
 void rule_graphs(struct emitter *em, struct rule *out)

@@ -277,6 +277,7 @@ struct rule_part {
     bool touched_by_all;     /* it reads event fields directly: every settled event of the key touches it */
     bool searches;           /* some node of it is a graph operator */
     bool search_always;      /* it asks whether one is known: false cannot be told before the search */
+    bool barren;             /* it is not true where each operator that an event must complete is 0: graph_completed */
 };
 
 /* One step of a rule: `when`, or a `then within`. Values of lets that it is the first to name are kept
@@ -313,6 +314,12 @@ struct graph_use {
     uint16_t in[3], out[3];   /* streams of legs by enum leg_role; STREAM_ABSENT: not asked for. Of sharing, in[0] holds who
                                  carried a value, out[0] what an account carried; of route, out[0] an account's stops */
 };
+
+/* Whether only an event that ends the pattern gives the operator a value above 0, and not any event of the account. */
+static inline bool graph_completed(enum graph_operator op)
+{
+    return op != GRAPH_HOPS && op != GRAPH_SHARING && op != GRAPH_ROUTE;
+}
 
 enum rule_status { RULE_DRAFT, RULE_SHADOW, RULE_LIVE, RULE_RETIRED };
 
