@@ -90,6 +90,12 @@ class Desk(World):
     def hold(self, what, answer, code, text):
         self.check(what, answer[0] == code and text in answer[1], "exit %d: %s" % answer)
 
+    def hold_answers(self, what):
+        """Each set that was loaded carries the answer of its last request that has one."""
+        differ = self.query("select encode(s.hash, 'hex'), s.answer, s.reason, l.answer, l.reason from muster.rule_set s join (select distinct on (hash) * from muster.rule_load "
+                            "where answer <> 'waiting' order by hash, number desc) l using (hash) where (s.answer, s.reason, s.answered_at) is distinct from (l.answer, l.reason, l.answered_at)")
+        self.check(what + ": sets carry their last answers", not differ and self.query("select count(distinct answer) from muster.rule_set") == [("2",)], differ)
+
     def unsign(self):
         for name in os.listdir(self.rules):
             if name.endswith(".sig"):
@@ -156,6 +162,7 @@ def story(world):
     world.hold("another timezone", world.load(), 1, "another base currency")
     world.change("Europe/Berlin", "Africa/Nairobi")
     world.compare_sets("after a swap")
+    world.hold_answers("after a swap")
     out = os.path.join(HOME, "hits.ndjson")
     world.command("replay", "--quiet", "--config", world.settings, "--rules", world.folders[first], "--swap-to", world.folders[second], "--log", os.path.join(HOME, "log"),
                   "--hits", out)
@@ -226,11 +233,13 @@ def restart(world, first, second):
     said = world.query("select answer, reason from muster.rule_load order by number desc limit 1")[0]
     world.check("a file outside the folder is refused", said[0] == "refused" and "outside its folder" in said[1], said)
     world.end(engine)
+    world.hold_answers("after restarts")
     world.check("nothing was written beside it", not os.path.exists(os.path.join(HOME, "state", "out.rules")) and not os.path.exists(os.path.join(HOME, "state", "rules-aside")))
 
     words = ("--set", "rules_dir=" + os.path.join(HOME, "rules-kept"))
     engine = world.live(*words)
     world.check("a folder with both signatures", engine.poll() is None, open(engine.log).read()[-300:])
+    wait_for("the folder's set to be answered", 20, lambda: world.query("select count(*) from muster.rule_set where answer = 'accepted' and reason like '%from its folder%'") == [("1",)])
     world.hold("an engine with rules_dir takes none from PostgreSQL", world.load(os.path.join(HOME, "rules-kept")), 1, "leave that setting out")
     engine = hangup(world, engine, os.path.join(HOME, "rules-kept"))
     world.end(engine)
@@ -262,6 +271,9 @@ def hangup(world, engine, rules):
         wait_for("an answer to SIGHUP", 20, says(word, number + 1 if word == "rules_refused" else 1))
         said = [line for line in open(engine.log) if '"%s"' % word in line and "read again" in line][-1]
         world.check("SIGHUP: %s, %s" % (word, expected), expected in said, said)
+        if number != 1:  # what does not compile has no hash
+            row = world.query("select answer, reason from muster.rule_set order by answered_at desc nulls last limit 1")[0]
+            world.check("its set carries the answer: %s" % row[0], row[0] == word[6:] and row[1] in json.loads(said)["text"] and expected in row[1], (row, said))
     world.feed(1500)
     world.drain(engine)
     last = world.query("select encode(rule_set, 'hex') from muster.hit order by seq desc limit 1")[0][0]
