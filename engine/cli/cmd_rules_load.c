@@ -53,8 +53,9 @@ static int load(struct loading *loading, const struct settings *settings, int64_
     if (!rule_files_read(loading->dir, loading->set.program, &loading->arena, &loading->description, &loading->load, &err) ||
         !pg_rule_loads_ask(loading->loads, &loading->load, &err))
         return command_fail(loading->line, EXIT_WORLD, "%s", err.text);
-    printf("request %lld: rule set %.*s, %u files, %u signatures\n", (long long)loading->load.number, (int)loading->load.name.size,
-           loading->load.name.data, loading->load.file_count, loading->load.mark_count);
+    printf("request %lld: rule set %.*s, %u file%s, %u signature%s\n", (long long)loading->load.number, (int)loading->load.name.size,
+           loading->load.name.data, loading->load.file_count, loading->load.file_count == 1 ? "" : "s", loading->load.mark_count,
+           loading->load.mark_count == 1 ? "" : "s");
     (void)fflush(stdout);
     return wait_answer(loading, wait_s);
 }

@@ -252,12 +252,12 @@ static bool take_on(struct rule_desk *desk, struct program *program, int64_t num
     const struct program *running = atomic_load(&desk->running);
     *taken = true;
     if (!running) {
-        (void)snprintf(said, RULE_ANSWER_MAX, "%u rules; the engine begins with them unless others come", program->rule_count);
+        (void)snprintf(said, RULE_ANSWER_MAX, "%u rule%s; the engine begins with this set unless another comes", program->rule_count, program->rule_count == 1 ? "" : "s");
         program_free(program);
         return true;
     }
     if (memcmp(running->hash, program->hash, sizeof program->hash) == 0) {
-        (void)snprintf(said, RULE_ANSWER_MAX, "%u rules; they are at work already", program->rule_count);
+        (void)snprintf(said, RULE_ANSWER_MAX, "%u rule%s, at work already", program->rule_count, program->rule_count == 1 ? "" : "s");
         program_free(program);
         return true;
     }
@@ -400,7 +400,8 @@ static bool folder_began(struct rule_desk *desk, const struct program *program, 
 {
     struct described described;
     char said[RULE_ANSWER_MAX];
-    (void)snprintf(said, sizeof said, "%u rules; the engine began with them, from its folder (rules_dir)", program->rule_count);
+    (void)snprintf(said, sizeof said, "%u rule%s; the engine began with this set, from its folder (rules_dir)", program->rule_count,
+                   program->rule_count == 1 ? "" : "s");
     described_init(&described, program);
     bool good = folder_keep(desk, program, err) && pg_rule_loads_judge(desk->loads, &described.set, true, said, err);
     described_fini(&described);

@@ -93,9 +93,11 @@ bool rule_set_signed(const struct settings *settings, const struct signature *si
     if (!trusted_keys_read(settings->rules_keys, &keys, err))
         return error_context(err, "rules_keys");
     uint32_t good = signatures_good(signature, count, &keys, hash);
+    bool one = settings->rules_signatures == 1;
     return good >= (uint64_t)settings->rules_signatures ||
-           error_set(err, ERROR_FATAL, "the rule set needs the signatures of %lld different trusted keys (rules_signatures) and has %u: "
-                     "`muster rules sign DIR --key NAME.key`, after the last change", (long long)settings->rules_signatures, good);
+           error_set(err, ERROR_FATAL, "the rule set needs the signature%s of %lld %strusted key%s (rules_signatures) and has %u: "
+                     "`muster rules sign DIR --key NAME.key`, after the last change", one ? "" : "s", (long long)settings->rules_signatures,
+                     one ? "" : "different ", one ? "" : "s", good);
 }
 
 bool rule_set_signed_folder(const struct settings *settings, const char *dir, const struct program *program, struct error *err)
