@@ -63,6 +63,15 @@ class Desk(World):
     def load(self, folder=None, wait=20):
         return self.muster_says("rules", "load", folder or self.rules, "--config", self.settings, "--wait", str(wait))
 
+    def hold_json(self, what, code, answer, text):
+        """The same question again with --json: one object, and only a missing answer is told on standard error too."""
+        done = subprocess.run([MUSTER, "rules", "load", self.rules, "--config", self.settings, "--wait", "0" if answer == "waiting" else "20", "--json"], cwd=TOP,
+                              capture_output=True, text=True)
+        found = json.loads(done.stdout)
+        kept = self.query("select number, encode(hash, 'hex') from muster.rule_load order by number desc limit 1")[0]
+        self.check(what + " as JSON", done.returncode == code and found["answer"] == answer and text in found["reason"] and (answer == "waiting") == bool(done.stderr)
+                   and (str(found["request"]), found["rule_set"]) == kept and found["files"] >= 1, (done.returncode, done.stdout, done.stderr))
+
     def copy(self):
         """Keeps the folder as it is now, for replays; the set's hash by the last request."""
         number = len(self.folders)
@@ -127,6 +136,7 @@ def story(world):
     code = engine.wait(timeout=20)
     world.check("without a set the engine says how to get one", code == 3 and "muster rules load" in open(engine.log).read(), code)
     world.hold("nobody is there to answer", world.load(wait=0), 3, "no engine has answered")
+    world.hold_json("nobody is there to answer", 3, "waiting", "")
     engine = world.engine()
     world.check("an unsigned set is refused at the start", engine.wait(timeout=20) == 3 and world.says(engine, "rules_refused"))
     world.sign("trusted/ana")
@@ -142,6 +152,7 @@ def story(world):
 
     world.change("when workers >= 1", "when workers >= 2")
     world.hold("a changed set without signatures", world.load(), 1, "needs the signatures of 2 different trusted keys (rules_signatures) and has 0")
+    world.hold_json("unsigned", 1, "refused", "and has 0")
     world.sign("trusted/ana")
     shutil.copy(os.path.join(world.rules, "ana.sig"), os.path.join(world.rules, "again.sig"))
     world.hold("one key that signed twice counts once", world.load(), 1, "and has 1")
@@ -156,6 +167,7 @@ def story(world):
     world.drain(engine)
     world.check("hits from there on name the new set", world.rule_sets_used() == {first, second})
     world.hold("the same again is at work already", world.load(), 0, "at work already")
+    world.hold_json("the same again", 0, "accepted", "at work already")
     world.change("Africa/Nairobi", "Europe/Berlin")
     world.sign("trusted/ana")
     world.sign("trusted/ben")
