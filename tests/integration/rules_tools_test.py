@@ -47,6 +47,26 @@ rule OR-2 "A filter with either" {
   say "{n}"
 }
 """
+OR_TESTS = """
+test "either" for OR-1 {
+  start 2026-03-02 12:00
+  W -> A 50 USD
+  after 1m W -> A 70 USD
+  expect hit on A
+}
+
+test "a filter with either" for OR-2 {
+  start 2026-03-02 12:00
+  W -> A 50 USD
+  after 1m W -> A 70 USD { purpose RENT }
+  expect hit on A
+}
+"""
+OR_TESTED = [  # event by event, every part
+    ["`n >= 9` (line 11) is false (1, 9)", "`m >= 900 USD` (line 11) is false (50.00 USD, 900.00 USD)"],
+    ["`n >= 9` (line 11) is false (2, 9)", "`m >= 900 USD` (line 11) is false (120.00 USD, 900.00 USD)"],
+    ["`amount >= 500 USD` (line 20) is false (50.00 USD, 500.00 USD)", "`purpose = GIFT` (line 20) is unknown (unknown, GIFT)"],
+    ["`amount >= 500 USD` (line 20) is false (70.00 USD, 500.00 USD)", "`purpose = GIFT` (line 20) is false (RENT, GIFT)"]]
 OR_MARKED = [("n >= 9", "2"), ("m >= 900 USD", "120.00 USD")]
 OR_FILTER = [["amount >= 500 USD", "purpose = GIFT"]]
 
@@ -311,6 +331,10 @@ def hold_or():
     hold("the `and` beside it holds", [c["truth"] for c in conditions].count("true") == 1, conditions)
     out = found["events"][0]["filtered_out"]
     hold("a filter's `or` too", [[c["condition"] for c in rule["conditions"]] for rule in out] == OR_FILTER, out)
+    write(OR + "/or_tests.rules", OR_TESTS)
+    code, tested, err = muster("rules", "test", OR)
+    found = [re.findall(r"`[^`]+` \(line \d+\) is \w+ \([^)]*\)", line) for line in tested.splitlines() if " W -> A " in line]
+    hold("a failed test names every part, event by event", code == 1 and found == OR_TESTED, (tested, err))
     hold("a filter's `or` in text", re.search(r"^  OR-2 +false +amount >= 500 USD .*\n   or +unknown +purpose = GIFT", text, re.M), text)
 
 
