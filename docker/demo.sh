@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job on embedded defaults: a private PostgreSQL, an embedded Kafka, a labelled stream, the
-# engine, the alert queue and one alert explained. `demo.sh demo` does it once and cleans up;
+# The main job on embedded defaults: a private PostgreSQL, an embedded Kafka, a labelled stream, rules that one
+# person signed, the engine, the alert queue and one alert explained. `demo.sh demo` does it once and cleans up;
 # `demo.sh up` keeps it running, `demo.sh down` stops it. Everything lives under build/demo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -47,7 +47,8 @@ kafka_topics:
   payments.bank-1: bank-1
   payments.bank-2: bank-2
 postgres_dsn: "$(docker/postgres.sh dsn "$home/postgres")"
-rules_dir: rules/packs/trafficking
+rules_keys: $home/trusted
+rules_signatures: 1
 rates_file: rules/packs/rates.csv
 state_dir: $home/state
 log_dir: $home/log
@@ -78,10 +79,21 @@ feed_stream() {
   "$muster" feed --config "$home/muster.yaml" "$home/stream.ndjson"
 }
 
-start_engine() {
+start_engine() { # with the shipped rules, which one person signs and hands over through PostgreSQL
   say "3. The engine: Kafka -> rules on 2 threads -> PostgreSQL"
+  local answer=$home/rules.answer asking
+  mkdir "$home/trusted"
+  cp -r rules/packs/trafficking "$home/rules"
+  "$muster" rules keygen "$home/desk" >/dev/null
+  mv "$home/desk.pub" "$home/trusted/"
+  "$muster" rules sign "$home/rules" --key "$home/desk.key" | sed 's/^/   /'
+  "$muster" rules load "$home/rules" --config "$home/muster.yaml" --wait 60 >"$answer" 2>&1 &
+  asking=$!
+  wait_for 20 grep -q request "$answer" || { cat "$answer" >&2; return 1; }
   "$muster" run --config "$home/muster.yaml" >"$home/engine.out" 2>"$home/engine.log" &
   echo $! >"$home/engine.pid"
+  wait "$asking" || { cat "$answer" "$home/engine.log" >&2; return 1; }
+  sed 's/^/   /' "$answer"
 }
 
 drained() { # every message that was fed has a stored position
@@ -122,6 +134,7 @@ demo)
 up)
   up
   say "Running. Settings: $home/muster.yaml. Try: $muster alerts list --config $home/muster.yaml; then 'make down'."
+  note "Rules of your own: muster rules load; whose keys count lies in $home/trusted (rules/README.md)."
   ;;
 down) down ;;
 *)

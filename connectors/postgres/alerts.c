@@ -264,7 +264,7 @@ bool pg_alerts_show(const struct alerts_query *query, const char *id, FILE *out,
         return false;
     PGresult *rows = session_ask(&session,
                                  "select encode(q.alert_id, 'hex'), typology, title, offence, subject_kind, subject, score_milli, roles, "
-                                 "revision, reason, victim, to_char(first_time, 'YYYY-MM-DD HH24:MI:SS'), first_event_id, first_source, "
+                                 "revision, q.reason, victim, to_char(first_time, 'YYYY-MM-DD HH24:MI:SS'), first_event_id, first_source, "
                                  "hit_total, indicators, coalesce(s.name, '?'), encode(rule_set, 'hex') from muster.queue q "
                                  "left join muster.rule_set s on s.hash = q.rule_set "
                                  "where encode(q.alert_id, 'hex') like $1 || '%' order by 1 limit 1",

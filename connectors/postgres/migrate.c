@@ -21,6 +21,7 @@ EMBED(muster_migration_6, "connectors/postgres/migrations/0006_sealed.sql");
 EMBED(muster_migration_7, "connectors/postgres/migrations/0007_arrivals.sql");
 EMBED(muster_migration_8, "connectors/postgres/migrations/0008_dead_letters.sql");
 EMBED(muster_migration_9, "connectors/postgres/migrations/0009_rule_loads.sql");
+EMBED(muster_migration_10, "connectors/postgres/migrations/0010_rule_answers.sql");
 
 struct migration {
     int number;
@@ -37,6 +38,7 @@ static const struct migration migrations[] = {
     {7, "arrivals", muster_migration_7},
     {8, "dead_letters", muster_migration_8},
     {9, "rule_loads", muster_migration_9},
+    {10, "rule_answers", muster_migration_10},
 };
 
 enum { MIGRATION_COUNT = sizeof migrations / sizeof migrations[0], SUM_TEXT = 65, LOCK_KEY = 0x4D555354 };

@@ -272,6 +272,24 @@ bool pg_rule_loads_settle(struct rule_loads *loads, int64_t number, bool accepte
     char value[NUMBER_TEXT];
     (void)snprintf(value, sizeof value, "%lld", (long long)number);
     return loads_connect(loads, err) &&
-           ask_run(loads, "update muster.rule_load set answer = $2, reason = $3, answered_at = now() where number = $1::bigint and answer = 'waiting'", 3,
+           ask_run(loads, "with answered as (update muster.rule_load set answer = $2, reason = $3, answered_at = now() "
+                          "where number = $1::bigint and answer = 'waiting' returning hash, answer, reason, answered_at) "
+                          "update muster.rule_set s set answer = a.answer, reason = a.reason, answered_at = a.answered_at from answered a where s.hash = a.hash", 3,
                    (const char *[]){value, accepted ? "accepted" : "refused", reason}, err);
+}
+
+bool pg_rule_loads_judge(struct rule_loads *loads, const struct rule_load *set, bool accepted, const char *reason, struct error *err)
+{
+    if (!loads_connect(loads, err))
+        return false;
+    char *hash = bytea_text((struct slice){(const char *)set->hash, sizeof set->hash});
+    char *name = strndup(set->name.data, set->name.size), *description = strndup(set->description.data, set->description.size);
+    invariant(name != NULL && description != NULL);
+    bool good = ask_run(loads, "insert into muster.rule_set (hash, name, description, answer, reason, answered_at) values ($1::bytea, $2, $3::jsonb, $4, $5, now()) "
+                               "on conflict (hash) do update set answer = excluded.answer, reason = excluded.reason, answered_at = excluded.answered_at", 5,
+                        (const char *[]){hash, name, description, accepted ? "accepted" : "refused", reason}, err);
+    free(hash);
+    free(name);
+    free(description);
+    return good;
 }

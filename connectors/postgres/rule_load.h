@@ -59,7 +59,9 @@ struct rule_outcome {
     int64_t warming_until_ms;
 };
 bool pg_rule_loads_report(struct rule_loads *loads, int64_t number, const struct rule_outcome *outcome, struct error *err) must_check;
-/* Answers a request that waits; nothing when it has an answer already. */
+/* Answers a request that waits, and with it its set; nothing when the request has an answer already. */
 bool pg_rule_loads_settle(struct rule_loads *loads, int64_t number, bool accepted, const char *reason, struct error *err) must_check;
+/* The answer about a set for which there is no request, from the engine's own folder: hash, name and description are needed. */
+bool pg_rule_loads_judge(struct rule_loads *loads, const struct rule_load *set, bool accepted, const char *reason, struct error *err) must_check;
 
 #endif

@@ -176,7 +176,7 @@ static int bench(struct benching *at, const char *old)
     at->message = calloc((size_t)at->events, sizeof *at->message);
     invariant(at->message);
     bool ok = on ? read_stream(at, on, &err) : generate(at, &err);
-    progress_begin(&at->progress, "measured", command_option(at->line, "json") != NULL);
+    progress_begin(&at->progress, "measured", command_option(at->line, "quiet") != NULL);
     ok = ok && (old ? compare(at, is_file(old) ? old : NULL, &slower, &err) : measure(at, &err));
     progress_end(&at->progress);
     if (!ok)

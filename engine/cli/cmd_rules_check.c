@@ -104,17 +104,8 @@ static struct program *check_stdin(const struct command_line *line, const char *
     return program;
 }
 
-static void show(const struct command_line *line, struct diagnostics *diagnostics, const struct program *program,
-                 const struct settings *settings)
+static void show_text(struct diagnostics *diagnostics, const struct program *program, const struct settings *settings)
 {
-    if (command_option(line, "json")) {
-        diagnostics_json(diagnostics, stdout);
-        return;
-    }
-    if (command_option(line, "sarif")) {
-        diagnostics_sarif(diagnostics, stdout);
-        return;
-    }
     diagnostics_text(diagnostics, stdout);
     if (program)
         print_program(program, settings);
@@ -122,11 +113,41 @@ static void show(const struct command_line *line, struct diagnostics *diagnostic
     printf("%u error%s, %u warning%s\n", errors, errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
 }
 
-static int check_budget(const struct command_line *line, const struct settings *settings, const struct program *program)
+/* Nothing where there is no answer about the budget. */
+static void show_json(struct diagnostics *diagnostics, const struct budget *budget, int code)
 {
-    const char *budget = command_option(line, "budget");
-    bool machine = command_option(line, "json") || command_option(line, "sarif"); /* standard output is theirs */
-    return budget ? budget_check(line, settings, program, budget, machine ? stderr : stdout) : EXIT_FINE;
+    struct json_writer json;
+    if (code != EXIT_FINE && code != EXIT_FINDING)
+        return;
+    json_writer_init(&json);
+    if (budget)
+        budget_json(budget, &json);
+    putchar('{');
+    diagnostics_json_members(diagnostics, stdout);
+    printf("%s%.*s}\n", budget ? "," : "", (int)json.size, json.size ? json.text : "");
+    json_writer_fini(&json);
+}
+
+/* Shows what was found; the budget is asked of a sound set only. */
+static int show(const struct command_line *line, struct diagnostics *diagnostics, const struct program *program, const struct settings *settings)
+{
+    const char *asked = program ? command_option(line, "budget") : NULL;
+    bool json = command_option(line, "json") != NULL, sarif = !json && command_option(line, "sarif") != NULL;
+    struct budget budget = {0};
+    int code = program ? EXIT_FINE : EXIT_FINDING;
+    if (sarif)
+        diagnostics_sarif(diagnostics, stdout);
+    else if (!json)
+        show_text(diagnostics, program, settings);
+    (void)fflush(stdout);
+    if (asked)
+        code = budget_make(line, settings, program, asked, &budget);
+    if (json)
+        show_json(diagnostics, asked ? &budget : NULL, code);
+    else if (asked && (code == EXIT_FINE || code == EXIT_FINDING))
+        budget_text(&budget, sarif ? stderr : stdout); /* SARIF has no place for it */
+    budget_fini(&budget);
+    return code;
 }
 
 static int check(const struct command_line *line, const struct settings *settings)
@@ -143,8 +164,7 @@ static int check(const struct command_line *line, const struct settings *setting
     if (!program && err.class != ERROR_NONE) {
         code = command_fail(line, EXIT_WORLD, "%s", err.text);
     } else {
-        show(line, diagnostics, program, settings);
-        code = program ? check_budget(line, settings, program) : EXIT_FINDING;
+        code = show(line, diagnostics, program, settings);
     }
     program_free(program);
     diagnostics_free(diagnostics);

@@ -2,6 +2,7 @@
 #include "engine/cli/command.h"
 #include "engine/base/invariant.h"
 #include "engine/base/json_writer.h"
+#include "engine/cli/progress.h"
 #include "engine/cli/rule_set.h"
 #include "rules/lang/plain.h"
 
@@ -16,6 +17,7 @@ struct docs {
     const struct syntax *syntax;
     const char *out_dir;
     uint32_t pages;
+    struct progress progress;
     struct json_writer files; /* their names, as an open array */
 };
 
@@ -241,6 +243,13 @@ static void html_page(struct slice title, struct slice markdown, FILE *out)
 
 /* --- files --- */
 
+static bool write_fails(struct docs *docs, const char *path)
+{
+    const char *why = strerror(errno);
+    progress_end(&docs->progress);
+    return command_fail(docs->line, EXIT_WORLD, "cannot write %s: %s", path, why) == EXIT_FINE;
+}
+
 static bool write_file(struct docs *docs, struct slice name, const char *ending, void (*print)(struct slice title, struct slice text, FILE *out),
                        struct slice title, struct slice text)
 {
@@ -248,12 +257,12 @@ static bool write_file(struct docs *docs, struct slice name, const char *ending,
     int size = snprintf(path, sizeof path, "%s/%.*s%s", docs->out_dir, (int)name.size, name.data, ending);
     FILE *out = size > 0 && (size_t)size < sizeof path ? fopen(path, "we") : NULL;
     if (!out)
-        return command_fail(docs->line, EXIT_WORLD, "cannot write %s: %s", path, strerror(errno)) == EXIT_FINE;
+        return write_fails(docs, path);
     print(title, text, out);
     bool good = !ferror(out);
     good = fclose(out) == 0 && good;
     json_text(&docs->files, NULL, slice_of(strrchr(path, '/') + 1));
-    return good || command_fail(docs->line, EXIT_WORLD, "cannot write %s", path) == EXIT_FINE;
+    return good || write_fails(docs, path);
 }
 
 static void plain_page(struct slice title, struct slice text, FILE *out)
@@ -299,8 +308,14 @@ static int write_docs(struct docs *docs)
     if (mkdir(docs->out_dir, 0777) != 0 && errno != EEXIST)
         return command_fail(docs->line, EXIT_WORLD, "cannot make %s: %s", docs->out_dir, strerror(errno));
     bool good = write_page(docs, SLICE("README"), SLICE("index"), docs->syntax->name.text, NULL);
-    for (const struct syntax_rule *rule = docs->syntax->rule; rule && good; rule = rule->next)
+    uint32_t rules = 0;
+    for (const struct syntax_rule *rule = docs->syntax->rule; rule; rule = rule->next)
+        rules++;
+    for (const struct syntax_rule *rule = docs->syntax->rule; rule && good; rule = rule->next) {
         good = write_page(docs, rule->id.text, rule->id.text, rule->title.text, rule);
+        progress_count(&docs->progress, docs->pages, rules + 1);
+    }
+    progress_end(&docs->progress);
     if (!good)
         return EXIT_WORLD;
     print_written(docs);
@@ -313,6 +328,7 @@ int cmd_rules_docs(const struct command_line *line)
     struct docs docs = {.line = line, .out_dir = command_option(line, "out")};
     if (line->word_count != 1 || !docs.out_dir)
         return command_fail(line, EXIT_USAGE, "name one folder of rules, and --out FOLDER for the pages");
+    progress_begin_short(&docs.progress, "pages", "written", command_option(line, "quiet") != NULL);
     struct syntax *syntax = rule_set_tree(line, line->word[0], &code);
     if (!syntax)
         return code;

@@ -18,29 +18,60 @@ struct loading {
     struct rule_loads *loads;
 };
 
+static void print_json(const struct loading *loading, enum rule_answer answer, const char *reason)
+{
+    static const char *const word[] = {[RULE_ANSWER_WAITING] = "waiting", [RULE_ANSWER_ACCEPTED] = "accepted", [RULE_ANSWER_REFUSED] = "refused"};
+    const struct rule_load *load = &loading->load;
+    struct json_writer json;
+    json_writer_init(&json);
+    json_open_object(&json, NULL);
+    json_number(&json, "request", load->number);
+    json_text(&json, "name", load->name);
+    json_hex(&json, "rule_set", load->hash, sizeof load->hash);
+    json_number(&json, "files", load->file_count);
+    json_number(&json, "signatures", load->mark_count);
+    json_text(&json, "answer", slice_of(word[answer]));
+    json_text(&json, "reason", slice_of(reason));
+    json_close_object(&json);
+    json_line(&json);
+    (void)fwrite(json.text, 1, json.size, stdout);
+    json_writer_fini(&json);
+}
+
+static int say_answer(const struct loading *loading, enum rule_answer answer, const char *text, int64_t wait_s)
+{
+    bool json = command_option(loading->line, "json") != NULL;
+    long long number = (long long)loading->load.number;
+    if (json)
+        print_json(loading, answer, text);
+    switch (answer) {
+    case RULE_ANSWER_ACCEPTED:
+        if (!json)
+            printf("accepted: %s\n", text);
+        return EXIT_FINE;
+    case RULE_ANSWER_REFUSED:
+        return json ? EXIT_FINDING : command_fail(loading->line, EXIT_FINDING, "refused: %s", text);
+    case RULE_ANSWER_WAITING:
+        break;
+    }
+    if (*text)
+        return command_fail(loading->line, EXIT_WORLD, "request %lld has no answer within %lld s: %s", number, (long long)wait_s, text);
+    return command_fail(loading->line, EXIT_WORLD, "no engine has answered request %lld within %lld s; it stays, and the next engine that runs "
+                                                   "answers it (muster.rule_load)", number, (long long)wait_s);
+}
+
 static int wait_answer(struct loading *loading, int64_t wait_s)
 {
     enum rule_answer answer = RULE_ANSWER_WAITING;
     char text[RULE_ANSWER_MAX] = "";
-    struct error err = {0};
-    for (int64_t waited_ms = 0; answer == RULE_ANSWER_WAITING; waited_ms += ASK_MS) {
-        err = (struct error){0};
+    for (int64_t waited_ms = 0;; waited_ms += ASK_MS) {
+        struct error err = {0};
         if (!pg_rule_loads_answer(loading->loads, loading->load.number, &answer, text, &err) && err.class != ERROR_RETRY)
             return command_fail(loading->line, EXIT_WORLD, "%s", err.text);
-        if (answer == RULE_ANSWER_WAITING && waited_ms >= wait_s * 1000 && *text)
-            return command_fail(loading->line, EXIT_WORLD, "request %lld has no answer within %lld s: %s", (long long)loading->load.number,
-                                (long long)wait_s, text);
-        if (answer == RULE_ANSWER_WAITING && waited_ms >= wait_s * 1000)
-            return command_fail(loading->line, EXIT_WORLD,
-                                "no engine has answered request %lld within %lld s; it stays, and the next engine that runs answers it "
-                                "(muster.rule_load)", (long long)loading->load.number, (long long)wait_s);
-        if (answer == RULE_ANSWER_WAITING)
-            (void)usleep(ASK_MS * 1000);
+        if (answer != RULE_ANSWER_WAITING || waited_ms >= wait_s * 1000)
+            return say_answer(loading, answer, text, wait_s);
+        (void)usleep(ASK_MS * 1000);
     }
-    if (answer == RULE_ANSWER_REFUSED)
-        return command_fail(loading->line, EXIT_FINDING, "refused: %s", text);
-    printf("accepted: %s\n", text);
-    return EXIT_FINE;
 }
 
 static int load(struct loading *loading, const struct settings *settings, int64_t wait_s)
@@ -53,8 +84,10 @@ static int load(struct loading *loading, const struct settings *settings, int64_
     if (!rule_files_read(loading->dir, loading->set.program, &loading->arena, &loading->description, &loading->load, &err) ||
         !pg_rule_loads_ask(loading->loads, &loading->load, &err))
         return command_fail(loading->line, EXIT_WORLD, "%s", err.text);
-    printf("request %lld: rule set %.*s, %u files, %u signatures\n", (long long)loading->load.number, (int)loading->load.name.size,
-           loading->load.name.data, loading->load.file_count, loading->load.mark_count);
+    if (!command_option(loading->line, "json"))
+        printf("request %lld: rule set %.*s, %u file%s, %u signature%s\n", (long long)loading->load.number, (int)loading->load.name.size,
+               loading->load.name.data, loading->load.file_count, loading->load.file_count == 1 ? "" : "s", loading->load.mark_count,
+               loading->load.mark_count == 1 ? "" : "s");
     (void)fflush(stdout);
     return wait_answer(loading, wait_s);
 }

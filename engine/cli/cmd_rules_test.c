@@ -3,8 +3,9 @@
 
 #include "engine/base/json_writer.h"
 #include "engine/cli/coverage_report.h"
+#include "engine/cli/progress.h"
+#include "engine/cli/rule_set.h"
 #include "engine/stream/rule_test.h"
-#include "rules/lang/diagnostic.h"
 #include "rules/lang/load.h"
 
 #include <errno.h>
@@ -130,7 +131,12 @@ static int rules_report(const struct command_line *line, const char *dir, const 
     return report->failed || (coverage && !coverage_enough(coverage)) ? EXIT_FINDING : EXIT_FINE;
 }
 
-static int rules_run(const struct command_line *line, const char *dir, const struct program *program, struct arena *arena)
+static void show_progress(void *context, uint32_t count, uint32_t all)
+{
+    progress_count(context, count, all);
+}
+
+static int rules_run(const struct command_line *line, const char *dir, const struct program *program, struct progress *progress, struct arena *arena)
 {
     int64_t least;
     if (!command_number(line, "least", 0, 100, 100, &least))
@@ -141,7 +147,9 @@ static int rules_run(const struct command_line *line, const char *dir, const str
     struct diagnostics *again = diagnostics_new(); /* nothing that program_load did not say already */
     struct syntax *syntax = syntax_load(dir, again, &err);
     struct coverage *coverage = command_option(line, "coverage") ? coverage_new(program) : NULL;
-    bool worked = syntax && rule_tests_run(program, syntax, &seam, coverage, arena, &report, &err);
+    const struct rule_test_watch watch = {show_progress, progress};
+    bool worked = syntax && rule_tests_run(program, syntax, &seam, coverage, &watch, arena, &report, &err);
+    progress_end(progress);
     struct coverage_report rows = {.diagnostics = again, .syntax = syntax, .least_percent = (uint32_t)least};
     if (worked && coverage)
         rows.row = coverage_rows(coverage, &rows.count);
@@ -156,22 +164,24 @@ int cmd_rules_test(const struct command_line *line)
 {
     struct error err = {0};
     struct arena arena;
+    struct progress progress;
     if (line->word_count != 1)
         return command_fail(line, EXIT_USAGE, "name one folder of rules");
     const char *dir = line->word[0];
+    progress_begin_short(&progress, "tests", "run", command_option(line, "quiet") != NULL);
     struct diagnostics *diagnostics = diagnostics_new();
     diagnostics_dir(diagnostics, dir);
     struct program *program = program_load(dir, &(struct load_options){.for_tests = true}, diagnostics, &err);
     int code;
     if (program) {
         arena_init(&arena);
-        code = rules_run(line, dir, program, &arena);
+        code = rules_run(line, dir, program, &progress, &arena);
         arena_fini(&arena);
         program_free(program);
     } else if (err.class != ERROR_NONE) {
         code = command_fail(line, EXIT_WORLD, "%s", err.text);
     } else {
-        diagnostics_text(diagnostics, stderr);
+        rule_set_faults(line, diagnostics);
         code = EXIT_FINDING;
     }
     diagnostics_free(diagnostics);

@@ -156,7 +156,7 @@ static struct program *load_point(const struct tune *tune, const struct tune_poi
     if (!program && err.class)
         (void)command_fail(tune->line, EXIT_WORLD, "%s", err.text);
     else if (!program)
-        diagnostics_text(diagnostics, stderr);
+        rule_set_faults(tune->line, diagnostics);
     diagnostics_free(diagnostics);
     return program;
 }

@@ -252,12 +252,12 @@ static bool take_on(struct rule_desk *desk, struct program *program, int64_t num
     const struct program *running = atomic_load(&desk->running);
     *taken = true;
     if (!running) {
-        (void)snprintf(said, RULE_ANSWER_MAX, "%u rules; the engine begins with them unless others come", program->rule_count);
+        (void)snprintf(said, RULE_ANSWER_MAX, "%u rule%s; the engine begins with this set unless another comes", program->rule_count, program->rule_count == 1 ? "" : "s");
         program_free(program);
         return true;
     }
     if (memcmp(running->hash, program->hash, sizeof program->hash) == 0) {
-        (void)snprintf(said, RULE_ANSWER_MAX, "%u rules; they are at work already", program->rule_count);
+        (void)snprintf(said, RULE_ANSWER_MAX, "%u rule%s, at work already", program->rule_count, program->rule_count == 1 ? "" : "s");
         program_free(program);
         return true;
     }
@@ -373,6 +373,41 @@ static bool folder_keep(struct rule_desk *desk, const struct program *program, s
     return good;
 }
 
+/* What PostgreSQL keeps of a set to answer about it; outlives the set's program. */
+struct described {
+    struct json_writer description;
+    struct arena arena;
+    struct rule_load set; /* without files */
+};
+
+static void described_init(struct described *described, const struct program *program)
+{
+    json_writer_init(&described->description);
+    arena_init(&described->arena);
+    rule_set_describe(&described->description, program);
+    described->set = (struct rule_load){.name = arena_copy(&described->arena, program->name),
+                                        .description = {described->description.text, described->description.size}};
+    memcpy(described->set.hash, program->hash, sizeof described->set.hash);
+}
+
+static void described_fini(struct described *described)
+{
+    json_writer_fini(&described->description);
+    arena_fini(&described->arena);
+}
+
+static bool folder_began(struct rule_desk *desk, const struct program *program, struct error *err)
+{
+    struct described described;
+    char said[RULE_ANSWER_MAX];
+    (void)snprintf(said, sizeof said, "%u rule%s; the engine began with this set, from its folder (rules_dir)", program->rule_count,
+                   program->rule_count == 1 ? "" : "s");
+    described_init(&described, program);
+    bool good = folder_keep(desk, program, err) && pg_rule_loads_judge(desk->loads, &described.set, true, said, err);
+    described_fini(&described);
+    return good;
+}
+
 /* The set that the engine began with, as long as the folder still holds it; true: nothing is left to do. It is needed after a change only, so a
  * failure is not worth a word. */
 static bool folder_remember(struct rule_desk *desk, struct error *err)
@@ -380,34 +415,47 @@ static bool folder_remember(struct rule_desk *desk, struct error *err)
     const struct program *running = atomic_load(&desk->running);
     struct program *again = NULL;
     bool there = compile_aside(desk->settings->rules_dir, &again, err) && memcmp(again->hash, running->hash, sizeof again->hash) == 0;
-    bool done = !there || folder_keep(desk, again, err) || err->class == ERROR_FATAL;
+    bool done = !there || folder_began(desk, again, err) || err->class == ERROR_FATAL;
     program_free(again);
     return done;
 }
 
-static struct program *folder_read(struct rule_desk *desk, struct error *err)
+static bool folder_sound(struct rule_desk *desk, const struct program *program, struct error *err)
 {
     const struct settings *settings = desk->settings;
+    return rule_set_signed_folder(settings, settings->rules_dir, program, err) && rule_set_facts(settings, program, err) &&
+           rule_set_fits(settings, program, err) && folder_keep(desk, program, err);
+}
+
+/* Judges what the folder holds now, and goes over to it; false: the engine ends first. A set that compiles has an answer in PostgreSQL too. */
+static bool folder_take(struct rule_desk *desk, bool *taken, char said[RULE_ANSWER_MAX])
+{
+    struct error err = {0};
+    struct swap_report report = {0};
+    struct described described;
     struct program *program = NULL;
-    if (!*settings->rules_dir)
-        error_set(err, ERROR_FATAL, "this engine takes its rules from PostgreSQL (muster rules load), not from a folder");
-    else if (compile_aside(settings->rules_dir, &program, err) && rule_set_signed_folder(settings, settings->rules_dir, program, err) &&
-             rule_set_facts(settings, program, err) && rule_set_fits(settings, program, err) && folder_keep(desk, program, err))
-        return program;
-    program_free(program);
-    return NULL;
+    bool compiled = compile_aside(desk->settings->rules_dir, &program, &err), sound = compiled && folder_sound(desk, program, &err);
+    (void)snprintf(said, RULE_ANSWER_MAX, "%.400s; the rules at work stay", err.text);
+    if (!compiled)
+        return true;
+    described_init(&described, program);
+    if (!sound)
+        program_free(program);
+    bool good = !sound || take_on(desk, program, 0, &report, taken, said);
+    err = (struct error){0};
+    if (good && !pg_rule_loads_judge(desk->loads, &described.set, *taken, said, &err))
+        notice_say(desk->notices, NOTICE_WARNING, "rules_wait", err.text);
+    described_fini(&described);
+    return good;
 }
 
 /* Told to read rules_dir again: what `muster rules load` does, without a request. */
 static void folder_load(struct rule_desk *desk)
 {
-    struct error err = {0};
-    struct swap_report report = {0};
-    char said[RULE_ANSWER_MAX], text[RULE_ANSWER_MAX + 64];
+    char said[RULE_ANSWER_MAX] = "this engine takes its rules from PostgreSQL (muster rules load), not from a folder; the rules at work stay";
+    char text[RULE_ANSWER_MAX + 64];
     bool taken = false;
-    struct program *program = folder_read(desk, &err);
-    (void)snprintf(said, sizeof said, "%.400s; the rules at work stay", err.text);
-    if (program && !take_on(desk, program, 0, &report, &taken, said))
+    if (*desk->settings->rules_dir && !folder_take(desk, &taken, said))
         return;
     (void)snprintf(text, sizeof text, "rules_dir, read again: %s", said);
     notice_say(desk->notices, taken ? NOTICE_INFO : NOTICE_WARNING, taken ? "rules_accepted" : "rules_refused", text);

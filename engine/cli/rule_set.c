@@ -2,7 +2,6 @@
 #include "engine/cli/rule_set.h"
 
 #include "engine/base/json_writer.h"
-#include "rules/lang/diagnostic.h"
 #include "rules/lang/list.h"
 #include "rules/lang/load.h"
 
@@ -13,6 +12,14 @@ int rule_set_rates(const struct command_line *line, const char *rates_file, stru
     struct error err = {0};
     set->rates = rates_file && *rates_file ? rates_load(rates_file, set->program->base, &err) : rates_none(set->program->base);
     return set->rates ? EXIT_FINE : command_fail(line, EXIT_WORLD, "%s", err.text);
+}
+
+void rule_set_faults(const struct command_line *line, struct diagnostics *diagnostics)
+{
+    if (command_option(line, "json"))
+        diagnostics_json(diagnostics, stdout);
+    else
+        diagnostics_text(diagnostics, stderr);
 }
 
 int rule_set_load(const struct command_line *line, const char *rules_dir, const char *rates_file, int wrong_code,
@@ -27,10 +34,10 @@ int rule_set_load(const struct command_line *line, const char *rules_dir, const 
     set->program = program_load(rules_dir, &options, diagnostics, &err);
     bool wrong = !set->program && err.class == ERROR_NONE;
     if (wrong)
-        diagnostics_text(diagnostics, stderr);
+        rule_set_faults(line, diagnostics);
     diagnostics_free(diagnostics);
     if (wrong)
-        return command_fail(line, wrong_code, "the rules in %s have errors", rules_dir);
+        return command_option(line, "json") ? wrong_code : command_fail(line, wrong_code, "the rules in %s have errors", rules_dir);
     if (!set->program)
         return command_fail(line, EXIT_WORLD, "%s", err.text);
     return rule_set_rates(line, rates_file, set);
@@ -64,7 +71,7 @@ struct syntax *rule_set_tree(const struct command_line *line, const char *rules_
     if (!syntax && err.class)
         *code = command_fail(line, EXIT_WORLD, "%s", err.text);
     else if (!syntax)
-        diagnostics_text(diagnostics, stderr);
+        rule_set_faults(line, diagnostics);
     program_free(program);
     diagnostics_free(again);
     diagnostics_free(diagnostics);
@@ -93,9 +100,11 @@ bool rule_set_signed(const struct settings *settings, const struct signature *si
     if (!trusted_keys_read(settings->rules_keys, &keys, err))
         return error_context(err, "rules_keys");
     uint32_t good = signatures_good(signature, count, &keys, hash);
+    bool one = settings->rules_signatures == 1;
     return good >= (uint64_t)settings->rules_signatures ||
-           error_set(err, ERROR_FATAL, "the rule set needs the signatures of %lld different trusted keys (rules_signatures) and has %u: "
-                     "`muster rules sign DIR --key NAME.key`, after the last change", (long long)settings->rules_signatures, good);
+           error_set(err, ERROR_FATAL, "the rule set needs the signature%s of %lld %strusted key%s (rules_signatures) and has %u: "
+                     "`muster rules sign DIR --key NAME.key`, after the last change", one ? "" : "s", (long long)settings->rules_signatures,
+                     one ? "" : "different ", one ? "" : "s", good);
 }
 
 bool rule_set_signed_folder(const struct settings *settings, const char *dir, const struct program *program, struct error *err)

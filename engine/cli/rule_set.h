@@ -7,6 +7,7 @@
 #include "engine/model/decode.h"
 #include "engine/state/log.h"
 #include "engine/stream/step.h"
+#include "rules/lang/diagnostic.h"
 #include "rules/lang/signature.h"
 #include "rules/lang/syntax.h"
 
@@ -15,7 +16,11 @@ struct rule_set {
     struct rates *rates;
 };
 
-/* Loads both, saying on standard error what is wrong; returns an exit code. wrong_code: the one for rules with errors,
+/* Says what is wrong with rules: as text on standard error, or, where the command was called with --json, as the JSON of `rules check` on
+ * standard output, which then holds nothing else. */
+void rule_set_faults(const struct command_line *line, struct diagnostics *diagnostics);
+
+/* Loads both, saying what is wrong (rule_set_faults, or on standard error); returns an exit code. wrong_code: the one for rules with errors,
  * which a tool for rules has found (EXIT_FINDING) and which to the others are a wrong setting (EXIT_USAGE). Without a
  * rates file only amounts in the base currency are known. The caller runs rule_set_fini in every case. */
 int rule_set_load(const struct command_line *line, const char *rules_dir, const char *rates_file, int wrong_code,
@@ -36,7 +41,7 @@ bool rule_set_fits(const struct settings *settings, const struct program *progra
 void rule_set_describe(struct json_writer *json, const struct program *program);
 
 /* The tree of a folder's rules, for what is said of them in words: only when the compiler has found nothing wrong. NULL
- * else, with what is wrong on standard error and the exit code in *code. The caller frees it by syntax_free. */
+ * else, with what is wrong said and the exit code in *code. The caller frees it by syntax_free. */
 struct syntax *rule_set_tree(const struct command_line *line, const char *rules_dir, int *code);
 
 /* hash_key and partition_max are left to whoever runs. The result points into settings and set. */

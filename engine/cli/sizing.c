@@ -25,8 +25,9 @@ enum {
 /* --- a generated stream, read from memory --- */
 
 struct lines {
-    const char *at, *end;
+    const char *from, *at, *end;
     int64_t line;
+    struct progress *progress;
 };
 
 static bool lines_read(void *self, struct arena *arena, struct message *messages, uint32_t max, uint32_t *count, struct error *err)
@@ -42,7 +43,29 @@ static bool lines_read(void *self, struct arena *arena, struct message *messages
                                             .broker_ms = MISSING_I64};
         lines->at = stop + 1;
     }
+    if (lines->progress)
+        progress_show(lines->progress, (uint64_t)(lines->at - lines->from), (uint64_t)(lines->end - lines->from), (uint64_t)lines->line);
     return true;
+}
+
+/* --- a recorded one --- */
+
+struct recorded {
+    struct file_reader *reader;
+    uint64_t count;
+    struct progress *progress;
+};
+
+static bool recorded_read(void *self, struct arena *arena, struct message *messages, uint32_t max, uint32_t *count, struct error *err)
+{
+    struct recorded *recorded = self;
+    uint64_t done, size;
+    bool ok = file_reader_read(recorded->reader, arena, messages, max, count, err);
+    file_reader_progress(recorded->reader, &done, &size);
+    recorded->count += ok ? *count : 0;
+    if (recorded->progress)
+        progress_show(recorded->progress, done, size, recorded->count);
+    return ok;
 }
 
 static bool generate(struct sizing *sizing, char **text, size_t *size, struct error *err)
@@ -81,16 +104,17 @@ static bool take(struct sizing *sizing, struct sample_settings *settings, struct
     char *text = NULL;
     size_t size = 0;
     bool ok;
+    struct progress *progress = sizing->question.progress;
     if (sizing->question.sample) {
-        struct file_reader *reader = file_reader_open(sizing->question.sample, settings->decode.message_bytes_max, err);
-        settings->input = &(struct replay_input){.self = reader, .read = file_reader_read};
-        ok = reader && sample_take(settings, &sizing->arena, &sizing->sample, err);
-        if (reader)
-            file_reader_close(reader);
+        struct recorded recorded = {file_reader_open(sizing->question.sample, settings->decode.message_bytes_max, err), 0, progress};
+        settings->input = &(struct replay_input){.self = &recorded, .read = recorded_read};
+        ok = recorded.reader && sample_take(settings, &sizing->arena, &sizing->sample, err);
+        if (recorded.reader)
+            file_reader_close(recorded.reader);
         return ok;
     }
     ok = generate(sizing, &text, &size, err);
-    struct lines lines = {.at = text, .end = text + size};
+    struct lines lines = {.from = text, .at = text, .end = text + size, .progress = progress};
     settings->input = &(struct replay_input){.self = &lines, .read = lines_read};
     ok = ok && sample_take(settings, &sizing->arena, &sizing->sample, err);
     free(text);

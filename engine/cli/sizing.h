@@ -8,6 +8,7 @@
 #define ENGINE_CLI_SIZING_H
 
 #include "engine/base/settings.h"
+#include "engine/cli/progress.h"
 #include "engine/stream/footprint.h"
 
 struct sizing_question {
@@ -15,6 +16,7 @@ struct sizing_question {
     double accounts;         /* different ones that move money in the time */
     int64_t days;            /* 0: until every window is full */
     const char *sample;      /* a recorded stream; NULL: generate one */
+    struct progress *progress; /* NULL: shown to nobody */
 };
 
 struct sizing {

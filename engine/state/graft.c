@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 
+/* Cells that are asked into the cache together: nearly all of the time is waiting for memory. */
+enum { AHEAD = 32 };
+
 struct grafting {
     struct state *state;
     const struct state *other;
@@ -49,6 +52,14 @@ static bool stays_in_shard(const struct keyspace_layout *layout)
     return layout->width == 1 && layout->entity_words == 1;
 }
 
+static bool window_wanted(const struct twig *twig, uint16_t window)
+{
+    bool wanted = twig->lack->window[window];
+    for (uint16_t i = 0; !wanted && i < twig->layout->window[window].aggregate_count; i++)
+        wanted = twig->lack->past[window][i];
+    return wanted;
+}
+
 static bool holds(const struct twig *twig)
 {
     bool any = false;
@@ -58,12 +69,8 @@ static bool holds(const struct twig *twig)
         any = twig->lack->memory[m] && memory_ref(twig->from, twig->layout, m);
     for (uint16_t a = 0; !any && a < twig->layout->attempt_count; a++)
         any = twig->lack->attempt[a] && attempt_ref(twig->from, twig->layout, a);
-    for (uint16_t w = 0; !any && w < twig->layout->window_count; w++) {
-        any = twig->lack->window[w];
-        for (uint16_t i = 0; !any && i < twig->layout->window[w].aggregate_count; i++)
-            any = twig->lack->past[w][i];
-        any = any && window_ref(twig->from, twig->layout, w);
-    }
+    for (uint16_t w = 0; !any && w < twig->layout->window_count; w++)
+        any = window_wanted(twig, w) && window_ref(twig->from, twig->layout, w);
     return any;
 }
 
@@ -120,7 +127,7 @@ static void cell_graft(struct twig *twig)
     const struct keyspace_lack *lack = twig->lack;
     uint32_t key[STATE_KEY_MAX];
     bool named;
-    if (!shard_reach(twig, key, &named) || !holds(twig))
+    if (!shard_reach(twig, key, &named))
         return;
     struct state_grafting *done = &twig->grafting->done[twig->shard->index];
     twig->cell = named ? cell_get(twig->shard, twig->keyspace, key) : NULL;
@@ -138,16 +145,67 @@ static void cell_graft(struct twig *twig)
         done->left_out += lack->memory[m] && !memory_bring(twig, m);
     for (uint16_t a = 0; a < twig->layout->attempt_count; a++)
         done->left_out += lack->attempt[a] && !attempt_bring(twig, a);
-    for (uint16_t w = 0; w < twig->layout->window_count; w++) {
-        bool wanted = lack->window[w];
-        for (uint16_t i = 0; !wanted && i < twig->layout->window[w].aggregate_count; i++)
-            wanted = lack->past[w][i];
-        done->left_out += wanted && !window_graft(twig->shard, twig->cell, twig->keyspace, w, lack, twig->other,
-                                                  window_ref(twig->from, twig->layout, w), twig->grafting);
-    }
+    for (uint16_t w = 0; w < twig->layout->window_count; w++)
+        done->left_out += window_wanted(twig, w) && !window_graft(twig->shard, twig->cell, twig->keyspace, w, lack, twig->other,
+                                                                  window_ref(twig->from, twig->layout, w), twig->grafting);
     struct cell *cell = shard_edit(twig->shard, twig->cell, sizeof *cell);
     if (twig->from->newest_ms > cell->newest_ms)
         cell->newest_ms = twig->from->newest_ms;
+}
+
+/* --- several cells --- */
+
+static void windows_ask(const struct twig *twig, const struct shard *shard, const struct cell *cell, bool records)
+{
+    for (uint16_t w = 0; cell && w < twig->layout->window_count; w++)
+        if (window_wanted(twig, w))
+            window_ask(shard, window_ref(cell, twig->layout, w), &twig->layout->window[w], records);
+}
+
+/* Leaves those of the cells that are this worker's and hold something that lacks. */
+static uint32_t cells_choose(struct twig *twig, const struct cell *from[AHEAD], uint32_t count)
+{
+    uint32_t key[STATE_KEY_MAX], chosen = 0;
+    bool named;
+    for (uint32_t i = 0; i < count; i++) {
+        twig->from = from[i];
+        if (!shard_reach(twig, key, &named) || !holds(twig))
+            continue;
+        if (named)
+            cell_prefetch(twig->shard, twig->keyspace, key);
+        windows_ask(twig, twig->other, twig->from, false);
+        from[chosen++] = from[i];
+    }
+    return chosen;
+}
+
+static void cells_ask(struct twig *twig, const struct cell *const from[AHEAD], uint32_t count)
+{
+    const struct cell *own[AHEAD];
+    const struct shard *shard[AHEAD];
+    uint32_t key[STATE_KEY_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        bool named;
+        twig->from = from[i];
+        (void)shard_reach(twig, key, &named);
+        shard[i] = twig->shard;
+        own[i] = named ? cell_prefetch_body(twig->shard, twig->keyspace, key) : NULL;
+        windows_ask(twig, twig->other, twig->from, true);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        windows_ask(twig, shard[i], own[i], false);
+    for (uint32_t i = 0; i < count; i++)
+        windows_ask(twig, shard[i], own[i], true);
+}
+
+static void cells_bring(struct twig *twig, const struct cell *from[AHEAD], uint32_t count)
+{
+    count = cells_choose(twig, from, count);
+    cells_ask(twig, from, count);
+    for (uint32_t i = 0; i < count; i++) {
+        twig->from = from[i];
+        cell_graft(twig);
+    }
 }
 
 /* --- all of it --- */
@@ -176,9 +234,17 @@ static void keyspace_graft(struct grafting *grafting, uint16_t keyspace, uint32_
         attempts_clear(state, &state->shard[s], keyspace);
     bool stays = stays_in_shard(twig.layout);
     for (uint32_t s = stays ? worker : 0; s < SHARD_COUNT; s += stays ? workers : 1) {
+        const struct cell *from[AHEAD];
+        uint32_t count = 0;
         twig.other = &grafting->other->shard[s];
-        for (uint32_t at = 0; cell_next(twig.other, keyspace, &at, &twig.from);)
-            cell_graft(&twig);
+        for (uint32_t at = 0; cell_next(twig.other, keyspace, &at, &from[count]);) {
+            cache_ask(from[count], cell_size(twig.layout));
+            if (++count == AHEAD) {
+                cells_bring(&twig, from, count);
+                count = 0;
+            }
+        }
+        cells_bring(&twig, from, count);
     }
 }
 

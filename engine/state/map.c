@@ -1,6 +1,8 @@
 /* State that was kept for one program, brought into the layout of another: by hash, cell by cell, inside each shard's slab. */
 #include "engine/state/private.h"
 
+enum { ASK_RECORDS = 6, ASK_WINDOWS = 12, ASK_CELL = 18 }; /* how many entries ahead */
+
 /* --- what stays, by the layouts alone --- */
 
 /* The place of a hash among `count` things of `size` bytes that begin with theirs; -1: not there. */
@@ -176,13 +178,39 @@ void state_whole(struct state *state)
 
 /* --- one cell --- */
 
+/* Where the parts of a new cell stand in an old one; -1: nowhere. */
+struct places {
+    int *clock, *memory, *window, *attempt;
+    bool *remake; /* by window: it does not go as it is */
+};
+
 /* Both ends of a move: an old cell under its layout, and the new one, which is empty. */
 struct moving {
     struct shard *shard;
     const struct keyspace_layout *from, *to;
+    const struct places *place;
     struct cell *old, *cell;
     uint16_t keyspace;
 };
+
+static void places_find(struct arena *arena, struct places *place, const struct keyspace_layout *from, const struct keyspace_layout *to)
+{
+    *place = (struct places){.clock = ARENA_ARRAY(arena, int, to->clock_count + 1),
+                             .memory = ARENA_ARRAY(arena, int, to->memory_count + 1),
+                             .window = ARENA_ARRAY(arena, int, to->window_count + 1),
+                             .attempt = ARENA_ARRAY(arena, int, to->attempt_count + 1),
+                             .remake = ARENA_ARRAY(arena, bool, to->window_count + 1)};
+    for (uint16_t c = 0; c < to->clock_count; c++)
+        place->clock[c] = hash_find(from->clock_hash, from->clock_count, sizeof(uint64_t), to->clock_hash[c]);
+    for (uint16_t m = 0; m < to->memory_count; m++)
+        place->memory[m] = memory_find(from, &to->memory[m]);
+    for (uint16_t w = 0; w < to->window_count; w++) {
+        place->window[w] = window_find(from, &to->window[w]);
+        place->remake[w] = place->window[w] >= 0 && !window_same(&from->window[place->window[w]], &to->window[w]);
+    }
+    for (uint16_t a = 0; a < to->attempt_count; a++)
+        place->attempt[a] = attempt_find(from, &to->attempt[a]);
+}
 
 static void ref_move(const struct moving *moving, size_t from_at, size_t to_at)
 {
@@ -196,11 +224,11 @@ static bool windows_move(const struct moving *moving)
 {
     bool good = true;
     for (uint16_t w = 0; good && w < moving->to->window_count; w++) {
-        int place = window_find(moving->from, &moving->to->window[w]);
+        int place = moving->place->window[w];
         slab_ref old = place >= 0 ? window_ref(moving->old, moving->from, (uint16_t)place) : 0;
         if (!old)
             continue;
-        if (window_same(&moving->from->window[place], &moving->to->window[w]))
+        if (!moving->place->remake[w])
             ref_move(moving, cell_window_at(moving->from, (uint16_t)place), cell_window_at(moving->to, w));
         else
             good = window_remake(moving->shard, moving->cell, moving->keyspace, w, old, &moving->from->window[place]);
@@ -213,7 +241,7 @@ static bool attempts_copy(const struct moving *moving)
 {
     bool good = true;
     for (uint16_t a = 0; good && a < moving->to->attempt_count; a++) {
-        int place = attempt_find(moving->from, &moving->to->attempt[a]);
+        int place = moving->place->attempt[a];
         slab_ref old = place >= 0 ? attempt_ref(moving->old, moving->from, (uint16_t)place) : 0;
         if (old)
             good = attempt_put(moving->shard, moving->cell, moving->keyspace, a, slab_at(&moving->shard->slab, old));
@@ -228,12 +256,12 @@ static bool cell_move(struct moving *moving)
         return false;
     moving->cell->newest_ms = moving->old->newest_ms;
     for (uint16_t c = 0; c < moving->to->clock_count; c++) {
-        int place = hash_find(moving->from->clock_hash, moving->from->clock_count, sizeof(uint64_t), moving->to->clock_hash[c]);
+        int place = moving->place->clock[c];
         if (place >= 0)
             memcpy((char *)moving->cell + cell_clock_at(c), (const char *)moving->old + cell_clock_at((uint16_t)place), sizeof(int64_t));
     }
     for (uint16_t m = 0; m < moving->to->memory_count; m++) {
-        int place = memory_find(moving->from, &moving->to->memory[m]);
+        int place = moving->place->memory[m];
         if (place >= 0)
             ref_move(moving, cell_memory_at(moving->from, (uint16_t)place), cell_memory_at(moving->to, m));
     }
@@ -258,24 +286,54 @@ static bool keyspace_same(const struct keyspace_layout *from, const struct keysp
     return same;
 }
 
+static void windows_ask(const struct moving *moving, const struct cell *old, bool records)
+{
+    for (uint16_t w = 0; w < moving->to->window_count; w++) {
+        int place = moving->place->window[w];
+        if (moving->place->remake[w])
+            window_ask(moving->shard, window_ref(old, moving->from, (uint16_t)place), &moving->from->window[place], records);
+    }
+}
+
+/* Hints for cells further on, for nearly all of the time is waiting for memory: first the cell, then its key's slot and the windows that
+ * are to be made again, then their records. */
+static void moves_ask(const struct moving *moving, const struct cell_entry *entries, uint32_t room, uint32_t at)
+{
+    static const uint32_t ahead[] = {ASK_CELL, ASK_WINDOWS, ASK_RECORDS};
+    for (size_t i = 0; i < sizeof ahead / sizeof ahead[0]; i++) {
+        uint32_t next = at + ahead[i];
+        if (next >= room || entries[next].tag <= TAG_REMOVED)
+            continue;
+        const struct cell *old = slab_at(&moving->shard->slab, entries[next].cell);
+        if (ahead[i] == ASK_CELL)
+            cache_ask(old, cell_size(moving->from));
+        else if (moving->to)
+            windows_ask(moving, old, ahead[i] == ASK_RECORDS);
+        if (ahead[i] == ASK_WINDOWS && moving->to)
+            cell_prefetch(moving->shard, moving->keyspace, old->key);
+    }
+}
+
 /* The keys of one old keyspace go into the new one that they belong to (-1: nowhere), and the old table goes. */
-static bool keys_move(struct shard *shard, const struct table *table, const struct keyspace_layout *from, int to)
+static bool keys_move(struct shard *shard, const struct table *table, const struct keyspace_layout *from, int to, const struct places *place)
 {
     if (to >= 0 && keyspace_same(from, shard_layout(shard, (uint16_t)to))) {
         shard->keys[to] = *table;
         return true;
     }
     const struct cell_entry *entries = slab_at(&shard->slab, table->entries);
+    struct moving moving = {.shard = shard, .from = from, .place = place};
+    if (to >= 0) {
+        moving.keyspace = (uint16_t)to;
+        moving.to = shard_layout(shard, moving.keyspace);
+    }
     bool good = true;
     for (uint32_t i = 0; good && i < table->room; i++) {
+        moves_ask(&moving, entries, table->room, i);
         if (entries[i].tag <= TAG_REMOVED)
             continue;
-        struct moving moving = {.shard = shard, .from = from, .old = slab_edit(&shard->slab, entries[i].cell, cell_size(from))};
-        if (to >= 0) {
-            moving.keyspace = (uint16_t)to;
-            moving.to = shard_layout(shard, moving.keyspace);
-            good = cell_move(&moving);
-        }
+        moving.old = slab_edit(&shard->slab, entries[i].cell, cell_size(from));
+        good = !moving.to || cell_move(&moving);
         cell_drop(shard, entries[i].cell, from);
     }
     slab_free(&shard->slab, table->entries, (size_t)table->room * sizeof *entries);
@@ -293,9 +351,17 @@ static bool shard_map(struct shard *shard, const struct state_layout *from)
         return false;
     shard_bind(shard);
     shard->books->full = 0; /* nothing comes in, it only moves */
+    struct arena arena;
     bool good = true;
-    for (uint16_t k = 0; good && k < from->keyspace_count; k++)
-        good = keys_move(shard, &old[k], &from->keyspace[k], keyspace_find(to, &from->keyspace[k]));
+    arena_init(&arena);
+    for (uint16_t k = 0; good && k < from->keyspace_count; k++) {
+        struct places place = {0};
+        int at = keyspace_find(to, &from->keyspace[k]);
+        if (at >= 0)
+            places_find(&arena, &place, &from->keyspace[k], &to->keyspace[at]);
+        good = keys_move(shard, &old[k], &from->keyspace[k], at, &place);
+    }
+    arena_fini(&arena);
     slab_free(&shard->slab, old_root, (size_t)(from->keyspace_count ? from->keyspace_count : 1) * sizeof *old);
     shard->books->full = full;
     return good;

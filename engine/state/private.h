@@ -115,6 +115,13 @@ static inline void *shard_edit(struct shard *shard, const void *at, size_t size)
     return shard->slab.base + offset;
 }
 
+/* Hints that these bytes are needed soon. */
+static inline void cache_ask(const void *at, size_t size)
+{
+    for (size_t i = 0; i < size; i += 64)
+        __builtin_prefetch((const char *)at + i);
+}
+
 /* A shard that is full gives nothing; who asked counts what that means. */
 static inline bool shard_full(const struct shard *shard)
 {
@@ -137,6 +144,8 @@ void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *
 bool window_same(const struct window_layout *a, const struct window_layout *b);
 int64_t window_fresh_ms(const struct window_layout *from, const struct window_layout *to);
 bool window_remake(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, slab_ref old, const struct window_layout *from);
+/* window.c: a hint for a window, or for its first records once the window itself is there. ref may be 0. */
+void window_ask(const struct shard *shard, slab_ref ref, const struct window_layout *layout, bool records);
 /* Whether a layout has the aggregate's buckets by day and its habit, where it asks for them. */
 bool window_has_past(const struct window_layout *in, const struct aggregate_layout *wanted);
 

@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-enum { COLUMNS = WINDOW_EXTRA + STATE_EXTRA_MAX };
+enum { COLUMNS = WINDOW_EXTRA + STATE_EXTRA_MAX, RING_ASKED = 1024 };
 
 static inline uint64_t last_bit(int column)
 {
@@ -633,6 +633,16 @@ void window_prefetch_end(const struct shard *shard, const struct cell *cell, uin
         memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
         __builtin_prefetch(slab_at(&shard->slab, kept));
     }
+}
+
+void window_ask(const struct shard *shard, slab_ref ref, const struct window_layout *layout, bool records)
+{
+    const struct window *window = ref ? slab_at(&shard->slab, ref) : NULL;
+    size_t size = kept_size(layout), all = window && records ? window->count * size : 0;
+    if (window && !records)
+        cache_ask(window, window_size(layout));
+    else if (all)
+        cache_ask((const char *)slab_at(&shard->slab, window->ring) + window->head * size, all < RING_ASKED ? all : RING_ASKED);
 }
 
 void window_walk(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index, int64_t floor_ms,

@@ -158,8 +158,9 @@ static uint32_t test_count(const struct syntax *syntax)
     return count;
 }
 
-static bool tests_run(struct trial *tools, const struct program *program, struct rule_test_report *report)
+static bool tests_run(struct trial *tools, const struct program *program, const struct rule_test_watch *watch, struct rule_test_report *report)
 {
+    uint32_t all = test_count(tools->syntax);
     for (const struct syntax_test *test = tools->syntax->test; test; test = test->next) {
         struct trial trial = *tools;
         struct rule_test_case *at = &report->test[report->count];
@@ -177,12 +178,15 @@ static bool tests_run(struct trial *tools, const struct program *program, struct
             return false;
         report->count++;
         report->failed += at->failure.size > 0;
+        if (watch)
+            watch->done(watch->context, report->count, all);
     }
     return true;
 }
 
 bool rule_tests_run(const struct program *program, const struct syntax *syntax, const struct decode_seam *decode,
-                    struct coverage *coverage, struct arena *arena, struct rule_test_report *report, struct error *err)
+                    struct coverage *coverage, const struct rule_test_watch *watch, struct arena *arena, struct rule_test_report *report,
+                    struct error *err)
 {
     struct rates *rates = rates_none(program->base);
     struct decode_settings settings = {.rates = rates, .message_bytes_max = 65536, .future_ms_max = 300000};
@@ -191,7 +195,7 @@ bool rule_tests_run(const struct program *program, const struct syntax *syntax, 
     tools.decoder = decode->open(&settings);
     tools.scratch = text_scratch_new();
     tools.crew = crew_new(1, err);
-    bool worked = tools.crew && tests_run(&tools, program, report);
+    bool worked = tools.crew && tests_run(&tools, program, watch, report);
     crew_free(tools.crew);
     text_scratch_free(tools.scratch);
     decode->close(tools.decoder);

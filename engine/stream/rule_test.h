@@ -39,9 +39,15 @@ struct rule_test_report {
     uint32_t count, failed;
 };
 
+/* Is told after each test how many of all are done. */
+struct rule_test_watch {
+    void (*done)(void *context, uint32_t count, uint32_t all);
+    void *context;
+};
+
 /* The program was loaded from the same folder as the syntax, with for_tests. coverage, of that program, is
- * told what the tests evaluate; it may be NULL. The report lives in arena. False only when the world failed. */
+ * told what the tests evaluate; it and watch may be NULL. The report lives in arena. False only when the world failed. */
 bool rule_tests_run(const struct program *program, const struct syntax *syntax, const struct decode_seam *decode,
-                    struct coverage *coverage, struct arena *arena, struct rule_test_report *report, struct error *err) must_check;
+                    struct coverage *coverage, const struct rule_test_watch *watch, struct arena *arena, struct rule_test_report *report, struct error *err) must_check;
 
 #endif

@@ -103,12 +103,25 @@ static struct slice condition_text(const struct trial *trial, uint16_t rule, con
                         values ? condition->values.data : "", values ? ")" : "");
 }
 
+/* All that kept the look from being true, of an `or` every part; empty when nothing did. */
+static struct slice culprits_text(const struct trial *trial, uint16_t rule, const struct inquiry_look *look)
+{
+    struct slice all = SLICE("");
+    for (uint16_t c = 0; !look->truth && c < look->condition_count; c++) {
+        if (!look->condition[c].culprit)
+            continue;
+        struct slice one = condition_text(trial, rule, look, &look->condition[c]);
+        all = arena_format(trial->arena, "%.*s%s%.*s", (int)all.size, all.data, all.size ? " and " : "", (int)one.size, one.data);
+    }
+    return all;
+}
+
 static struct slice look_outcome(const struct trial *trial, uint16_t index, const struct inquiry_look *look)
 {
     const struct rule *rule = &trial->program.rule[index];
-    const struct inquiry_condition *culprit = inquiry_culprit(look);
-    if (culprit)
-        return condition_text(trial, index, look, culprit);
+    struct slice culprits = culprits_text(trial, index, look);
+    if (culprits.size)
+        return culprits;
     switch (look->part) {
     case WITNESS_UNLESS:
         return look->truth ? SLICE("stopped by `unless`") : SLICE("");
@@ -136,16 +149,17 @@ static void say_look_line(struct trial *trial, uint16_t index, const struct inqu
                (int)outcome.size, outcome.size ? outcome.data : "");
 }
 
-/* Why the rule did not look at the event: the first filter of its sources that kept it out. */
+/* Why the rule did not look at the event: the first filter of its sources that kept it out, of an `or` every part. */
 static void say_kept_out(struct trial *trial, uint16_t index, const struct inquiry_look *look, uint32_t count, uint64_t seq, struct slice event)
 {
     const struct rule *rule = &trial->program.rule[index];
     for (uint16_t s = 0; s < rule->stream_count; s++)
         for (uint32_t i = 0; i < count; i++) {
-            const struct inquiry_condition *culprit = inquiry_culprit(&look[i]);
-            if (look[i].seq != seq || look[i].part != WITNESS_STREAM || look[i].index != rule->stream[s] || !culprit)
+            if (look[i].seq != seq || look[i].part != WITNESS_STREAM || look[i].index != rule->stream[s])
                 continue;
-            struct slice why = condition_text(trial, index, &look[i], culprit);
+            struct slice why = culprits_text(trial, index, &look[i]);
+            if (!why.size)
+                continue;
             trial_says(trial, "      %.*s: not looked at, for %.*s", (int)event.size, event.data, (int)why.size, why.data);
             return;
         }

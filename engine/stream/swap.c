@@ -22,8 +22,8 @@ static void say_until(struct swap_report *report, int size, bool warmed)
 static void describe(struct swap_report *report, const struct program *program, const struct state_mapping *mapping, const struct warm_figures *warm)
 {
     int size = snprintf(report->text, SWAP_TEXT_MAX,
-                        "%u rules; of windows, memories and attempts %u are kept, %u are new or look further back than before, %u are gone",
-                        program->rule_count, mapping->kept, mapping->fresh, mapping->gone);
+                        "%u rule%s; of windows, memories and attempts %u are kept, %u are new or look further back than before, %u are gone",
+                        program->rule_count, program->rule_count == 1 ? "" : "s", mapping->kept, mapping->fresh, mapping->gone);
     bool cold = mapping->lacks && !warm;
     if (size < SWAP_TEXT_MAX && warm)
         size += snprintf(report->text + size, (size_t)(SWAP_TEXT_MAX - size), "; what is new was warmed up with %llu events of the log",

@@ -75,6 +75,9 @@ void diagnostics_text(struct diagnostics *diagnostics, FILE *out);
  * counts characters, column_utf16 the UTF-16 code units of editors (Language Server Protocol: minus 1), offset and
  * length bytes. `file` is the name inside the folder. */
 void diagnostics_json(struct diagnostics *diagnostics, FILE *out);
+/* The members alone, for an object that says more; the elements of `diagnostics` alone, for one about several of these. */
+void diagnostics_json_members(struct diagnostics *diagnostics, FILE *out);
+void diagnostics_json_items(struct diagnostics *diagnostics, FILE *out);
 void diagnostics_sarif(struct diagnostics *diagnostics, FILE *out);
 
 #endif

@@ -179,9 +179,8 @@ static void put_json_place(const struct diagnostics *d, struct span span, FILE *
     fprintf(out, ",\"offset\":%u,\"length\":%u}", span.at, span.size);
 }
 
-void diagnostics_json(struct diagnostics *d, FILE *out)
+void diagnostics_json_items(struct diagnostics *d, FILE *out)
 {
-    fprintf(out, "{\"errors\":%u,\"warnings\":%u,\"more\":%u,\"diagnostics\":[", d->errors, d->warnings, d->errors + d->warnings - d->count);
     for (uint32_t i = 0; i < diagnostics_count(d); i++) {
         const struct diagnostic *item = diagnostics_at(d, i);
         const struct diagnostic_page *page = diagnostic_page(item->code);
@@ -202,7 +201,20 @@ void diagnostics_json(struct diagnostics *d, FILE *out)
         put_json(out, item->help);
         fputc('}', out);
     }
-    fputs("]}\n", out);
+}
+
+void diagnostics_json_members(struct diagnostics *d, FILE *out)
+{
+    fprintf(out, "\"errors\":%u,\"warnings\":%u,\"more\":%u,\"diagnostics\":[", d->errors, d->warnings, d->errors + d->warnings - d->count);
+    diagnostics_json_items(d, out);
+    fputc(']', out);
+}
+
+void diagnostics_json(struct diagnostics *d, FILE *out)
+{
+    fputc('{', out);
+    diagnostics_json_members(d, out);
+    fputs("}\n", out);
 }
 
 static void put_sarif_result(const struct diagnostics *d, const struct diagnostic *item, FILE *out)

@@ -63,6 +63,15 @@ class Desk(World):
     def load(self, folder=None, wait=20):
         return self.muster_says("rules", "load", folder or self.rules, "--config", self.settings, "--wait", str(wait))
 
+    def hold_json(self, what, code, answer, text):
+        """The same question again with --json: one object, and only a missing answer is told on standard error too."""
+        done = subprocess.run([MUSTER, "rules", "load", self.rules, "--config", self.settings, "--wait", "0" if answer == "waiting" else "20", "--json"], cwd=TOP,
+                              capture_output=True, text=True)
+        found = json.loads(done.stdout)
+        kept = self.query("select number, encode(hash, 'hex') from muster.rule_load order by number desc limit 1")[0]
+        self.check(what + " as JSON", done.returncode == code and found["answer"] == answer and text in found["reason"] and (answer == "waiting") == bool(done.stderr)
+                   and (str(found["request"]), found["rule_set"]) == kept and found["files"] >= 1, (done.returncode, done.stdout, done.stderr))
+
     def copy(self):
         """Keeps the folder as it is now, for replays; the set's hash by the last request."""
         number = len(self.folders)
@@ -89,6 +98,12 @@ class Desk(World):
 
     def hold(self, what, answer, code, text):
         self.check(what, answer[0] == code and text in answer[1], "exit %d: %s" % answer)
+
+    def hold_answers(self, what):
+        """Each set that was loaded carries the answer of its last request that has one."""
+        differ = self.query("select encode(s.hash, 'hex'), s.answer, s.reason, l.answer, l.reason from muster.rule_set s join (select distinct on (hash) * from muster.rule_load "
+                            "where answer <> 'waiting' order by hash, number desc) l using (hash) where (s.answer, s.reason, s.answered_at) is distinct from (l.answer, l.reason, l.answered_at)")
+        self.check(what + ": sets carry their last answers", not differ and self.query("select count(distinct answer) from muster.rule_set") == [("2",)], differ)
 
     def unsign(self):
         for name in os.listdir(self.rules):
@@ -121,6 +136,7 @@ def story(world):
     code = engine.wait(timeout=20)
     world.check("without a set the engine says how to get one", code == 3 and "muster rules load" in open(engine.log).read(), code)
     world.hold("nobody is there to answer", world.load(wait=0), 3, "no engine has answered")
+    world.hold_json("nobody is there to answer", 3, "waiting", "")
     engine = world.engine()
     world.check("an unsigned set is refused at the start", engine.wait(timeout=20) == 3 and world.says(engine, "rules_refused"))
     world.sign("trusted/ana")
@@ -136,6 +152,7 @@ def story(world):
 
     world.change("when workers >= 1", "when workers >= 2")
     world.hold("a changed set without signatures", world.load(), 1, "needs the signatures of 2 different trusted keys (rules_signatures) and has 0")
+    world.hold_json("unsigned", 1, "refused", "and has 0")
     world.sign("trusted/ana")
     shutil.copy(os.path.join(world.rules, "ana.sig"), os.path.join(world.rules, "again.sig"))
     world.hold("one key that signed twice counts once", world.load(), 1, "and has 1")
@@ -150,12 +167,14 @@ def story(world):
     world.drain(engine)
     world.check("hits from there on name the new set", world.rule_sets_used() == {first, second})
     world.hold("the same again is at work already", world.load(), 0, "at work already")
+    world.hold_json("the same again", 0, "accepted", "at work already")
     world.change("Africa/Nairobi", "Europe/Berlin")
     world.sign("trusted/ana")
     world.sign("trusted/ben")
     world.hold("another timezone", world.load(), 1, "another base currency")
     world.change("Europe/Berlin", "Africa/Nairobi")
     world.compare_sets("after a swap")
+    world.hold_answers("after a swap")
     out = os.path.join(HOME, "hits.ndjson")
     world.command("replay", "--quiet", "--config", world.settings, "--rules", world.folders[first], "--swap-to", world.folders[second], "--log", os.path.join(HOME, "log"),
                   "--hits", out)
@@ -226,11 +245,13 @@ def restart(world, first, second):
     said = world.query("select answer, reason from muster.rule_load order by number desc limit 1")[0]
     world.check("a file outside the folder is refused", said[0] == "refused" and "outside its folder" in said[1], said)
     world.end(engine)
+    world.hold_answers("after restarts")
     world.check("nothing was written beside it", not os.path.exists(os.path.join(HOME, "state", "out.rules")) and not os.path.exists(os.path.join(HOME, "state", "rules-aside")))
 
     words = ("--set", "rules_dir=" + os.path.join(HOME, "rules-kept"))
     engine = world.live(*words)
     world.check("a folder with both signatures", engine.poll() is None, open(engine.log).read()[-300:])
+    wait_for("the folder's set to be answered", 20, lambda: world.query("select count(*) from muster.rule_set where answer = 'accepted' and reason like '%from its folder%'") == [("1",)])
     world.hold("an engine with rules_dir takes none from PostgreSQL", world.load(os.path.join(HOME, "rules-kept")), 1, "leave that setting out")
     engine = hangup(world, engine, os.path.join(HOME, "rules-kept"))
     world.end(engine)
@@ -262,6 +283,9 @@ def hangup(world, engine, rules):
         wait_for("an answer to SIGHUP", 20, says(word, number + 1 if word == "rules_refused" else 1))
         said = [line for line in open(engine.log) if '"%s"' % word in line and "read again" in line][-1]
         world.check("SIGHUP: %s, %s" % (word, expected), expected in said, said)
+        if number != 1:  # what does not compile has no hash
+            row = world.query("select answer, reason from muster.rule_set order by answered_at desc nulls last limit 1")[0]
+            world.check("its set carries the answer: %s" % row[0], row[0] == word[6:] and row[1] in json.loads(said)["text"] and expected in row[1], (row, said))
     world.feed(1500)
     world.drain(engine)
     last = world.query("select encode(rule_set, 'hex') from muster.hit order by seq desc limit 1")[0][0]

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Every rule tool with one table: its exit code when all is well, when it finds something, when it is called wrongly and
-when a folder is missing; its JSON, which parses and agrees with the text's main figures. And what `rules explain` says of a
-failing `or`: every part. Ends with `N passed, N failed`."""
+when a folder is missing; its JSON, which parses and agrees with the text's main figures; that of rules with errors, which is the same
+for all; its bar on a terminal when the work takes long, and --quiet. And what `rules explain` says of a failing `or`: every part.
+Ends with `N passed, N failed`."""
 import json
 import os
+import pty
 import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MUSTER = os.path.join(TOP, "build", "muster")
@@ -43,6 +47,26 @@ rule OR-2 "A filter with either" {
   say "{n}"
 }
 """
+OR_TESTS = """
+test "either" for OR-1 {
+  start 2026-03-02 12:00
+  W -> A 50 USD
+  after 1m W -> A 70 USD
+  expect hit on A
+}
+
+test "a filter with either" for OR-2 {
+  start 2026-03-02 12:00
+  W -> A 50 USD
+  after 1m W -> A 70 USD { purpose RENT }
+  expect hit on A
+}
+"""
+OR_TESTED = [  # event by event, every part
+    ["`n >= 9` (line 11) is false (1, 9)", "`m >= 900 USD` (line 11) is false (50.00 USD, 900.00 USD)"],
+    ["`n >= 9` (line 11) is false (2, 9)", "`m >= 900 USD` (line 11) is false (120.00 USD, 900.00 USD)"],
+    ["`amount >= 500 USD` (line 20) is false (50.00 USD, 500.00 USD)", "`purpose = GIFT` (line 20) is unknown (unknown, GIFT)"],
+    ["`amount >= 500 USD` (line 20) is false (70.00 USD, 500.00 USD)", "`purpose = GIFT` (line 20) is false (RENT, GIFT)"]]
 OR_MARKED = [("n >= 9", "2"), ("m >= 900 USD", "120.00 USD")]
 OR_FILTER = [["amount >= 500 USD", "purpose = GIFT"]]
 
@@ -122,7 +146,8 @@ def tools(event, alert):
          figures(r"^(\d+) error", r"(\d+) warning"), lambda found: [found["errors"], found["warnings"]]),
         ("check --budget", ["rules", "check", PACK, "--sample", STREAM, "--budget", "1,100,64"], ["rules", "check", PACK, "--sample", STREAM, "--budget", "5000,90000000,1"],
          ["rules", "check", PACK, "--budget", "many"], ["rules", "check", NOWHERE, "--budget", "1,100,64"],
-         figures(r"^(\d+) error", r"(\d+) warning"), lambda found: [found["errors"], found["warnings"]]),
+         figures(r"^(\d+) error", r"(\d+) warning", r"^budget: .* ([\d]+) accounts", r", (\d+) days:"),
+         lambda found: [found["errors"], found["warnings"], found["budget"]["accounts"], found["budget"]["days"]]),
         ("fmt", ["rules", "fmt", PACK], ["rules", "fmt", BROKEN], ["rules", "fmt"], ["rules", "fmt", NOWHERE],
          figures(r"^(\d+) file", r", (\d+) laid"), lambda found: [found["files"], len(found["changed"])]),
         ("fmt --check", ["rules", "fmt", "--check", PACK], ["rules", "fmt", "--check", UGLY], ["rules", "fmt", "--chek", PACK],
@@ -170,18 +195,126 @@ def hold_tool(name, well, finding, wrong, missing, text_figures, json_figures):
             hold("%s: %s %s" % (name, what, more), code == wanted and (wanted == 1 or err), (code, wanted, out[-400:], err[-400:]))
 
 
+BROKEN_FAULTS = (1, 0, 0, "R010", "broken.rules", 1)
+
+
+def faults(found):
+    return (found["errors"], found["warnings"], found["more"], found["diagnostics"][0]["code"], os.path.basename(found["diagnostics"][0]["place"]["file"]),
+            len(found["diagnostics"]))
+
+
 def hold_unsound(event):
     """Rules with errors are what a tool has found."""
     for words in (["check", BROKEN], ["fmt", BROKEN], ["test", BROKEN], ["docs", BROKEN, "--out", PAGES], ["explain", BROKEN, "LAB-02"],
                   ["explain", BROKEN, "--event", event, STREAM], ["backtest", BROKEN, STREAM], ["tune", BROKEN, "LAB-02", STREAM, "--labels", LABELS],
-                  ["bench", BROKEN]):
-        code, _, err = muster("rules", *words)
-        hold("unsound rules: " + words[0], code == 1, (code, err))
+                  ["bench", BROKEN], ["bench", WHOLE, "--compare", BROKEN], ["backtest", WHOLE, "--against", BROKEN, STREAM],
+                  ["sign", BROKEN, "--key", "none.key"], ["load", BROKEN, "--set", "postgres_dsn=host=127.0.0.1 port=1"]):
+        code, out, err = muster("rules", *words)
+        hold("unsound rules: " + words[0], code == 1 and "error[R010]" in out + err, (code, err))
+        code, out, err = muster("rules", *words, "--json")
+        found = json.loads(out)
+        hold("unsound rules as JSON: " + words[0], code == 1 and not err and faults(found) == BROKEN_FAULTS, (code, err, out))
     code, out, _ = muster("rules", "fmt", BROKEN, "--json")
     hold("fmt names files with errors", [os.path.basename(path) for path in json.loads(out)["with_errors"]] == ["broken.rules"], out)
     code, out, _ = muster("rules", "fmt", "--check", UGLY, "--json")
     hold("fmt names files to be laid out", [os.path.basename(path) for path in json.loads(out)["changed"]] == ["ugly.rules"], out)
     hold("fmt --stdin and --json", muster("rules", "fmt", "--stdin", "--json")[0] == 2)
+
+
+def hold_budget():
+    """The verdict of a budget is one member of the JSON, and nothing else is said."""
+    words = ["rules", "check", PACK, "--sample", STREAM, "--json", "--budget"]
+    code, out, err = muster(*words, "5000,90000000,1")
+    budget = json.loads(out)["budget"]
+    text = muster(*words[:5], "--budget", "5000,90000000,1")[1]
+    named = re.findall(r"^  ([A-Z]+-\w+) +[\d.]+ \w+.*: (.*)$", text, re.M)
+    hold("does not fit", code == 1 and not err and not budget["fits"] and budget["needed_bytes"] > budget["there_bytes"] == 1 << 30, (code, err, out))
+    hold("what to mend first", [(rule["rule"], rule["advice"]) for rule in budget["mend_first"]] == named and len(named) == 5, (budget, text))
+    code, out, err = muster(*words, "1,100,64")
+    hold("fits", code == 0 and not err and json.loads(out)["budget"]["fits"] and not json.loads(out)["budget"]["mend_first"], (code, err, out))
+    code, out, err = muster(*words, "many")
+    hold("no budget, no JSON", code == 2 and not out and err, (code, out, err))
+
+
+def hold_signing():
+    folder = os.path.join(OUT, "signed")
+    shutil.copytree(os.path.join(TOP, WHOLE), folder)
+    code, out, err = muster("rules", "keygen", os.path.join(OUT, "ana"), "--json")
+    hold("keygen names both files", code == 0 and all(os.path.exists(path) for path in json.loads(out).values()) and len(json.loads(out)) == 2, (out, err))
+    for what, words, wanted in (("keygen: again", ["keygen", os.path.join(OUT, "ana")], 3), ("keygen: no name", ["keygen"], 2), ("sign: no key", ["sign", folder], 2),
+                                ("sign: no folder", ["sign", NOWHERE, "--key", os.path.join(OUT, "ana.key")], 3), ("load: no folder", ["load", NOWHERE, "--set", "postgres_dsn=x"], 3),
+                                ("load: no database", ["load", folder], 2), ("load: none there", ["load", folder, "--set", "postgres_dsn=host=127.0.0.1 port=1"], 3)):
+        for more in ([], ["--json"]):
+            code, out, err = muster("rules", *words, *more)
+            hold("%s %s" % (what, more), code == wanted and err and not out, (code, out, err))
+    code, text, _ = muster("rules", "sign", folder, "--key", os.path.join(OUT, "ana.key"))
+    found = json.loads(muster("rules", "sign", folder, "--key", os.path.join(OUT, "ana.key"), "--json")[1])
+    hold("sign says the same in JSON", code == 0 and text == "signed rule set %s (%s)\n" % (found["rule_set"], found["name"]), (text, found))
+
+
+def on_terminal(words, slow=None, text=""):
+    """Exit code and what stands on a terminal as standard error. The text of the file `slow` comes only after more than a second: it is a fifo
+    for its first reader."""
+    if slow:
+        os.mkfifo(slow + ".fifo")
+        os.rename(slow + ".fifo", slow)
+    terminal, its_end = pty.openpty()
+    process = subprocess.Popen([MUSTER, *words], cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=its_end)
+    os.close(its_end)
+
+    def feed():
+        with open(slow, "w") as out:
+            time.sleep(1.1)
+            write(slow + ".file", text)
+            os.rename(slow + ".file", slow)
+            out.write(text)
+
+    feeder = threading.Thread(target=feed, daemon=True) if slow else None
+    if feeder:
+        feeder.start()
+    said = b""
+    while True:
+        try:
+            said += os.read(terminal, 4096)
+        except OSError:  # the other end is closed
+            break
+    os.close(terminal)
+    if feeder:
+        feeder.join()
+    return process.wait(), said.decode()
+
+
+def hold_progress(event):
+    """A bar where a terminal is and the work takes long, and none with --quiet or when it is done at once."""
+    on = [STREAM, "--rates", RATES]
+    rows = [("backtest", ["rules", "backtest", PACK, *on], None, "events tested"), ("bench", ["rules", "bench", PACK, "--rounds", "1", "--on", *on], None, "events measured"),
+            ("tune", ["rules", "tune", PACK, "LAB-02", "--labels", LABELS, "--param", "workers_min", "--steps", "2", *on], None, "events"),
+            ("explain", ["rules", "explain", PACK, "--event", event, *on], None, "events")]
+    text = whole_text()
+    for name, words, unit in (("fmt", ["fmt", "--check"], "files read"), ("test", ["test"], "tests run"), ("docs", ["docs", "--out", PAGES], "pages written")):
+        folder = os.path.join(OUT, "slow-" + name)
+        write(folder + "/b.rules", 'rule OUT-1 "Out" { version 1 status draft typology t family payroll source "x" V why "y" for each account let n = count of out over 1d '
+              'when n >= 1 points 1 to account as payer say "x" }\n' if name != "fmt" else text)
+        rows.append((name, ["rules", *words, folder], folder + "/a.rules", unit))
+    rows.append(("check --budget", ["rules", "check", PACK, "--budget", "1,100,64", "--sample", os.path.join(OUT, "slow.ndjson")], os.path.join(OUT, "slow.ndjson"), "events sampled"))
+
+    def hold_row(name, words, slow, unit):
+        with open(STREAM) as stream:
+            body = stream.read() if name == "check --budget" else text
+        code, said = on_terminal(words, slow, body)
+        quiet_code, quiet = on_terminal(words + ["--quiet"], slow, body)
+        hold(name + ": a bar of " + unit, "\r" in said and unit in said and said.rstrip("\n").endswith("\r\033[K"), (code, said))
+        hold(name + ": --quiet", quiet_code == code and "\r\033" not in quiet, quiet)
+
+    rows_at_work = [threading.Thread(target=hold_row, args=row) for row in rows]
+    for row in rows_at_work:
+        row.start()
+    for row in rows_at_work:
+        row.join()
+    for words in (["rules", "fmt", "--check", PACK], ["rules", "test", WHOLE], ["rules", "docs", WHOLE, "--out", PAGES]):
+        begun = time.monotonic()
+        code, said = on_terminal(words)
+        hold("%s: none at once" % words[1], code == 0 and (said == "" or time.monotonic() - begun > 1), (code, said))
 
 
 def hold_or():
@@ -198,6 +331,10 @@ def hold_or():
     hold("the `and` beside it holds", [c["truth"] for c in conditions].count("true") == 1, conditions)
     out = found["events"][0]["filtered_out"]
     hold("a filter's `or` too", [[c["condition"] for c in rule["conditions"]] for rule in out] == OR_FILTER, out)
+    write(OR + "/or_tests.rules", OR_TESTS)
+    code, tested, err = muster("rules", "test", OR)
+    found = [re.findall(r"`[^`]+` \(line \d+\) is \w+ \([^)]*\)", line) for line in tested.splitlines() if " W -> A " in line]
+    hold("a failed test names every part, event by event", code == 1 and found == OR_TESTED, (tested, err))
     hold("a filter's `or` in text", re.search(r"^  OR-2 +false +amount >= 500 USD .*\n   or +unknown +purpose = GIFT", text, re.M), text)
 
 
@@ -210,6 +347,9 @@ def main():
     for row in tools(event, alert):
         hold_tool(*row)
     hold_unsound(event)
+    hold_budget()
+    hold_signing()
+    hold_progress(event)
     hold_or()
     print("%d passed, %d failed" % (passed, failed))
     return 1 if failed else 0

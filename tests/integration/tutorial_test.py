@@ -31,6 +31,7 @@ SPEED = [(re.compile(pattern, re.M), word) for pattern, word in (
     (r"in \d+\.\d s \(\d+/s\)", "in … s (…/s)"),
     (r"in \d+\.\d+ s, \d+/s$", "in … s, …/s"),
     (r"the pause was \d+ ms$", "the pause was … ms"),
+    (r"from block \d+ on:", "from block … on:"),
     (r"^signed rule set [0-9a-f]{64}", "signed rule set …"),
     (r"( pass(?:es)?) and \d+\.\d s", r"\1 and … s"),
     (r"^([* ] \w+ = .*\S) +\d+( +\d+\.\d)$", r"\1         …\2"),
@@ -128,6 +129,12 @@ def changed(text, diff):
     return ("\n" + text).replace("\n" + old, "\n" + new)[1:]
 
 
+def stop_demo():
+    """The engine, Kafka and PostgreSQL that the page starts lie below HERE, and are the only ones that this ends."""
+    if os.path.isdir(os.path.join(HERE, "build", "demo")):
+        subprocess.run([os.path.join(HERE, "docker", "demo.sh"), "down"], cwd=HERE, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+
+
 class Tutorial:
     def __init__(self, text, write):
         self.text, self.write, self.out, self.at = text, write, [], 0
@@ -185,20 +192,24 @@ class Tutorial:
             print("FAILED rules/README.md says in its prose what no block shows: %s" % ", ".join(strays), flush=True)
 
     def follow(self):
+        stop_demo()  # of a run that was killed
         shutil.rmtree(HERE, ignore_errors=True)
         os.makedirs(os.path.join(HERE, "build"))
         for folder in (".", "build"):  # a clone of its own, built already
             for name in os.listdir(os.path.join(TOP, folder)):
                 there = os.path.join(HERE, folder, name)
-                if name not in ("build", "first") and not name.startswith("tutorial") and not os.path.lexists(there):
+                if name not in ("build", "first", "demo") and not name.startswith("tutorial") and not os.path.lexists(there):
                     os.symlink(os.path.join(TOP, folder, name), there)
         shell = Shell(HERE)
-        for block in BLOCK.finditer(self.text):
-            if block.group(1) == "console":
-                self.console(shell, block)
-            else:
-                self.file(shell, block)
-        shell.close()
+        try:
+            for block in BLOCK.finditer(self.text):
+                if block.group(1) == "console":
+                    self.console(shell, block)
+                else:
+                    self.file(shell, block)
+        finally:
+            shell.close()
+            stop_demo()  # a page that fails half way
         self.figures()
         return "".join(self.out) + self.text[self.at:]
 

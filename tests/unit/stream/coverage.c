@@ -28,7 +28,7 @@ static void cover(struct covered *c, const char *dir, bool watched)
     cr_assert(syntax != NULL, "%s", err.text);
     arena_init(&c->arena);
     c->coverage = watched ? coverage_new(c->program) : NULL;
-    cr_assert(rule_tests_run(c->program, syntax, &seam, c->coverage, &c->arena, &c->report, &err), "%s", err.text);
+    cr_assert(rule_tests_run(c->program, syntax, &seam, c->coverage, NULL, &c->arena, &c->report, &err), "%s", err.text);
     if (watched)
         c->row = coverage_rows(c->coverage, &c->count);
     for (uint32_t i = 0; i < c->count; i++)

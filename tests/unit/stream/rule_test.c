@@ -57,7 +57,7 @@ static void run_tests(const char *dir, struct arena *arena, struct rule_test_rep
     struct diagnostics *diagnostics = diagnostics_new();
     struct syntax *syntax = syntax_load(dir, diagnostics, &err);
     cr_assert(syntax != NULL, "%s", err.text);
-    cr_assert(rule_tests_run(program, syntax, &seam, NULL, arena, report, &err), "%s", err.text);
+    cr_assert(rule_tests_run(program, syntax, &seam, NULL, NULL, arena, report, &err), "%s", err.text);
     syntax_free(syntax);
     diagnostics_free(diagnostics);
     program_free(program);
