@@ -15,10 +15,14 @@ import sys
 import time
 import urllib.request
 
+import backtest
+import growth
+
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HOME = os.path.join(TOP, "build", "bench")
 RULES = ["--rules", "rules/packs/trafficking", "--rates", "rules/packs/rates.csv"]
 INSTRUCTIONS = os.path.join(TOP, "bench", "results", "instructions.txt")
+CHECK_INSTRUCTIONS = os.path.join(TOP, "bench", "results", "check-instructions.txt")
 
 
 def run(*words, **more):
@@ -116,6 +120,21 @@ def kafka(events):
     return float(re.search(r"([\d]+)/s", bare).group(1)), total / seconds, stages
 
 
+def thousand_rules():
+    """A folder with about 1,000 rules made from the pack, and how many."""
+    return growth.grow(33)
+
+
+def check_time():
+    folder, rules = thousand_rules()
+    seconds = []
+    for _ in range(9):
+        begin = time.monotonic()
+        run("build/muster", "rules", "check", folder)
+        seconds.append(time.monotonic() - begin)
+    return "`rules check` of %d rules" % rules, "%.0f ms" % (statistics.median(seconds) * 1000), "median of 9; least %.0f ms" % (min(seconds) * 1000)
+
+
 # --- the whole table ---
 
 def bench():
@@ -128,6 +147,8 @@ def bench():
     for phase in ("read", "decode", "order", "own", "route", "visit", "decide", "results"):
         if phase in one:
             rows.append(("%s, 1 thread" % phase, "%.0f ns/event" % one[phase], "route and visit are the strata" if phase == "route" else ""))
+    rows += backtest.rows(stream(300000))
+    rows.append(check_time())
     bare, whole, stages = kafka(120000)
     rows.append(("log, sealed and compressed, on a thread of its own", "%.0f ns/event" % stages["log"], "muster run"))
     rows.append(("sink: commits to PostgreSQL, on a thread of its own", "%.0f ns/event" % stages["sink"], "muster run"))
@@ -155,12 +176,24 @@ def write(rows):
 
 # --- gates ---
 
-def instructions(path):
-    """Instructions per event of a one-thread replay, start included, by callgrind, which has no room for large shards."""
-    words = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "build/muster", "replay", path, *RULES, "--threads", "1", "--quiet", "--set", "shard_mb_max=8"]
-    done = subprocess.run(words, cwd=TOP, capture_output=True, text=True)
+def counted(*words):
+    """Instructions of a command by callgrind; None where it cannot run."""
+    done = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "build/muster", *words], cwd=TOP, capture_output=True, text=True)
     match = re.search(r"Collected : (\d+)", done.stderr)
-    return int(match.group(1)) / sum(1 for _ in open(path)) if match and done.returncode == 0 else None
+    return int(match.group(1)) if match and done.returncode == 0 else None
+
+
+def instructions(path):
+    """Per event of a one-thread replay, start included; callgrind has no room for large shards."""
+    count = counted("replay", path, *RULES, "--threads", "1", "--quiet", "--set", "shard_mb_max=8")
+    return count and count / sum(1 for _ in open(path))
+
+
+def check_instructions():
+    """Per rule of `rules check` with 1,000 rules."""
+    folder, rules = thousand_rules()
+    count = counted("rules", "check", folder)
+    return count and count / rules
 
 
 def spin(seconds=0.6):
@@ -196,15 +229,16 @@ def check():
     flat = subprocess.run(["build/release/bench/main/memory", "rules/packs/trafficking", "tests/data/strata"], cwd=TOP, capture_output=True, text=True)
     print("%s memory stays flat over ten times the longest window, accounts coming and going too" % ("ok    " if flat.returncode == 0 else "FAILED"))
     passed, failed = passed + (flat.returncode == 0), failed + (flat.returncode != 0)
-    small = stream(5000)
-    count = instructions(small) if shutil.which("valgrind") else None
-    if count is None:
-        skipped += 1
-        print("skip   instructions per event: valgrind cannot run this binary here")
-    else:
-        known = float(open(INSTRUCTIONS).read()) if os.path.exists(INSTRUCTIONS) else count
-        good = count <= known * 1.10
-        print("%s %.0f instructions per event, %.0f when last noted" % ("ok    " if good else "FAILED", count, known))
+    for what, count, noted in (("instructions per event", lambda: instructions(stream(5000)), INSTRUCTIONS),
+                               ("instructions per rule of `rules check` with 1,000", check_instructions, CHECK_INSTRUCTIONS)):
+        now = count() if shutil.which("valgrind") else None
+        if now is None:
+            skipped += 1
+            print("skip   %s: valgrind cannot run this binary here" % what)
+            continue
+        known = float(open(noted).read())
+        good = now <= known * 1.10
+        print("%s %.0f %s, %.0f when last noted" % ("ok    " if good else "FAILED", now, what, known))
         passed, failed = passed + good, failed + (not good)
     print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
     return 1 if failed else 0

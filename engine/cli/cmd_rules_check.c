@@ -10,15 +10,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-static void print_rule(const struct plan *plan, uint16_t index)
+static void print_rule(const struct program *program, const struct rule *rule, const struct rule_cost *cost)
 {
-    const struct program *program = plan->program;
-    const struct rule *rule = &program->rule[index];
-    struct rule_cost cost;
-    rule_cost(plan, index, &cost);
     printf("%-16.*s  %-7s  %7u  %7u  %6u  %13zu  %15zu  %8zu  %8zu  %5u  %-6s  %s\n", (int)rule->id.size, rule->id.data,
-           rule->status == RULE_LIVE ? "live" : rule->status == RULE_SHADOW ? "shadow" : "draft", rule->stratum, cost.stream_count, cost.shared,
-           cost.key_bytes, cost.event_bytes, cost.habit_bytes, cost.seen_bytes, cost.steps, cost_class(cost.steps),
+           rule->status == RULE_LIVE ? "live" : rule->status == RULE_SHADOW ? "shadow" : "draft", rule->stratum, cost->stream_count, cost->shared,
+           cost->key_bytes, cost->event_bytes, cost->habit_bytes, cost->seen_bytes, cost->steps, cost_class(cost->steps),
            program->keyspace[rule->keyspace].label);
 }
 
@@ -65,14 +61,18 @@ static void print_program(const struct program *program, const struct settings *
 {
     const struct step_settings step = step_settings_of(settings);
     struct plan *plan = plan_new(program, &(struct plan_settings){.lateness_ms = step.lateness_ms, .shard_bytes_max = step.shard_bytes_max});
+    struct arena arena;
+    arena_init(&arena);
+    const struct rule_cost *cost = rule_costs(plan, &arena);
     printf("%-16s  %-7s  %7s  %7s  %6s  %13s  %15s  %8s  %8s  %5s  %-6s  %s\n", "rule", "status", "stratum", "streams", "shared", "bytes per key",
            "bytes per event", "of usual", "per new", "steps", "cost", "key");
     for (uint16_t i = 0; i < program->rule_count; i++)
-        print_rule(plan, i);
+        print_rule(program, &program->rule[i], &cost[i]);
     print_graphs(program);
     printf("%u rule%s, %u stream%s, %u window%s, %u memor%s, %u strat%s\n", program->rule_count, program->rule_count == 1 ? "" : "s",
            program->stream_count, program->stream_count == 1 ? "" : "s", program->aggregate_count, program->aggregate_count == 1 ? "" : "s",
            program->memory_count, program->memory_count == 1 ? "y" : "ies", program->stratum_count, program->stratum_count == 1 ? "um" : "a");
+    arena_fini(&arena);
     plan_free(plan);
 }
 

@@ -145,15 +145,14 @@ static void print_rules(const struct sizing *sizing)
            "steps/ev.");
     for (uint16_t r = 0; r < program->rule_count; r++) {
         struct rule_size size;
-        struct rule_cost cost;
+        const struct rule_cost *cost = &sizing->cost[r];
         sizing_rule(sizing, r, &size);
-        rule_cost(sizing->sample.plan, r, &cost);
-        double steps = sizing->sample.judged[r] * cost.steps;
+        double steps = sizing->sample.judged[r] * cost->steps;
         bytes_text(size.bytes, text[0]);
         bytes_text(size.habit_bytes, text[1]);
         bytes_text(size.seen_bytes, text[2]);
         printf("%-16.*s %12s %12s %12s %10zu %8zu %10.3f %10.1f\n", (int)program->rule[r].id.size, program->rule[r].id.data, text[0],
-               cost.habits ? text[1] : "-", cost.seen ? text[2] : "-", cost.key_bytes, cost.seen_bytes, sizing->sample.judged[r], steps);
+               cost->habits ? text[1] : "-", cost->seen ? text[2] : "-", cost->key_bytes, cost->seen_bytes, sizing->sample.judged[r], steps);
         if (size.bytes > most) {
             most = size.bytes;
             dearest = r;
@@ -272,17 +271,16 @@ static void json_rules(struct json_writer *json, const struct sizing *sizing)
     json_open_array(json, "rules");
     for (uint16_t r = 0; r < sizing->program->rule_count; r++) {
         struct rule_size size;
-        struct rule_cost cost;
+        const struct rule_cost *cost = &sizing->cost[r];
         sizing_rule(sizing, r, &size);
-        rule_cost(sizing->sample.plan, r, &cost);
         json_open_object(json, NULL);
         json_text(json, "rule", sizing->program->rule[r].id);
         json_number(json, "bytes", llround(size.bytes));
         json_number(json, "usual_bytes", llround(size.habit_bytes));
         json_number(json, "new_bytes", llround(size.seen_bytes));
-        json_number(json, "key_bytes", (int64_t)cost.key_bytes);
-        json_number(json, "new_value_bytes", (int64_t)cost.seen_bytes);
-        json_number(json, "steps", cost.steps);
+        json_number(json, "key_bytes", (int64_t)cost->key_bytes);
+        json_number(json, "new_value_bytes", (int64_t)cost->seen_bytes);
+        json_number(json, "steps", cost->steps);
         json_number(json, "judged_per_million", llround(sizing->sample.judged[r] * 1e6));
         json_close_object(json);
     }

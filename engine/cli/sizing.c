@@ -156,6 +156,7 @@ bool sizing_make(const struct settings *settings, const struct program *program,
     int64_t duration_ms = out->question.days * MS_PER_DAY;
     out->stretch = sample_stretch(&out->sample, question->accounts, question->rate / 1000, duration_ms);
     size_state(&out->sample.load, duration_ms, &out->arena, &out->state);
+    out->cost = rule_costs(out->sample.plan, &out->arena);
     struct footprint_settings footprint = {.threads = (uint32_t)settings->threads,
                                            .batch_max = (uint32_t)settings->batch_max,
                                            .batch_wait_ms = (uint32_t)settings->batch_wait_ms,

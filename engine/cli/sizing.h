@@ -9,6 +9,7 @@
 
 #include "engine/base/settings.h"
 #include "engine/cli/progress.h"
+#include "engine/stream/cost.h"
 #include "engine/stream/footprint.h"
 
 struct sizing_question {
@@ -24,6 +25,7 @@ struct sizing {
     const struct program *program;
     struct arena arena;
     struct sample sample;
+    const struct rule_cost *cost;        /* by rule */
     struct size_state state;
     struct footprint even, full, replay; /* at the rate; catching up; `muster replay` of a file */
     double base_bytes, run_bytes;        /* the program itself; libraries' threads and buffers while it runs */

@@ -22,7 +22,8 @@ struct rule_cost {
     uint32_t steps;
 };
 
-void rule_cost(const struct plan *plan, uint16_t rule, struct rule_cost *out);
+/* Of all rules, by their index, in the arena: all at once, for the keys that they share are measured once. */
+const struct rule_cost *rule_costs(const struct plan *plan, struct arena *arena);
 const char *cost_class(uint32_t steps); /* "light", "medium", "heavy" */
 
 /* The streams that a rule reads, in order, each once; and the memories that they and the rule ask, those of

@@ -287,15 +287,14 @@ static void conclude(struct pass *pass, struct arena *arena)
     struct census_all census;
     struct plan *plan = plan_new(program, &(struct plan_settings){.lateness_ms = pass->settings->step.lateness_ms,
                                                                   .shard_bytes_max = pass->settings->step.shard_bytes_max});
+    const struct rule_cost *cost = rule_costs(plan, arena);
     count_readers(program, arena, &readers);
     count_timings(pass);
     take_census(pass, arena, &census);
     for (uint16_t r = 0; r < program->rule_count; r++) {
-        struct rule_cost cost;
         conclude_rule(pass, &readers, r, &rule[r]);
         add_state(&census, plan, &readers, r, &rule[r]);
-        rule_cost(plan, r, &cost);
-        rule[r].key_bytes = (double)cost.key_bytes;
+        rule[r].key_bytes = (double)cost[r].key_bytes;
     }
     pass->out->rule = rule;
     plan_free(plan);

@@ -603,7 +603,9 @@ struct program *compile(const struct syntax *syntax, const char *dir, const stru
     invariant(c.out != NULL);
     arena_init(&c.out->arena);
     arena_init(&c.scratch);
+    arena_init(&c.of_rule);
     c.arena = &c.out->arena;
+    c.hash_link = ARENA_ARRAY(&c.scratch, struct hash_link, HASH_LINK_COUNT);
     compile_all(&c, err);
     bool good = diagnostics_errors(diagnostics) == 0;
     if (good) {
@@ -611,6 +613,7 @@ struct program *compile(const struct syntax *syntax, const char *dir, const stru
         program_files(&c);
         program_identity(&c);
     }
+    arena_fini(&c.of_rule);
     arena_fini(&c.scratch);
     if (good)
         return &c.out->program;

@@ -21,10 +21,19 @@ struct compiled {
 enum { WINDOWS_MAX = 8192, READ_MAX = 256, FAMILY_COUNT = 12, COMPARISON_MAX = 2 * EXPR_NODE_MAX,
        FILTER_MAX = 2 * RULE_INPUT_MAX };
 
+/* One link of a chain of hash_number, kept: rules of one pattern hash the same beginnings again and again. */
+struct hash_link {
+    uint64_t seed, hash; /* hash 0: an empty place */
+    int64_t number;
+};
+
+enum { HASH_LINK_BITS = 12, HASH_LINK_COUNT = 1 << HASH_LINK_BITS };
+
 struct compiler {
     struct compiled *out;
     struct arena *arena;            /* of the program */
-    struct arena scratch;
+    struct arena scratch;           /* until all is compiled */
+    struct arena of_rule;           /* until the next rule: its emitters and what they note */
     struct diagnostics *diagnostics;
     const struct syntax *syntax;
     const struct load_options *options;
@@ -48,6 +57,7 @@ struct compiler {
     uint16_t memory_named;          /* those that authors wrote; behind them what `is new` keeps */
     const struct syntax_memory **memory_syntax; /* by program index */
     uint8_t *memory_state;                      /* 0 new, 1 being measured, 2 done */
+    struct hash_link *hash_link;                /* HASH_LINK_COUNT of them */
 };
 
 /* The nearest word so far to a wrong one: candidates are offered one by one. */

@@ -130,8 +130,8 @@ static uint16_t legs_root(struct emitter *em, const struct syntax_graph *graph)
 /* That, and what the author asks. */
 static bool legs_filter(struct emitter *em, const struct syntax_graph *graph, int role, struct expr *filter)
 {
-    struct emitter *sub = arena_alloc(&em->c->scratch, sizeof *sub);
-    struct keyspace *nobody = ARENA_NEW(&em->c->scratch, struct keyspace);
+    struct emitter *sub = arena_alloc(&em->c->of_rule, sizeof *sub);
+    struct keyspace *nobody = ARENA_NEW(&em->c->of_rule, struct keyspace);
     *nobody = plain_key(KEY_TRANSFER);
     *sub = (struct emitter){.c = em->c, .scope = SCOPE_FILTER, .rule = em->rule, .key = nobody};
     const struct syntax_expr *part[] = {graph->where, role == ROLE_FIRST ? graph->first : role == ROLE_SECOND ? graph->second : NULL};

@@ -67,7 +67,7 @@ static bool seen_key(struct emitter *em, const struct syntax_expr *value, struct
 {
     struct compiler *c = em->c;
     const struct keyspace *base = em->key;
-    struct emitter *sub = arena_alloc(&c->scratch, sizeof *sub);
+    struct emitter *sub = arena_alloc(&c->of_rule, sizeof *sub);
     *sub = (struct emitter){.c = c, .scope = SCOPE_FILTER, .key = base, .keyspace = em->keyspace};
     struct memory_path path;
     bool field = value->form == EXPR_NAME && (name_field(value->name.text) >= 0 || name_memory(c, value->name.text, &path));
@@ -125,7 +125,7 @@ static bool seen_memory(struct emitter *em, const struct syntax_expr *at, const 
 
 struct typed emit_new(struct emitter *em, const struct syntax_expr *expr)
 {
-    struct keyspace *key = ARENA_NEW(&em->c->scratch, struct keyspace);
+    struct keyspace *key = ARENA_NEW(&em->c->of_rule, struct keyspace);
     int64_t span_ms;
     int32_t days;
     uint16_t memory;

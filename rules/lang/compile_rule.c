@@ -79,7 +79,7 @@ static void check_params(struct emitter *em, const struct syntax_rule *rule)
     for (const struct syntax_param *param = rule->param; param; param = param->next) {
         if (!param->value || !param->low || !param->high)
             continue;
-        struct emitter *sub = arena_alloc(&em->c->scratch, sizeof *sub);
+        struct emitter *sub = arena_alloc(&em->c->of_rule, sizeof *sub);
         *sub = (struct emitter){.c = em->c, .scope = SCOPE_FILTER, .key = em->key};
         struct typed value = emit(sub, param->value, TYPE_POISON);
         struct typed low = emit(sub, param->low, TYPE_POISON), high = emit(sub, param->high, TYPE_POISON);
@@ -265,7 +265,7 @@ static void rule_excepts(struct emitter *em, const struct syntax_rule *rule, str
     struct compiler *c = em->c;
     struct except_def *all = ARENA_ARRAY(c->arena, struct except_def, LIMIT_EXCEPTS);
     for (const struct syntax_except *except = rule->except; except && out->except_count < LIMIT_EXCEPTS; except = except->next) {
-        struct emitter *sub = arena_alloc(&c->scratch, sizeof *sub);
+        struct emitter *sub = arena_alloc(&c->of_rule, sizeof *sub);
         *sub = *em;
         sub->count = sub->part_from = sub->comparison_count = 0;
         sub->comparison = NULL;
@@ -398,9 +398,7 @@ static void rule_head(struct compiler *c, const struct syntax_rule *rule, struct
         help_suggestion(c, d, &s);
     }
     out->typology = (uint16_t)(typology < 0 ? 0 : typology);
-    struct suggestion s = {.wrong = rule->family.text};
     for (uint16_t i = 0; i < FAMILY_COUNT; i++) {
-        suggest_offer(&s, slice_of(family_words[i]));
         if (slice_equal(rule->family.text, slice_of(family_words[i]))) {
             out->family = i;
             return;
@@ -408,6 +406,9 @@ static void rule_head(struct compiler *c, const struct syntax_rule *rule, struct
     }
     if (!rule->family.text.size)
         return;
+    struct suggestion s = {.wrong = rule->family.text};
+    for (uint16_t i = 0; i < FAMILY_COUNT; i++)
+        suggest_offer(&s, slice_of(family_words[i]));
     struct diagnostic *d = diagnostic_add(c->diagnostics, DIAG_FAMILY_UNKNOWN, rule->family.span, "there is no family `%.*s`",
                                           (int)rule->family.text.size, rule->family.text.data);
     help_suggestion(c, d, &s);
@@ -428,12 +429,13 @@ static void rule_key_names(struct compiler *c, const struct syntax_rule *rule, c
 void compile_rule(struct compiler *c, const struct syntax_rule *rule)
 {
     struct rule out = {0};
-    struct keyspace *key = ARENA_NEW(&c->scratch, struct keyspace);
+    arena_reset(&c->of_rule);
+    struct keyspace *key = ARENA_NEW(&c->of_rule, struct keyspace);
     rule_head(c, rule, &out);
     check_names(c, rule);
     if (!key_of_rule(c, rule, key))
         return;
-    struct emitter *em = arena_alloc(&c->scratch, sizeof *em);
+    struct emitter *em = arena_alloc(&c->of_rule, sizeof *em);
     *em = (struct emitter){.c = c, .scope = SCOPE_RULE, .rule = rule, .key = key, .stratum = rule_stratum(c, rule)};
     if (em->stratum >= STRATUM_MAX) {
         diagnostic_add(c->diagnostics, DIAG_STRATA, rule->id.span, "this rule reads memories upon memories, more than %d deep", STRATUM_MAX - 1);

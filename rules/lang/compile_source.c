@@ -92,7 +92,7 @@ struct keyspace plain_key(enum key_form form)
 
 static bool key_element(struct compiler *c, const struct syntax_key *at, struct keyspace *key)
 {
-    struct emitter *em = arena_alloc(&c->scratch, sizeof *em);
+    struct emitter *em = arena_alloc(&c->of_rule, sizeof *em);
     *em = (struct emitter){.c = c, .scope = SCOPE_FILTER, .key = key};
     struct memory_path path;
     if (name_field(at->path.text) < 0 && !name_memory(c, at->path.text, &path)) {
@@ -170,7 +170,7 @@ bool source_fits(struct compiler *c, const struct keyspace *key, const struct sy
 bool source_filter(struct emitter *em, const struct syntax_source *source, const struct syntax_let *limit,
                           struct expr *filter, bool *side_relative)
 {
-    struct emitter *sub = arena_alloc(&em->c->scratch, sizeof *sub);
+    struct emitter *sub = arena_alloc(&em->c->of_rule, sizeof *sub);
     *sub = (struct emitter){.c = em->c, .scope = SCOPE_FILTER, .rule = em->rule, .key = em->key,
                             .keyspace = em->keyspace, .let_limit = limit, .stratum = em->stratum};
     *filter = (struct expr){0};
@@ -228,7 +228,7 @@ static void filter_note(struct emitter *em, uint16_t stream, const struct expr *
         if (em->filter[i].stream == stream && em->filter[i].comparison[0].span.at == filter->comparison[0].span.at)
             return;
     if (!em->filter)
-        em->filter = arena_bytes(&em->c->scratch, FILTER_MAX * sizeof *em->filter);
+        em->filter = arena_bytes(&em->c->of_rule, FILTER_MAX * sizeof *em->filter);
     em->full |= em->filter_count == FILTER_MAX;
     if (em->filter_count < FILTER_MAX)
         em->filter[em->filter_count++] = (struct rule_filter){stream, filter->comparison_count, filter->comparison};

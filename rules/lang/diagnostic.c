@@ -187,11 +187,15 @@ struct diagnostic_point diagnostic_point(struct slice text, uint32_t at)
 {
     struct diagnostic_point point = {1, 1, 1};
     bool marked = text.size >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0; /* no editor counts it */
-    for (size_t i = marked ? 3 : 0; i < text.size && i < at; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        if (c == '\n') {
-            point = (struct diagnostic_point){point.line + 1, 1, 1};
-        } else if ((c & 0xC0) != 0x80) {
+    size_t from = marked ? 3 : 0, to = at < text.size ? at : text.size;
+    const char *end;
+    while (from < to && (end = memchr(text.data + from, '\n', to - from)) != NULL) {
+        from = (size_t)(end - text.data) + 1;
+        point.line++;
+    }
+    for (; from < to; from++) {
+        unsigned char c = (unsigned char)text.data[from];
+        if ((c & 0xC0) != 0x80) {
             point.column++;
             point.column_utf16 += c >= 0xF0 ? 2 : 1;
         }

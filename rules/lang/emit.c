@@ -68,7 +68,7 @@ static void comparison_note(struct emitter *em, struct span span, uint16_t node)
             return;
     }
     if (!em->comparison)
-        em->comparison = arena_bytes(&em->c->scratch, COMPARISON_MAX * sizeof *em->comparison);
+        em->comparison = arena_bytes(&em->c->of_rule, COMPARISON_MAX * sizeof *em->comparison);
     if (em->comparison_count == COMPARISON_MAX) {
         em->full = true;
         return;
@@ -110,6 +110,17 @@ static struct slice list_word(const struct compiler *c, int64_t index)
     return list->name.text;
 }
 
+/* hash_number, looked up first: rules of one pattern differ in few nodes. Of the 401,000 links of 1,240 rules made
+ * from the pack (bench/growth.py) 70% are found, and with a table 16 times as large 73%. */
+static uint64_t link_hash(const struct compiler *c, uint64_t seed, int64_t number)
+{
+    uint64_t mixed = (seed ^ (uint64_t)number * 0x9e3779b97f4a7c15u) * 0x9e3779b97f4a7c15u;
+    struct hash_link *link = &c->hash_link[mixed >> (64 - HASH_LINK_BITS)];
+    if (link->hash == 0 || link->seed != seed || link->number != number)
+        *link = (struct hash_link){.seed = seed, .number = number, .hash = hash_number(seed, number)};
+    return link->hash;
+}
+
 static uint64_t hash_operand(const struct compiler *c, const struct node *node, uint64_t hash)
 {
     switch ((enum opcode)node->op) {
@@ -117,33 +128,33 @@ static uint64_t hash_operand(const struct compiler *c, const struct node *node, 
         hash = hash_slice(hash, list_word(c, node->imm));
         break;
     case OP_MATCHES:
-        return hash_number(hash, (int64_t)c->text_hash[node->imm]);
+        return link_hash(c, hash, (int64_t)c->text_hash[node->imm]);
     case OP_MEMORY:
-        hash = hash_number(hash, (int64_t)c->memory[c->read[node->a].memory].hash);
-        hash = hash_number(hash, c->memory[c->read[node->a].memory].for_ms); /* how long it is known decides what is read */
-        hash = hash_number(hash, c->read[node->a].side);
-        hash = hash_number(hash, c->read[node->b].side);
-        return hash_number(hash, node->c);
+        hash = link_hash(c, hash, (int64_t)c->memory[c->read[node->a].memory].hash);
+        hash = link_hash(c, hash, c->memory[c->read[node->a].memory].for_ms); /* how long it is known decides what is read */
+        hash = link_hash(c, hash, c->read[node->a].side);
+        hash = link_hash(c, hash, c->read[node->b].side);
+        return link_hash(c, hash, node->c);
     case OP_NEW:
-        hash = hash_number(hash, (int64_t)c->memory[c->read[node->a].memory].hash);
-        return hash_number(hash_number(hash, node->c), node->imm);
+        hash = link_hash(c, hash, (int64_t)c->memory[c->read[node->a].memory].hash);
+        return link_hash(c, link_hash(c, hash, node->c), node->imm);
     case OP_INPUT:
-        return hash_number(hash, node->imm);
+        return link_hash(c, hash, node->imm);
     default:
-        hash = hash_number(hash, node->imm);
+        hash = link_hash(c, hash, node->imm);
         break;
     }
-    hash = hash_number(hash, node->a);
-    hash = hash_number(hash, node->b);
-    return hash_number(hash, node->c);
+    hash = link_hash(c, hash, node->a);
+    hash = link_hash(c, hash, node->b);
+    return link_hash(c, hash, node->c);
 }
 
 uint64_t hash_expr(const struct compiler *c, const struct expr *expr, uint64_t seed)
 {
-    uint64_t hash = hash_number(hash_number(seed, expr->count), expr->root);
+    uint64_t hash = link_hash(c, link_hash(c, seed, expr->count), expr->root);
     for (uint16_t i = 0; i < expr->count; i++) {
-        hash = hash_number(hash, expr->node[i].op);
-        hash = hash_number(hash, expr->node[i].type);
+        hash = link_hash(c, hash, expr->node[i].op);
+        hash = link_hash(c, hash, expr->node[i].type);
         hash = hash_operand(c, &expr->node[i], hash);
     }
     return hash;
