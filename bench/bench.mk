@@ -14,5 +14,10 @@ bench: all $(BENCHES)
 bench-growth: all
 	@python3 bench/growth.py
 
+# What each graph operator finds of published laundering attempts; minutes. MUSTER_AML_DATA names the folder of the sets.
+.PHONY: bench-aml
+bench-aml: all
+	@python3 bench/aml/aml.py
+
 bench-check: all $(BENCHES)
 	@python3 bench/bench.py --check

@@ -95,6 +95,7 @@ def suites():
         if path.endswith("/standby_test.py"):
             continue  # long: below
         yield Suite("integration/" + os.path.basename(path)[:-3], "quick", "python3", path, limit=400)
+    yield Suite("bench/aml", "quick", "python3", "bench/aml/aml.py", "--check", limit=300, floor=4)
     yield Suite("docker", "quick", "python3", "tests/docker/docker_test.py", floor=15)
     yield Suite("readme", "quick", "python3", "tests/integration/readme.py", limit=200)
 
