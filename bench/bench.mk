@@ -14,5 +14,10 @@ bench: all $(BENCHES)
 bench-growth: all
 	@python3 bench/growth.py
 
+# Muster beside a PostgreSQL function, Kafka Streams and snapml; some ten minutes.
+.PHONY: bench-peers
+bench-peers: all
+	@python3 bench/peers/peers.py --events 300000 --write
+
 bench-check: all $(BENCHES)
 	@python3 bench/bench.py --check

@@ -23,11 +23,12 @@ def run(*words, **more):
 
 def make(events, accounts=None, days=30, seed=7):
     """Path of an NDJSON stream of one bank without repeats, so that no peer need look for any; Muster does all the same."""
-    path = os.path.join(HOME, "stream-%d-%d.ndjson" % (events, days))
+    accounts = accounts or max(events // 60, 200)
+    path = os.path.join(HOME, "stream-%d-%d-%d.ndjson" % (events, accounts, days))
     if os.path.exists(path):
         return path
     os.makedirs(HOME, exist_ok=True)
-    run("build/muster", "gen", "--events", str(events), "--accounts", str(accounts or max(events // 60, 200)), "--days", str(days), "--seed", str(seed),
+    run("build/muster", "gen", "--events", str(events), "--accounts", str(accounts), "--days", str(days), "--seed", str(seed),
         "--sources", "1", "--out", path + ".all")
     known = set()
     with open(path + ".new", "w") as out:
