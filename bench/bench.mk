@@ -19,5 +19,10 @@ bench-growth: all
 bench-aml: all
 	@python3 bench/aml/aml.py
 
+# Muster beside a PostgreSQL function, Kafka Streams and snapml; some ten minutes.
+.PHONY: bench-peers
+bench-peers: all
+	@python3 bench/peers/peers.py --events 300000 --write
+
 bench-check: all $(BENCHES)
 	@python3 bench/bench.py --check
