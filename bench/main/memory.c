@@ -2,6 +2,7 @@
  * the allocator does not see them), and by jemalloc's statistics for all the rest.
  * Usage: memory PACK_DIR SHORT_WINDOWS_DIR; prints a table, then checks that nothing grows: with the same accounts, with
  * accounts that come and go, and with the whole pack, each over ten times the longest window. */
+#include "bench/payment.h"
 #include "engine/base/invariant.h"
 #include "engine/stream/crew.h"
 #include "engine/stream/step.h"
@@ -17,20 +18,6 @@
 
 enum { BATCH = 8192, MINUTE_MS = 60000, PACK_PART = 20000 };
 
-static struct hash128 hash_of(const char *text, size_t size)
-{
-    struct hash128 hash;
-    static const unsigned char key[16] = {1};
-    (void)crypto_shorthash_siphashx24((unsigned char *)&hash, (const unsigned char *)text, size, key);
-    return hash;
-}
-
-static void name_end(struct event *event, struct arena *arena, enum event_ref ref, uint64_t account)
-{
-    event->ref_text[ref] = arena_format(arena, "KE-A%010llu", (unsigned long long)account);
-    event->ref_hash[ref] = hash_of(event->ref_text[ref].data, event->ref_text[ref].size);
-}
-
 /* Who pays whom: of `accounts` alive, and one is replaced by a fresh one every `fresh_every` events (0: never). */
 struct population {
     uint64_t accounts, fresh_every;
@@ -40,21 +27,12 @@ struct population {
 static void make_event(struct event *event, struct arena *arena, uint64_t i, const struct population *population)
 {
     uint64_t base = population->fresh_every ? i / population->fresh_every : 0, accounts = population->accounts;
-    *event = (struct event){.time_ms = 1767571200000 + (int64_t)i * population->gap_ms,
-                            .broker_ms = MISSING_I64,
-                            .amount_minor = 5000,
-                            .amount_base = 5000,
-                            .currency = currency_parse(SLICE("USD")),
-                            .kind = KIND_TRANSFER,
-                            .channel = CHANNEL_MOBILE,
-                            .status = STATUS_SETTLED,
-                            .flow = FLOW_SETTLED,
-                            .seq = i + 1};
-    event->id = arena_format(arena, "e%llu", (unsigned long long)i);
-    event->source = SLICE("bench");
-    event->id_hash = event->body_hash = hash_of(event->id.data, event->id.size);
-    name_end(event, arena, REF_SENDER, base + i * 7919 % accounts);
-    name_end(event, arena, REF_RECEIVER, base + (i * 104729 + 1) % accounts);
+    const struct payment payment = {.number = i,
+                                    .time_ms = 1767571200000 + (int64_t)i * population->gap_ms,
+                                    .amount_minor = 5000,
+                                    .sender = base + i * 7919 % accounts,
+                                    .receiver = base + (i * 104729 + 1) % accounts};
+    payment_event(&payment, arena, event);
 }
 
 struct bench {
