@@ -56,11 +56,12 @@ static void feed(struct bench *bench, uint64_t count, const struct population *p
     }
 }
 
-static void bench_open(struct bench *bench, const struct program *program, struct crew *crew, uint32_t epoch_seq)
+static void bench_open(struct bench *bench, const struct program *program, struct crew *crew, uint32_t epoch_seq, uint32_t sweep_work)
 {
     struct error err = {0};
     static const unsigned char key[16] = {1};
-    const struct step_settings settings = {.lateness_ms = 60 * MINUTE_MS, .dedup_ms = 120 * MINUTE_MS, .shard_bytes_max = 1 << 30, .partition_max = 1, .inline_below = 256, .epoch_seq = epoch_seq};
+    const struct step_settings settings = {.lateness_ms = 60 * MINUTE_MS, .dedup_ms = 120 * MINUTE_MS, .shard_bytes_max = 1 << 30, .partition_max = 1, .inline_below = 256,
+                                           .epoch_seq = epoch_seq, .sweep_work = sweep_work};
     bench->step = step_new(program, &settings, crew, key, &err);
     invariant(bench->step != NULL);
     bench->seq = 0;
@@ -97,7 +98,7 @@ static void print_costs(const struct program *program, struct crew *crew)
 {
     struct bench bench;
     struct state_stats s;
-    bench_open(&bench, program, crew, 0);
+    bench_open(&bench, program, crew, 0, 0);
     feed(&bench, 400000, &(struct population){50000, 0, 1000});
     state_stats(step_state(bench.step), &s);
     printf("bytes per identity           %8.1f  (%llu)\n", per(s.identity_bytes, s.identities), (unsigned long long)s.identities);
@@ -106,11 +107,37 @@ static void print_costs(const struct program *program, struct crew *crew)
     printf("bytes per record in a window %8.1f  (%llu)\n", per(s.record_bytes, s.records), (unsigned long long)s.records);
     printf("bytes per event held         %8.1f  (%llu events)\n", per(s.bytes_used, bench.seq), (unsigned long long)bench.seq);
     bench_close(&bench);
-    bench_open(&bench, program, crew, 0);
+    bench_open(&bench, program, crew, 0, 0);
     feed(&bench, 25000, &(struct population){50000, 0, 1000});
     state_stats(step_state(bench.step), &s); /* each account once */
     printf("bytes per account with one event %4.1f  (%llu)\n", per(s.bytes_used, s.identities), (unsigned long long)s.identities);
     bench_close(&bench);
+}
+
+/* Bytes of all state after 40,000 payments among 1,000 accounts over so many days; `before`: behind 25,000 among 50,000 accounts. */
+static uint64_t bytes_after(const struct program *program, struct crew *crew, int days, bool before)
+{
+    enum { BEFORE = 25000, BUSY = 40000, EPOCH = 4096 };
+    struct bench bench;
+    struct state_totals totals;
+    bench_open(&bench, program, crew, EPOCH, UINT32_MAX);
+    if (before)
+        feed(&bench, BEFORE, &(struct population){50000, 0, 1000});
+    bench.seq = BEFORE;
+    feed(&bench, BUSY, &(struct population){1000, 0, (int64_t)days * 24 * 60 * MINUTE_MS / BUSY});
+    step_totals(bench.step, &totals);
+    bench_close(&bench);
+    return totals.bytes_used;
+}
+
+/* What an account costs that had one payment and then none, while others went on and sweeps came round. */
+static void print_idle(const struct program *program, struct crew *crew)
+{
+    static const int days[] = {7, 40, 400};
+    for (int i = 0; i < 3; i++) {
+        uint64_t with = bytes_after(program, crew, days[i], true), without = bytes_after(program, crew, days[i], false);
+        printf("bytes per account idle for %d days %6.1f  (49000)\n", days[i], per(with > without ? with - without : 0, 49000));
+    }
 }
 
 /* The most that was held in parts 4 and 5 of ten, and in parts 9 and 10: between sweeps it rises and falls. */
@@ -128,7 +155,7 @@ static struct growth grow(const struct program *program, struct crew *crew, uint
 {
     struct bench bench;
     struct growth growth = {0};
-    bench_open(&bench, program, crew, epoch_seq);
+    bench_open(&bench, program, crew, epoch_seq, 0);
     for (int part = 1; part <= 10; part++) {
         for (uint64_t end = bench.seq + part_events; bench.seq < end;) {
             struct state_totals now;
@@ -191,6 +218,7 @@ int main(int argc, char **argv)
         return 2;
     }
     print_costs(pack, crew);
+    print_idle(pack, crew);
     bool flat = print_flatness(pack, small, crew);
     puts(flat ? "flat" : "GROWS");
     program_free(pack);
