@@ -2,7 +2,7 @@
 import statistics
 import subprocess
 
-from parts import instructions, replay
+from parts import instructions, replay, scale
 from parts.common import PACK, TOP, Unavailable, spin, stream
 
 
@@ -39,6 +39,19 @@ def memory(gates):
     gates.hold("memory stays flat over ten times the longest window, accounts coming and going too", flat.returncode == 0)
 
 
+def growth(gates):
+    """In processor time, taken in turn; the best of three of each."""
+    costs = {size: [] for size in (10000, 300000)}
+    for size in list(costs) * 3:
+        costs[size].append(scale.once(scale.EDGES, accounts=size, events=60000, timed=60000, touch=True)["event_median_ns"])
+    ratio = min(costs[300000]) / min(costs[10000])
+    gates.hold("with 300,000 accounts known an event costs at most 3 times what it does with 10,000: %.2f" % ratio, ratio <= 3)
+    for shape in ("clique", "star"):
+        found = scale.once(scale.EDGES, accounts=10000, events=60000, timed=60000, shape=shape)
+        looked = found["legs_looked"] / found["searches"]
+        gates.hold("%s: a search looks at %.0f payments on average, of a budget of 20,000" % (shape, looked), 0 < looked <= 20000)
+
+
 def counts(gates):
     try:
         for what, good in instructions.gates(instructions.count()):
@@ -49,7 +62,7 @@ def counts(gates):
 
 def run_gates():
     gates = Gates()
-    for gate in (counts, threads_and_strata, memory):
+    for gate in (counts, growth, threads_and_strata, memory):
         gate(gates)
     print("%d passed, %d failed, %d skipped" % (gates.passed, gates.failed, gates.skipped))
     return 1 if gates.failed else 0

@@ -3,7 +3,7 @@ import math
 from xml.sax.saxutils import escape
 
 COLOURS = ("#1f6feb", "#d1680b", "#2d8a4e", "#8957a8", "#8a8a8a")
-LEFT, RIGHT, TOP, BOTTOM = 74, 610, 66, 330
+LEFT, RIGHT, TOP, BOTTOM = 78, 606, 66, 330
 
 
 def short(number):
@@ -45,7 +45,7 @@ def lines(path, title, series, x_name, y_name, limit=None):
     def y_at(y):
         return BOTTOM - (BOTTOM - TOP) * y_share(y)
     parts = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 390" font-family="sans-serif" font-size="15">',
-             '<rect width="640" height="390" fill="white"/>', '<text x="16" y="24" font-size="16">%s</text>' % escape(title), *axes(xs, x_at, y_ticks, y_at)]
+             '<rect width="640" height="390" fill="white"/>', '<text x="16" y="24" font-size="16">%s</text>' % escape("%s, %s" % (title, y_name)), *axes(xs, x_at, y_ticks, y_at)]
     for i, (name, points) in enumerate(series):
         colour, places = COLOURS[i % len(COLOURS)], [(x_at(x), y_at(y)) for x, y in points]
         parts.append('<polyline fill="none" stroke="%s" stroke-width="2.5" points="%s"/>' % (colour, " ".join("%.1f,%.1f" % place for place in places)))
@@ -56,6 +56,6 @@ def lines(path, title, series, x_name, y_name, limit=None):
         parts.append('<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#777" stroke-dasharray="5 4"/>' % (LEFT, RIGHT, y_at(limit[0]), y_at(limit[0])))
         parts.append('<text x="%d" y="%.1f" text-anchor="end" fill="#555">%s</text>' % (RIGHT, y_at(limit[0]) - 6, escape(limit[1])))
     parts.append('<text x="%d" y="380" text-anchor="middle">%s</text>' % ((LEFT + RIGHT) / 2, escape(x_name)))
-    parts.append('<text x="%d" y="%d" text-anchor="end" fill="#555">%s</text></svg>' % (LEFT - 8, TOP - 14, escape(y_name)))
+    parts.append("</svg>")
     with open(path, "w", encoding="utf-8") as out:
         out.write("\n".join(parts) + "\n")

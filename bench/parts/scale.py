@@ -86,6 +86,6 @@ def measure(options):
         notes.append(str(why))
     streams(rows, data)
     lines = [("%s" % name, [(size, ns) for size, ns, _ in costs]) for name, costs in data["accounts"].items()]
-    picture.lines(os.path.join(RESULTS, "accounts.svg"), "ns per event against accounts known", lines, "accounts", "ns/event")
+    picture.lines(os.path.join(RESULTS, "accounts.svg"), "cost of an event", lines, "accounts known", "ns")
     note = "Medians of batches of 1,024 payments in processor time; the edges rule set holds payments for 10 days and searches one in twenty for a ring."
     return {"rows": rows, "note": " ".join([note] + notes), "data": data, "pictures": {"accounts.svg": "cost of an event against the number of accounts known"}}
