@@ -64,6 +64,6 @@ def gates(counted):
 
 def measure(options):
     counted, known = count(), accepted()
-    rows = [row(phase, counted[phase], "instructions/event", "within 3 % of %.0f" % known[phase] if phase in known else "",
+    rows = [row(phase, counted[phase], "instructions/event", "at most 3 %% above %.0f" % known[phase] if phase in known else "",
                 most=known.get(phase, 0) * MORE or None, how="callgrind, %s" % function) for phase, function in PHASES]
     return {"rows": rows, "note": "%d events, one thread; the start of the program is not counted." % EVENTS, "data": counted}
