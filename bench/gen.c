@@ -33,7 +33,7 @@ struct gen {
     FILE *events, *labels;
     uint64_t chance;
     uint64_t next_id;
-    uint32_t accounts;
+    struct crowd crowd;
     const char *currency;
     bool cents;
     uint32_t fresh;                /* accounts that scripts made */
@@ -42,17 +42,9 @@ struct gen {
     char last[LINE_MAX];           /* for repeats */
 };
 
-static uint64_t draw(struct gen *gen)
-{
-    uint64_t z = (gen->chance += 0x9E3779B97F4A7C15u);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
-
 static uint64_t below(struct gen *gen, uint64_t bound)
 {
-    return draw(gen) % bound;
+    return crowd_draw(&gen->chance) % bound;
 }
 
 static int64_t between(struct gen *gen, int64_t least, int64_t most)
@@ -60,10 +52,9 @@ static int64_t between(struct gen *gen, int64_t least, int64_t most)
     return least + (int64_t)below(gen, (uint64_t)(most - least + 1));
 }
 
-/* Few accounts are busy, many are not: the product of two even draws leans towards 0. */
 static uint32_t account_draw(struct gen *gen)
 {
-    return (uint32_t)(below(gen, gen->accounts) * (below(gen, 1000) + 1) / 1000);
+    return crowd_account(&gen->crowd, &gen->chance);
 }
 
 static uint32_t bank_of(const struct gen *gen, const char *account)
@@ -333,6 +324,17 @@ static void plan_all(struct gen *gen)
 
 /* --- background --- */
 
+/* Payment number i between two persons of a shape. */
+static void write_shaped(struct gen *gen, uint64_t i, int64_t t)
+{
+    struct planned p = {.time_ms = t, .channel = "MOBILE", .amount_minor = between(gen, 100, 400000)};
+    uint32_t sender, receiver;
+    crowd_pair(&gen->crowd, &gen->chance, i, &sender, &receiver);
+    (void)snprintf(p.sender, sizeof p.sender, "KE-A%07u", sender);
+    (void)snprintf(p.receiver, sizeof p.receiver, "KE-A%07u", receiver);
+    write_payment(gen, &p);
+}
+
 static void write_background(struct gen *gen, int64_t t)
 {
     static const char *const shops[] = {"KE-SHOP-GROCER", "KE-SHOP-FUEL", "KE-SHOP-PHONE", "KE-SHOP-PHARMA"};
@@ -361,7 +363,7 @@ static void write_background(struct gen *gen, int64_t t)
         p.place = "Kisumu";
     } else if (sort < 94) {
         (void)snprintf(p.receiver, sizeof p.receiver, "%s", p.sender);
-        (void)snprintf(p.sender, sizeof p.sender, "KE-EMP%05u", (unsigned)below(gen, gen->accounts / 50 + 1));
+        (void)snprintf(p.sender, sizeof p.sender, "KE-EMP%05u", (unsigned)below(gen, gen->crowd.accounts / 50 + 1));
         p.amount_minor = between(gen, 180, 900) * 100;
         p.purpose = "SALA";
         p.narrative = "salary";
@@ -378,7 +380,7 @@ bool gen_write(const struct gen_settings *settings, FILE *events, FILE *labels, 
 {
     *summary = (struct gen_summary){0};
     struct gen gen = {.settings = settings, .summary = summary, .events = events, .labels = labels, .chance = settings->seed};
-    gen.accounts = settings->accounts ? settings->accounts : (uint32_t)(settings->events / 20 + 200);
+    gen.crowd = (struct crowd){settings->skew, settings->shape, settings->accounts ? settings->accounts : (uint32_t)(settings->events / 20 + 200)};
     gen.currency = settings->currency ? settings->currency : "USD";
     gen.cents = currency_decimals(currency_parse(slice_of(gen.currency))) >= 2;
     fprintf(labels, "account,role,scheme,typology\n");
@@ -390,7 +392,10 @@ bool gen_write(const struct gen_settings *settings, FILE *events, FILE *labels, 
         while (next < gen.planned_count && gen.planned[next].time_ms <= t)
             write_payment(&gen, &gen.planned[next++]);
         /* one in fifty comes some minutes late, as feeds do */
-        write_background(&gen, below(&gen, 50) ? t : t - (int64_t)below(&gen, 30 * MINUTE_MS));
+        if (settings->shape == SHAPE_NONE)
+            write_background(&gen, below(&gen, 50) ? t : t - (int64_t)below(&gen, 30 * MINUTE_MS));
+        else
+            write_shaped(&gen, i, t);
         if (below(&gen, 1000000) < settings->repeat_ppm) {
             fputs(gen.last, events);
             summary->lines++;

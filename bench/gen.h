@@ -6,6 +6,7 @@
 #ifndef BENCH_GEN_H
 #define BENCH_GEN_H
 
+#include "bench/crowd.h"
 #include "engine/base/error.h"
 
 #include <stdint.h>
@@ -16,6 +17,8 @@ struct gen_settings {
     uint64_t seed;
     uint32_t sources;      /* banks: bank-1, bank-2, …; 1..16 */
     uint32_t accounts;     /* ordinary ones; 0: events / 20 + 200 */
+    enum crowd_skew skew;  /* who is busy; what is planted is not touched by it */
+    enum crowd_shape shape; /* other than SHAPE_NONE: the background is nothing but such payments */
     uint32_t days;         /* the stream spans so many days; 1..366 */
     int64_t start_ms;      /* UTC */
     const char *currency;  /* of all amounts; NULL: USD */

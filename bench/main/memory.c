@@ -2,6 +2,7 @@
  * the allocator does not see them), and by jemalloc's statistics for all the rest.
  * Usage: memory PACK_DIR SHORT_WINDOWS_DIR; prints a table, then checks that nothing grows: with the same accounts, with
  * accounts that come and go, and with the whole pack, each over ten times the longest window. */
+#include "bench/payment.h"
 #include "engine/base/invariant.h"
 #include "engine/stream/crew.h"
 #include "engine/stream/step.h"
@@ -17,20 +18,6 @@
 
 enum { BATCH = 8192, MINUTE_MS = 60000, PACK_PART = 20000 };
 
-static struct hash128 hash_of(const char *text, size_t size)
-{
-    struct hash128 hash;
-    static const unsigned char key[16] = {1};
-    (void)crypto_shorthash_siphashx24((unsigned char *)&hash, (const unsigned char *)text, size, key);
-    return hash;
-}
-
-static void name_end(struct event *event, struct arena *arena, enum event_ref ref, uint64_t account)
-{
-    event->ref_text[ref] = arena_format(arena, "KE-A%010llu", (unsigned long long)account);
-    event->ref_hash[ref] = hash_of(event->ref_text[ref].data, event->ref_text[ref].size);
-}
-
 /* Who pays whom: of `accounts` alive, and one is replaced by a fresh one every `fresh_every` events (0: never). */
 struct population {
     uint64_t accounts, fresh_every;
@@ -40,21 +27,12 @@ struct population {
 static void make_event(struct event *event, struct arena *arena, uint64_t i, const struct population *population)
 {
     uint64_t base = population->fresh_every ? i / population->fresh_every : 0, accounts = population->accounts;
-    *event = (struct event){.time_ms = 1767571200000 + (int64_t)i * population->gap_ms,
-                            .broker_ms = MISSING_I64,
-                            .amount_minor = 5000,
-                            .amount_base = 5000,
-                            .currency = currency_parse(SLICE("USD")),
-                            .kind = KIND_TRANSFER,
-                            .channel = CHANNEL_MOBILE,
-                            .status = STATUS_SETTLED,
-                            .flow = FLOW_SETTLED,
-                            .seq = i + 1};
-    event->id = arena_format(arena, "e%llu", (unsigned long long)i);
-    event->source = SLICE("bench");
-    event->id_hash = event->body_hash = hash_of(event->id.data, event->id.size);
-    name_end(event, arena, REF_SENDER, base + i * 7919 % accounts);
-    name_end(event, arena, REF_RECEIVER, base + (i * 104729 + 1) % accounts);
+    const struct payment payment = {.number = i,
+                                    .time_ms = 1767571200000 + (int64_t)i * population->gap_ms,
+                                    .amount_minor = 5000,
+                                    .sender = base + i * 7919 % accounts,
+                                    .receiver = base + (i * 104729 + 1) % accounts};
+    payment_event(&payment, arena, event);
 }
 
 struct bench {
@@ -78,11 +56,12 @@ static void feed(struct bench *bench, uint64_t count, const struct population *p
     }
 }
 
-static void bench_open(struct bench *bench, const struct program *program, struct crew *crew, uint32_t epoch_seq)
+static void bench_open(struct bench *bench, const struct program *program, struct crew *crew, uint32_t epoch_seq, uint32_t sweep_work)
 {
     struct error err = {0};
     static const unsigned char key[16] = {1};
-    const struct step_settings settings = {.lateness_ms = 60 * MINUTE_MS, .dedup_ms = 120 * MINUTE_MS, .shard_bytes_max = 1 << 30, .partition_max = 1, .inline_below = 256, .epoch_seq = epoch_seq};
+    const struct step_settings settings = {.lateness_ms = 60 * MINUTE_MS, .dedup_ms = 120 * MINUTE_MS, .shard_bytes_max = 1 << 30, .partition_max = 1, .inline_below = 256,
+                                           .epoch_seq = epoch_seq, .sweep_work = sweep_work};
     bench->step = step_new(program, &settings, crew, key, &err);
     invariant(bench->step != NULL);
     bench->seq = 0;
@@ -119,7 +98,7 @@ static void print_costs(const struct program *program, struct crew *crew)
 {
     struct bench bench;
     struct state_stats s;
-    bench_open(&bench, program, crew, 0);
+    bench_open(&bench, program, crew, 0, 0);
     feed(&bench, 400000, &(struct population){50000, 0, 1000});
     state_stats(step_state(bench.step), &s);
     printf("bytes per identity           %8.1f  (%llu)\n", per(s.identity_bytes, s.identities), (unsigned long long)s.identities);
@@ -128,11 +107,37 @@ static void print_costs(const struct program *program, struct crew *crew)
     printf("bytes per record in a window %8.1f  (%llu)\n", per(s.record_bytes, s.records), (unsigned long long)s.records);
     printf("bytes per event held         %8.1f  (%llu events)\n", per(s.bytes_used, bench.seq), (unsigned long long)bench.seq);
     bench_close(&bench);
-    bench_open(&bench, program, crew, 0);
+    bench_open(&bench, program, crew, 0, 0);
     feed(&bench, 25000, &(struct population){50000, 0, 1000});
     state_stats(step_state(bench.step), &s); /* each account once */
     printf("bytes per account with one event %4.1f  (%llu)\n", per(s.bytes_used, s.identities), (unsigned long long)s.identities);
     bench_close(&bench);
+}
+
+/* Bytes of all state after 40,000 payments among 1,000 accounts over so many days; `before`: behind 25,000 among 50,000 accounts. */
+static uint64_t bytes_after(const struct program *program, struct crew *crew, int days, bool before)
+{
+    enum { BEFORE = 25000, BUSY = 40000, EPOCH = 4096 };
+    struct bench bench;
+    struct state_totals totals;
+    bench_open(&bench, program, crew, EPOCH, UINT32_MAX);
+    if (before)
+        feed(&bench, BEFORE, &(struct population){50000, 0, 1000});
+    bench.seq = BEFORE;
+    feed(&bench, BUSY, &(struct population){1000, 0, (int64_t)days * 24 * 60 * MINUTE_MS / BUSY});
+    step_totals(bench.step, &totals);
+    bench_close(&bench);
+    return totals.bytes_used;
+}
+
+/* What an account costs that had one payment and then none, while others went on and sweeps came round. */
+static void print_idle(const struct program *program, struct crew *crew)
+{
+    static const int days[] = {7, 40, 400};
+    for (int i = 0; i < 3; i++) {
+        uint64_t with = bytes_after(program, crew, days[i], true), without = bytes_after(program, crew, days[i], false);
+        printf("bytes per account idle for %d days %6.1f  (49000)\n", days[i], per(with > without ? with - without : 0, 49000));
+    }
 }
 
 /* The most that was held in parts 4 and 5 of ten, and in parts 9 and 10: between sweeps it rises and falls. */
@@ -150,7 +155,7 @@ static struct growth grow(const struct program *program, struct crew *crew, uint
 {
     struct bench bench;
     struct growth growth = {0};
-    bench_open(&bench, program, crew, epoch_seq);
+    bench_open(&bench, program, crew, epoch_seq, 0);
     for (int part = 1; part <= 10; part++) {
         for (uint64_t end = bench.seq + part_events; bench.seq < end;) {
             struct state_totals now;
@@ -213,6 +218,7 @@ int main(int argc, char **argv)
         return 2;
     }
     print_costs(pack, crew);
+    print_idle(pack, crew);
     bool flat = print_flatness(pack, small, crew);
     puts(flat ? "flat" : "GROWS");
     program_free(pack);

@@ -61,7 +61,7 @@ struct kafka_producer *kafka_producer_open(const struct kafka_producer_settings 
     snprintf(delivery_ms, sizeof delivery_ms, "%d", producer->delivery_ms);
     const struct kafka_property fixed[] = {
         {"enable.idempotence", "true"},
-        {"linger.ms", "5"},
+        {"linger.ms", settings->at_once ? "0" : "5"},
         {"socket.timeout.ms", "2000"},
         {"queue.buffering.max.kbytes", queue_kb},
         {"delivery.timeout.ms", delivery_ms},

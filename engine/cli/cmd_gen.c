@@ -39,6 +39,19 @@ static bool gen_options(const struct command_line *line, struct gen_settings *se
         (void)command_fail(line, EXIT_USAGE, "--broken takes a share such as 1%% or 0.5%%, at most 50%%");
         return false;
     }
+    const char *skew = command_option(line, "skew"), *shape = command_option(line, "shape");
+    if (skew && !crowd_skew_parse(skew, &settings->skew)) {
+        (void)command_fail(line, EXIT_USAGE, "--skew takes leaning, uniform, zipf or hub");
+        return false;
+    }
+    if (shape && !crowd_shape_parse(shape, &settings->shape)) {
+        (void)command_fail(line, EXIT_USAGE, "--shape takes none, clique or star");
+        return false;
+    }
+    if (shape && settings->accounts && settings->accounts < 48) {
+        (void)command_fail(line, EXIT_USAGE, "--shape needs --accounts of at least 48");
+        return false;
+    }
     if (start && !time_parse(slice_of(start), &settings->start_ms)) {
         (void)command_fail(line, EXIT_USAGE, "--start takes a moment such as 2026-01-05T00:00:00Z");
         return false;
