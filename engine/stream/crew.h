@@ -19,9 +19,8 @@ struct crew *crew_new(uint32_t count, struct error *err) must_check;
 void crew_free(struct crew *crew);
 uint32_t crew_count(const struct crew *crew);
 
-/* Runs work(context, worker, workers) once on every worker; returns when all are done. One thread at a
- * time calls this: its maker, or a worker of another crew, which then leads this one. `alone`: run
- * everything on the calling thread, as one worker. */
+/* Runs work(context, worker, workers) once on every worker; returns when all are done. Only the
+ * thread that made the crew calls this. `alone`: run everything on the calling thread, as one worker. */
 typedef void (*crew_work_fn)(void *context, uint32_t worker, uint32_t workers);
 void crew_run(struct crew *crew, bool alone, crew_work_fn work, void *context);
 

@@ -21,34 +21,26 @@ struct page {
 
 /* A lane at work. */
 struct lane {
-    struct replay_lane *at; /* NULL: the settings' own rules */
-    const struct program *program;
+    struct replay_lane *at;
     struct step *step;
     struct arena results;
-    struct event *event;    /* the batch as the step has judged it, and what came out */
-    struct output output;
-    bool rematch;           /* its texts are not those that decode matched */
-};
-
-/* Workers that run some of the lanes, one after the other, beside the other groups. */
-struct lane_group {
-    struct crew *crew;             /* a single group's is the replay's */
-    struct event *event;           /* a lane's own copy of the batch: the step writes into its events */
-    struct text_scratch **scratch; /* per worker, when a lane matches texts again */
+    bool rematch; /* its texts are not those that decode matched */
 };
 
 struct replay {
     const struct replay_settings *settings;
     struct replay_summary *summary;
     struct crew *crew;
+    struct step *step;
     struct step_watch watch;
     struct intake *intake;
     struct order *order;
-    struct lane lane[REPLAY_LANE_MAX + 1]; /* the settings' own rules, then its lanes */
-    uint32_t lane_count;
-    struct lane_group group[REPLAY_LANE_MAX + 1]; /* lane i belongs to group i % group_count */
-    uint32_t group_count;
+    struct arena results;
+    struct lane lane[REPLAY_LANE_MAX];
+    struct event *lane_event;            /* a lane's own copy of the batch */
+    struct text_scratch **scratch;       /* per worker, when a lane matches texts again */
     struct lane warm;                    /* the rules to go over to, until then; no step: there are none */
+    struct replay_lane warm_at;
     uint64_t swap_at;
     uint64_t seq;
     const struct partition_table *table; /* of a log; NULL for files */
@@ -134,111 +126,39 @@ static bool texts_differ(const struct program *a, const struct program *b)
 struct lane_batch {
     struct replay *replay;
     const struct lane *lane;
-    const struct lane_group *group;
-    struct event *event;
+    const struct event *event;
     uint32_t count;
 };
 
-static void copy_work(void *context, uint32_t index, uint32_t workers)
-{
-    const struct lane_batch *batch = context;
-    struct event *copy = batch->group->event;
-    uint32_t from, to;
-    crew_piece(batch->count, index, workers, &from, &to);
-    for (uint32_t i = from; i < to; i++) {
-        copy[i] = batch->event[i];
-        if (batch->lane->rematch)
-            step_match_texts(batch->lane->program, batch->group->scratch[index], &copy[i]);
-    }
-}
-
-static void lane_run(const struct lane_batch *of, struct lane *lane, const struct lane_group *group, bool in_place)
-{
-    struct lane_batch batch = {of->replay, lane, group, of->event, of->count};
-    uint64_t since = now_ns();
-    if (!in_place)
-        crew_run(group->crew, batch.count < of->replay->settings->step.inline_below, copy_work, &batch);
-    lane->event = in_place ? batch.event : group->event;
-    arena_reset(&lane->results);
-    step_run(lane->step, lane->event, batch.count, &lane->results, &lane->output);
-    if (lane->at)
-        lane->at->step_ns += now_ns() - since;
-}
-
-/* Each group's lanes, on the worker that leads it; or all lanes, on the only one. The settings' own rules come last: where
- * nobody reads the events as they were decoded any more, they need no copy. */
-static void lanes_work(void *context, uint32_t index, uint32_t workers)
+static void lane_work(void *context, uint32_t index, uint32_t workers)
 {
     const struct lane_batch *batch = context;
     struct replay *replay = batch->replay;
-    bool all = workers == 1;
-    for (uint32_t i = replay->lane_count; i-- > 0;)
-        if (all || i % replay->group_count == index)
-            lane_run(batch, &replay->lane[i], &replay->group[i % replay->group_count], all && i == 0);
-}
-
-static bool run_lanes(struct replay *replay, struct event *events, uint32_t count, struct error *err)
-{
-    struct lane_batch batch = {.replay = replay, .event = events, .count = count};
-    bool alone = replay->group_count == 1 || count < replay->settings->step.inline_below;
-    crew_run(replay->crew, alone, lanes_work, &batch);
-    for (uint32_t i = 1; i < replay->lane_count; i++)
-        if (!replay->lane[i].at->results(replay->lane[i].at->context, &replay->lane[i].output, err))
-            return false;
-    return true;
-}
-
-/* As many groups as there are workers, where there are enough lanes; else as many as deal out both evenly: a group with
- * fewer workers or more lanes would be waited for. */
-static uint32_t groups_for(uint32_t threads, uint32_t lanes)
-{
-    uint32_t groups = threads < lanes ? threads : lanes;
-    while (lanes < threads && (lanes % groups || threads % groups))
-        groups--;
-    return groups;
-}
-
-static bool open_group(struct replay *replay, struct lane_group *group, bool rematch, struct error *err)
-{
-    const struct replay_settings *settings = replay->settings;
-    group->event = settings->lane_count || settings->swap_to ? calloc(settings->batch_max, sizeof *group->event) : NULL;
-    invariant(group->event || !(settings->lane_count || settings->swap_to));
-    if (!rematch)
-        return true;
-    uint32_t workers = crew_count(group->crew);
-    group->scratch = calloc(workers + 1, sizeof(struct text_scratch *));
-    invariant(group->scratch);
-    for (uint32_t w = 0; w < workers; w++) {
-        group->scratch[w] = text_scratch_new();
-        if (!group->scratch[w])
-            return error_set(err, ERROR_FATAL, "no memory for matching texts");
+    uint32_t from, to;
+    crew_piece(batch->count, index, workers, &from, &to);
+    for (uint32_t i = from; i < to; i++) {
+        replay->lane_event[i] = batch->event[i];
+        if (batch->lane->rematch)
+            step_match_texts(batch->lane->at->program, replay->scratch[index], &replay->lane_event[i]);
     }
-    return true;
 }
 
-static void close_group(struct replay *replay, struct lane_group *group)
+/* The step writes into its events, so each lane has a copy of them as they were decoded. */
+static bool run_lanes(struct replay *replay, const struct event *events, uint32_t count, struct error *err)
 {
-    for (struct text_scratch **at = group->scratch; at && *at; at++)
-        text_scratch_free(*at);
-    free(group->scratch);
-    free(group->event);
-    if (group->crew != replay->crew)
-        crew_free(group->crew);
-}
-
-static bool open_crews(struct replay *replay, struct error *err)
-{
-    const struct replay_settings *settings = replay->settings;
-    replay->crew = crew_new(settings->threads, err);
-    replay->lane_count = settings->lane_count + 1;
-    replay->group_count = groups_for(settings->threads, replay->lane_count);
-    replay->group[0].crew = replay->crew;
-    for (uint32_t g = 0; replay->crew && replay->group_count > 1 && g < replay->group_count; g++) {
-        replay->group[g].crew = crew_new(settings->threads / replay->group_count, err);
-        if (!replay->group[g].crew)
+    for (uint32_t i = 0; i < replay->settings->lane_count; i++) {
+        struct lane *lane = &replay->lane[i];
+        struct output output;
+        struct lane_batch batch = {replay, lane, events, count};
+        uint64_t since = now_ns();
+        arena_reset(&lane->results);
+        crew_run(replay->crew, count < replay->settings->step.inline_below, lane_work, &batch);
+        step_run(lane->step, replay->lane_event, count, &lane->results, &output);
+        lane->at->step_ns += now_ns() - since;
+        if (!lane->at->results(lane->at->context, &output, err))
             return false;
     }
-    return replay->crew != NULL;
+    return true;
 }
 
 static bool open_warm(struct replay *replay, const struct step_settings *step, const unsigned char hash_key[16], struct error *err)
@@ -250,64 +170,74 @@ static bool open_warm(struct replay *replay, const struct step_settings *step, c
         return error_set(err, ERROR_FATAL, "a replay can go over only to rules with the same base currency and the same facts from topics");
     muted.mute = true;
     replay->swap_at = settings->swap_at;
-    replay->warm.program = settings->swap_to;
+    replay->warm_at.program = settings->swap_to;
+    replay->warm.at = &replay->warm_at;
     replay->warm.rematch = texts_differ(settings->program, settings->swap_to);
     replay->warm.step = step_new(settings->swap_to, &muted, replay->crew, hash_key, err);
     return replay->warm.step != NULL;
 }
 
-static bool open_lane(struct replay *replay, uint32_t index, const struct step_settings *step, const unsigned char hash_key[16],
-                      struct error *err)
-{
-    const struct program *own = replay->settings->program;
-    struct lane *lane = &replay->lane[index];
-    lane->at = index ? &replay->settings->lane[index - 1] : NULL;
-    lane->program = index ? lane->at->program : own;
-    lane->rematch = texts_differ(own, lane->program);
-    if (lane->at)
-        lane->at->step_ns = 0;
-    invariant(replay_shares(own, lane->program));
-    lane->step = step_new(lane->program, step, replay->group[index % replay->group_count].crew, hash_key, err);
-    return lane->step != NULL;
-}
-
 static bool open_lanes(struct replay *replay, const struct step_settings *step, const unsigned char hash_key[16], struct error *err)
 {
-    bool rematch = false, ok = true;
-    invariant(replay->settings->lane_count <= REPLAY_LANE_MAX);
-    for (uint32_t i = 0; ok && i < replay->lane_count; i++) {
-        ok = open_lane(replay, i, step, hash_key, err);
-        rematch |= replay->lane[i].rematch;
+    const struct replay_settings *settings = replay->settings;
+    bool rematch = false;
+    invariant(settings->lane_count <= REPLAY_LANE_MAX);
+    for (uint32_t i = 0; i < settings->lane_count; i++) {
+        struct lane *lane = &replay->lane[i];
+        lane->at = &settings->lane[i];
+        lane->at->step_ns = 0;
+        invariant(replay_shares(settings->program, lane->at->program));
+        lane->rematch = texts_differ(settings->program, lane->at->program);
+        rematch |= lane->rematch;
+        arena_init(&lane->results);
+        lane->step = step_new(lane->at->program, step, replay->crew, hash_key, err);
+        if (!lane->step)
+            return false;
     }
-    if (ok && replay->settings->swap_to)
-        ok = open_warm(replay, step, hash_key, err);
+    if (settings->lane_count || settings->swap_to) {
+        replay->lane_event = calloc(settings->batch_max, sizeof *replay->lane_event);
+        invariant(replay->lane_event);
+    }
+    if (settings->swap_to && !open_warm(replay, step, hash_key, err))
+        return false;
     rematch |= replay->warm.rematch;
-    for (uint32_t g = 0; ok && g < replay->group_count; g++)
-        ok = open_group(replay, &replay->group[g], rematch, err);
-    return ok;
+    replay->scratch = rematch ? calloc(settings->threads, sizeof(struct text_scratch *)) : NULL;
+    for (uint32_t w = 0; rematch && w < settings->threads; w++) {
+        replay->scratch[w] = text_scratch_new();
+        if (!replay->scratch[w])
+            return error_set(err, ERROR_FATAL, "no memory for matching texts");
+    }
+    return true;
 }
 
 static void close_lanes(struct replay *replay)
 {
-    for (uint32_t i = 0; i < replay->lane_count; i++) {
+    for (uint32_t i = 0; i < replay->settings->lane_count; i++) {
         struct lane *lane = &replay->lane[i];
-        if (lane->step && lane->at)
+        if (lane->step)
             state_stats(step_state(lane->step), &lane->at->state);
         step_free(lane->step);
-        arena_fini(&lane->results);
+        if (lane->at)
+            arena_fini(&lane->results);
     }
+    for (uint32_t w = 0; replay->scratch && w < replay->settings->threads; w++)
+        if (replay->scratch[w])
+            text_scratch_free(replay->scratch[w]);
+    free(replay->scratch);
+    free(replay->lane_event);
     step_free(replay->warm.step);
     arena_fini(&replay->warm.results);
-    for (uint32_t g = 0; g < replay->group_count; g++)
-        close_group(replay, &replay->group[g]);
 }
 
 /* --- other rules from an event on --- */
 
-static void warm_run(struct replay *replay, struct event *events, uint32_t count)
+static void warm_run(struct replay *replay, const struct event *events, uint32_t count)
 {
-    struct lane_batch batch = {.replay = replay, .event = events, .count = count};
-    lane_run(&batch, &replay->warm, &replay->group[0], false);
+    struct output output;
+    struct lane_batch batch = {replay, &replay->warm, events, count};
+    arena_reset(&replay->warm.results);
+    crew_run(replay->crew, count < replay->settings->step.inline_below, lane_work, &batch);
+    step_run(replay->warm.step, replay->lane_event, count, &replay->warm.results, &output);
 }
 
 /* After the swap events come with the texts matched that the old rules ask for. */
@@ -317,14 +247,14 @@ static void match_work(void *context, uint32_t index, uint32_t workers)
     uint32_t from, to;
     crew_piece(batch->count, index, workers, &from, &to);
     for (uint32_t i = from; i < to; i++)
-        step_match_texts(batch->replay->settings->swap_to, batch->replay->group[0].scratch[index], &batch->event[i]);
+        step_match_texts(batch->replay->settings->swap_to, batch->replay->scratch[index], (struct event *)(uintptr_t)&batch->event[i]);
 }
 
 static bool replay_swap(struct replay *replay, struct error *err)
 {
     struct replay_summary *summary = replay->summary;
     uint64_t since = now_ns();
-    if (!step_swap(replay->lane[0].step, replay->settings->swap_to, replay->warm.step, &summary->mapping, &summary->grafting, err))
+    if (!step_swap(replay->step, replay->settings->swap_to, replay->warm.step, &summary->mapping, &summary->grafting, err))
         return false;
     summary->swap_ns = now_ns() - since;
     summary->swapped = true;
@@ -336,18 +266,20 @@ static bool replay_swap(struct replay *replay, struct error *err)
 static bool run_piece(struct replay *replay, struct event *events, uint32_t count, struct error *err)
 {
     const struct replay_settings *settings = replay->settings;
-    const struct lane *own = &replay->lane[0];
+    struct output output;
+    if (!run_lanes(replay, events, count, err))
+        return false;
     if (replay->warm.step)
         warm_run(replay, events, count);
     if (replay->summary->swapped && replay->warm.rematch) {
-        struct lane_batch batch = {.replay = replay, .event = events, .count = count};
+        struct lane_batch batch = {replay, NULL, events, count};
         crew_run(replay->crew, count < settings->step.inline_below, match_work, &batch);
     }
-    if (!run_lanes(replay, events, count, err))
+    arena_reset(&replay->results);
+    step_run(replay->step, events, count, &replay->results, &output);
+    if (settings->events && !settings->events(settings->context, replay->table, events, count, err))
         return false;
-    if (settings->events && !settings->events(settings->context, replay->table, own->event, count, err))
-        return false;
-    return give_results(replay, &own->output, NULL, err);
+    return give_results(replay, &output, NULL, err);
 }
 
 static bool run_batch(struct replay *replay, struct event *events, uint32_t count, struct error *err)
@@ -484,27 +416,31 @@ static bool replay_open(struct replay *replay, uint32_t partitions, struct error
     };
     step.partition_max = partitions;
     randombytes_buf(intake.decode.hash_key, sizeof intake.decode.hash_key); /* reaches no result */
-    if (!open_crews(replay, err) || !open_lanes(replay, &step, intake.decode.hash_key, err))
+    arena_init(&replay->results);
+    arena_init(&replay->warm.results);
+    replay->crew = crew_new(settings->threads, err);
+    if (!replay->crew)
         return false;
-    if (settings->watch) {
-        settings->watch(settings->context, step_state(replay->lane[0].step), &replay->watch);
-        step_watch(replay->lane[0].step, &replay->watch);
-    }
     intake.crew = replay->crew;
-    replay->intake = intake_new(&intake, err);
-    return replay->intake != NULL;
+    replay->step = step_new(settings->program, &step, replay->crew, intake.decode.hash_key, err);
+    if (replay->step && settings->watch) {
+        settings->watch(settings->context, step_state(replay->step), &replay->watch);
+        step_watch(replay->step, &replay->watch);
+    }
+    if (replay->step)
+        replay->intake = intake_new(&intake, err);
+    return replay->intake && open_lanes(replay, &step, intake.decode.hash_key, err);
 }
 
 static void replay_close(struct replay *replay)
 {
-    struct step *step = replay->lane[0].step;
     if (replay->intake)
         intake_phase_ns(replay->intake, &replay->summary->decode_ns, &replay->summary->order_ns);
-    if (step) {
-        step_phase_ns(step, replay->summary->step_ns);
-        replay->summary->silenced = step_silenced(step);
+    if (replay->step) {
+        step_phase_ns(replay->step, replay->summary->step_ns);
+        replay->summary->silenced = step_silenced(replay->step);
         if (replay->settings->state)
-            state_stats(step_state(step), &replay->summary->state);
+            state_stats(step_state(replay->step), &replay->summary->state);
     }
     replay->summary->last_seq = replay->seq;
     for (uint32_t i = 0; i < replay->page_count; i++) {
@@ -517,8 +453,11 @@ static void replay_close(struct replay *replay)
     free(replay->event);
     order_free(replay->order);
     intake_free(replay->intake);
+    step_free(replay->step);
     close_lanes(replay);
-    crew_free(replay->crew);
+    if (replay->crew)
+        crew_free(replay->crew);
+    arena_fini(&replay->results);
 }
 
 bool replay_files(const struct replay_settings *settings, const struct replay_input *inputs, uint32_t input_count,

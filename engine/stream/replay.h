@@ -19,15 +19,14 @@ struct replay_input {
 };
 
 /* One more rule set over the same stream in the same pass: everything up to `own` is done once. A lane
- * sees exactly what it would see in a replay of its own. Lanes run side by side, each on its share of the
- * workers, where these can be dealt out evenly; else each on all of them, in turn. */
+ * sees exactly what it would see in a replay of its own. */
 struct replay_lane {
     const struct program *program; /* replay_shares with the settings' program */
     void *context;
-    /* As in the settings, before theirs, on the caller's thread; the output lives until the next batch. Decode's rejections are
+    /* As in the settings, before theirs; the output lives until the next batch. Decode's rejections are
      * given to the settings' results only. */
     bool (*results)(void *context, const struct output *output, struct error *err);
-    /* Filled at the end: how long its workers were at it, and what it remembers. */
+    /* Filled at the end: what this lane alone took, all workers together, and what it remembers. */
     uint64_t step_ns;
     struct state_stats state;
 };

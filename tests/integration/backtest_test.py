@@ -120,9 +120,6 @@ def test_against():
     found = hold_against("a text", changed("text", ("trafficking.rules", r"salar\(y\|ies\)", "salarium"),
                                                    ("trafficking.rules", "where purpose = SALA or kind = PAYROLL or narrative", "where narrative")))
     count.hold("the text matters", found and found["against"]["only_new"] > 0)
-    for words in (("--threads", "1"), ("--threads", "2", "--batch", "777"), ("--threads", "3"), ("--threads", "4")): # in turn, or side by side
-        _, again, _ = backtest("--against", os.path.join(HOME, "text"), "--sample", "1000", "--labels", LABELS, *words)
-        count.hold("the text with %s" % " ".join(words), found and {**again, "wall_ms": 0} == {**found, "wall_ms": 0})
     found = hold_against("a typology", changed("typology", ("trafficking.rules", r"(?s)(typology forced_labour .*?alert at  )60", r"\g<1>90")), why=["90 points"])
     count.hold("the typology matters", found and found["against"]["only_new"] > 0)
     found = hold_against("a draft", changed("draft", ("forced_labour.rules", r"(?s)(rule LAB-02 .*?status) live", r"\1 draft")), why=["LAB-02", "no such rule"])
