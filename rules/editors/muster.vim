@@ -14,7 +14,7 @@ syntax match musterNumber /\v<[0-9][0-9_]*(\.[0-9]+)?(\%|[smhd]>)?/
 syntax match musterClock /\v<[0-9]{1,2}:[0-9]{2}>/
 syntax match musterDate /\v<[0-9]{4}-[0-9]{2}-[0-9]{2}>/
 syntax keyword musterBlock ruleset list text memory fact typology rule test
-syntax keyword musterClause timezone base stale after any never from keep for each offence alert at indicator indicators families including half_life cap per urgent version status family evidence source why owner review by param let when then within unless points to as once say except until because start given every x expect hit on with nothing member
+syntax keyword musterClause timezone base stale after any never from keep hub budget for each offence alert at indicator indicators families including half_life cap per urgent version status family evidence source why owner review by param let when then within unless points to as once say except until because start given every x expect hit on with nothing member
 syntax keyword musterSource in out transfers refunds reversals
 syntax keyword musterOperator and or not where of over is known missing new matches default age usual since step hops along middle
 syntax keyword musterConstant draft shadow live retired act means purpose yes no CASH monday tuesday wednesday thursday friday saturday sunday
