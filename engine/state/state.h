@@ -43,6 +43,7 @@ struct window_layout {
     uint16_t entity_extras;  /* bit i: extra i holds ids */
     uint8_t habit_count;
     bool by_day;             /* some aggregate is kept by day: records must say theirs */
+    bool read_by_others;     /* window_add_above fills it: nothing goes by the key's own clock. Of the layout in force alone, in no file */
     uint16_t aggregate_count;
     const struct aggregate_layout *aggregate;
 };

@@ -44,6 +44,14 @@ int64_t window_fresh_ms(const struct window_layout *from, const struct window_la
     return fresh_ms;
 }
 
+/* Takes over a record. What other keys' rules read may be behind this key's clock and not behind theirs. */
+static bool record_take(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct record *record, bool key_is_receiver)
+{
+    if (shard_layout(shard, keyspace)->window[index].read_by_others)
+        return window_add_above(shard, cell, keyspace, index, record, key_is_receiver, INT64_MIN);
+    return window_add(shard, cell, keyspace, index, record, key_is_receiver);
+}
+
 /* Every record in its order; what runs by day has no day here and is replaced behind it. */
 static bool records_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct window *old, size_t size,
                         uint8_t extra_count)
@@ -56,7 +64,7 @@ static bool records_add(struct shard *shard, struct cell *cell, uint16_t keyspac
                                 .sender = kept->sender,
                                 .receiver = kept->receiver};
         memcpy(record.extra, kept->extra, extra_count * sizeof(int64_t));
-        if (!window_add(shard, cell, keyspace, index, &record, (kept->seq & SEQ_RECEIVER) != 0))
+        if (!record_take(shard, cell, keyspace, index, &record, (kept->seq & SEQ_RECEIVER) != 0))
             return false;
     }
     return true;
@@ -162,7 +170,7 @@ static bool rings_join(struct shard *shard, struct cell *cell, uint16_t keyspace
         struct record record = record_of(kept, layout, kept == b ? grafting : NULL);
         own->at += kept == a;
         other->at += kept == b || both;
-        if (!window_add(shard, cell, keyspace, index, &record, (kept->seq & SEQ_RECEIVER) != 0))
+        if (!record_take(shard, cell, keyspace, index, &record, (kept->seq & SEQ_RECEIVER) != 0))
             return false;
     }
 }

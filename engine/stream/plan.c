@@ -91,7 +91,7 @@ static void plan_window(struct plan *plan, uint16_t stream, struct window_layout
 {
     const struct stream *def = &plan->program->stream[stream];
     *window = (struct window_layout){.hash = def->hash, .keep_ms = def->keep_ms + lateness_ms, .extra_count = def->extra_count,
-                                     .entity_extras = entity_extras(def)};
+                                     .entity_extras = entity_extras(def), .read_by_others = def->legs};
     at->window = window_index;
     plan_aggregates(plan, stream, window, at, bound, window_index, lateness_ms);
 }

@@ -149,6 +149,7 @@ uint64_t hash_expr(const struct compiler *c, const struct expr *expr, uint64_t s
 uint64_t hash_bytes(uint64_t seed, const void *bytes, size_t size);
 uint64_t hash_slice(uint64_t seed, struct slice text);
 uint64_t hash_number(uint64_t seed, int64_t number);
+struct slice list_word(const struct compiler *c, int64_t index); /* the list's name */
 
 /* compile_source.c */
 /* False, and said at the span, when there are too many: then *index is 0. */

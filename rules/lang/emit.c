@@ -102,7 +102,7 @@ uint64_t hash_number(uint64_t seed, int64_t number)
     return hash_bytes(seed, &number, sizeof number);
 }
 
-static struct slice list_word(const struct compiler *c, int64_t index)
+struct slice list_word(const struct compiler *c, int64_t index)
 {
     const struct syntax_list *list = c->syntax->list;
     while (index-- > 0)

@@ -1,27 +1,29 @@
-/* The determinism matrix: threads x cut of the sequence x restarts x partitions, one hash for each partition count.
+/* The determinism matrix: threads x batch x restart x reload x partitions, one hash for each partition count.
  *
- * Real are the rule pack, decoder, intake, order, step, log, checkpoints, recovery, standby and pipeline; Kafka and
- * PostgreSQL are models in memory behind their seams. For each partition count a first engine runs live and leaves a
- * journal; every other run follows that journal, with another number of threads, another cut of the sequence into
- * batches and another way of being interrupted. link-time wrapping of step_run makes the cut and hears what every
- * event came to, on whichever path it was scored: live, from the log, from Kafka's ranges, as a standby. An event
- * that is scored twice in one run (before a kill and after it) must come to the same both times.
+ * Real are the rule pack, decoder, intake, order, step, log, checkpoints, recovery, standby, reload and pipeline; Kafka
+ * and PostgreSQL are models in memory behind their seams. Beside the pack stand rules with graph operators
+ * (tests/data/matrix). For each partition count a first engine runs live and leaves a journal; every other run follows
+ * that journal, with another number of threads, another cut of the sequence into batches, another way of being
+ * interrupted, and half of them with other rules up to the middle of the stream: there the engine goes over to the rules
+ * that the others had all the time, and warms up from the log what these bring.
  *
- * The hash of a run is over hits, revisions, later hits, outcomes and rejections of every sequence number and
- * position, and over the state hash of the checkpoint that the run leaves.
+ * The hash of a run is over hits, revisions, later hits, outcomes and rejections of every sequence number and position,
+ * and over the state hash of the checkpoint that the run leaves. It is one and the same with and without a reload. Only
+ * what the rules that change (MX-, all in shadow) hit before the reload stands in a hash of its own, which all runs
+ * with a reload have in common, and all without.
  *
- * Usage: determinism_matrix [EVENTS [PARTITIONS]] */
+ * A run that is interrupted is so in one of four ways, in turn. Usage: determinism_matrix [EVENTS [PARTITIONS]] */
 #include "engine/base/invariant.h"
-#include "engine/model/encode.h"
 #include "engine/stream/checkpoint_view.h"
-#include "engine/stream/intake.h"
 #include "engine/stream/pipeline.h"
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/load.h"
+#include "tests/simulation/matrix_run.h"
 #include "tests/simulation/matrix_stream.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -29,186 +31,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { PARTITIONS_MOST = 64, BLOCK_MESSAGES = 1500, RESTARTS = 5, DIGEST = 16, LIVES_MOST = 12, INLINE_BELOW = 24, WHOLE = 1 << 20 };
-
-/* How a run is interrupted. */
-enum restart {
-    RESTART_NONE,       /* a standby follows the journal from its beginning to its end */
-    RESTART_CHECKPOINT, /* a standby is killed behind a checkpoint; another goes on from it */
-    RESTART_LOG,        /* no checkpoint: state comes from the log, the rest of the journal from Kafka's ranges */
-    RESTART_RANGES,     /* neither checkpoint nor log: everything is read from Kafka's ranges again */
-    RESTART_KILLS,      /* live, over the same blocks, killed again and again while it commits, checkpoints and logs */
-};
-static const char *const restart_word[RESTARTS] = {"none", "checkpoint", "log", "ranges", "kills"};
-
-struct digest {
-    unsigned char byte[DIGEST];
-};
-
-/* One Kafka message as it lies in its partition. */
-struct kept_message {
-    char *body;
-    uint32_t size;
-    int64_t broker_ms;
-};
-
-struct kept_block {
-    struct journal_block journal;
-    struct journal_range range[PARTITIONS_MOST];
-};
-
-/* Kafka and the first run's journal: what all runs of one partition count share. */
-struct world {
-    struct partition partition[PARTITIONS_MOST];
-    struct partition_table table;
-    struct kept_message *message[PARTITIONS_MOST];
-    uint32_t count[PARTITIONS_MOST];
-    uint64_t messages;
-    struct kept_block *journal; /* by block, from 1; the first run appends */
-    uint64_t blocks;
-    uint64_t sequences;
-};
-
-/* One run: what it has heard, its PostgreSQL, and what will happen to it. */
-struct run {
-    struct world *world;
-    bool first;                  /* it makes the journal */
-    enum restart restart;
-    uint32_t threads, cut;
-    uint64_t chance;
-    struct digest *event;        /* by sequence number: what it came to */
-    bool *heard;
-    struct digest *refused[PARTITIONS_MOST]; /* by position: why decode refused it */
-    bool *refused_heard[PARTITIONS_MOST];
-    uint64_t hits, revisions, rejections, again, different; /* scored once more; came to something else then */
-    uint32_t deaths, loads;      /* kills; checkpoints gone on from */
-    const struct pipeline_figures *figures;
-    uint64_t committed;          /* its PostgreSQL's newest block */
-    int64_t read[PARTITIONS_MOST];
-    uint64_t poll_block;         /* last block handed over */
-    uint64_t lease_at;           /* as a standby it gets the lease once it was told of this block; 0: at once */
-    uint64_t told;               /* the journal shows blocks up to this one */
-    uint32_t calls_left;         /* until kill -9; 0: it lives */
-    atomic_bool dead, live;
-    pthread_mutex_t lock;
-    char dir[64];
-};
-
-static struct run *running; /* step_run is wrapped, and takes no context */
-
-/* --- what is heard --- */
-
-static void digest_line(crypto_generichash_state *state, struct json_writer *writer)
-{
-    crypto_generichash_update(state, (const unsigned char *)writer->text, writer->size);
-    json_writer_reset(writer);
-}
-
-static void hear(struct run *run, bool *heard, struct digest *kept, crypto_generichash_state *state)
-{
-    struct digest digest;
-    crypto_generichash_final(state, digest.byte, sizeof digest.byte);
-    run->again += *heard;
-    run->different += *heard && memcmp(kept, &digest, sizeof digest) != 0;
-    *kept = digest;
-    *heard = true;
-}
-
-/* What stands in the output at one sequence number: all lists are in its order. */
-struct reading {
-    uint32_t hit, revision, alert_hit, rejection;
-};
-
-static void hear_event(struct run *run, const struct event *event, const struct output *out, struct reading *at, struct json_writer *writer)
-{
-    crypto_generichash_state state;
-    unsigned char mark[2] = {event->outcome, (unsigned char)((event->flags & EVENT_LATE) != 0)};
-    crypto_generichash_init(&state, NULL, 0, DIGEST);
-    crypto_generichash_update(&state, mark, sizeof mark);
-    bool fresh = !run->heard[event->seq];
-    for (; at->hit < out->hit_count && out->hit[at->hit].seq == event->seq; at->hit++, run->hits += fresh)
-        encode_hit(writer, &out->hit[at->hit]);
-    for (; at->revision < out->revision_count && out->revision[at->revision].seq == event->seq; at->revision++, run->revisions += fresh)
-        encode_revision(writer, &out->revision[at->revision]);
-    digest_line(&state, writer);
-    for (; at->alert_hit < out->alert_hit_count && out->alert_hit[at->alert_hit].seq == event->seq; at->alert_hit++) {
-        crypto_generichash_update(&state, out->alert_hit[at->alert_hit].alert_id, sizeof out->alert_hit->alert_id);
-        crypto_generichash_update(&state, (const unsigned char *)out->alert_hit[at->alert_hit].rule_id.data, out->alert_hit[at->alert_hit].rule_id.size);
-    }
-    if (event->outcome == OUTCOME_REJECTED) {
-        unsigned char reason = (unsigned char)out->rejection[at->rejection++].reason;
-        crypto_generichash_update(&state, &reason, 1);
-        run->rejections += fresh;
-    }
-    hear(run, &run->heard[event->seq], &run->event[event->seq], &state);
-}
-
-void __real_step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out);
-void __wrap_step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out);
-
-static void *joined(struct arena *arena, const void *a, uint32_t a_count, const void *b, uint32_t b_count, size_t size)
-{
-    char *both = arena_bytes(arena, ((size_t)a_count + b_count + 1) * size);
-    if (a_count)
-        memcpy(both, a, a_count * size);
-    if (b_count)
-        memcpy(both + a_count * size, b, b_count * size);
-    return both;
-}
-
-static void append(struct arena *arena, struct output *all, const struct output *next)
-{
-    all->hit = joined(arena, all->hit, all->hit_count, next->hit, next->hit_count, sizeof *all->hit);
-    all->revision = joined(arena, all->revision, all->revision_count, next->revision, next->revision_count, sizeof *all->revision);
-    all->hit_count += next->hit_count;
-    all->revision_count += next->revision_count;
-    for (int o = 0; o < OUTCOME_COUNT; o++)
-        all->outcome[o] += next->outcome[o];
-}
-
-/* Cuts what the pipeline gives to the step into this run's batches. */
-void __wrap_step_run(struct step *step, struct event *events, uint32_t count, struct arena *arena, struct output *out)
-{
-    struct json_writer writer;
-    json_writer_init(&writer);
-    *out = (struct output){0};
-    for (uint32_t from = 0; from < count;) {
-        uint32_t size = count - from < running->cut ? count - from : running->cut;
-        struct output piece;
-        struct reading at = {0};
-        __real_step_run(step, events + from, size, arena, &piece);
-        for (uint32_t i = from; i < from + size; i++)
-            hear_event(running, &events[i], &piece, &at, &writer);
-        running->different += at.hit != piece.hit_count || at.revision != piece.revision_count || at.alert_hit != piece.alert_hit_count ||
-                              at.rejection != piece.rejection_count;
-        append(arena, out, &piece);
-        from += size;
-    }
-    json_writer_fini(&writer);
-}
-
-void __real_intake_sequence(struct intake *intake, struct block *block, struct order *order, uint64_t first_seq);
-void __wrap_intake_sequence(struct intake *intake, struct block *block, struct order *order, uint64_t first_seq);
-
-void __wrap_intake_sequence(struct intake *intake, struct block *block, struct order *order, uint64_t first_seq)
-{
-    struct json_writer writer;
-    json_writer_init(&writer);
-    __real_intake_sequence(intake, block, order, first_seq);
-    for (uint32_t i = 0; i < block->rejection_count; i++) {
-        const struct rejection *rejection = &block->rejection[i];
-        uint32_t p = rejection->position.partition;
-        bool *heard = &running->refused_heard[p][rejection->position.offset];
-        crypto_generichash_state state;
-        crypto_generichash_init(&state, NULL, 0, DIGEST);
-        encode_rejection(&writer, rejection);
-        digest_line(&state, &writer);
-        running->rejections += !*heard;
-        hear(running, heard, &running->refused[p][rejection->position.offset], &state);
-    }
-    json_writer_fini(&writer);
-}
 
 /* --- kill -9 --- */
 
@@ -272,6 +94,12 @@ static void poll_sizes(struct run *run, uint32_t max, uint32_t *size)
     }
 }
 
+/* The block behind the reload comes when the engine has gone over. */
+static bool holds(struct run *run)
+{
+    return run->reload && run->poll_block + 1 == run->world->swap_block && !atomic_load(&run->over);
+}
+
 static bool kafka_poll(void *self, uint32_t wait_ms, struct arena *arena, struct message *messages, uint32_t max, uint32_t *count,
                        struct error *err)
 {
@@ -279,6 +107,10 @@ static bool kafka_poll(void *self, uint32_t wait_ms, struct arena *arena, struct
     uint32_t size[PARTITIONS_MOST] = {0};
     (void)wait_ms;
     *count = 0;
+    if (holds(run)) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        return !atomic_load(&run->dead) || killed(err);
+    }
     if (run_dead(run))
         return killed(err);
     poll_sizes(run, max, size);
@@ -315,7 +147,7 @@ static bool pg_start(void *self, const struct partition_table *partitions, uint3
     const struct world *world = run->world;
     (void)wait_ms;
     if (run->lease_at > run->told || (run->lease_at && run->calls_left)) {
-        run->told += 1 + (uint64_t)below(&run->chance, 7); /* the live engine has committed again */
+        run->told += 1 + (uint64_t)below(&run->chance, (int64_t)world->blocks / 5 + 2); /* the live engine has committed again */
         run->told = run->told < run->lease_at ? run->told : run->lease_at;
         return error_set(err, ERROR_RETRY, "another engine holds the lease");
     }
@@ -336,9 +168,14 @@ static bool pg_journal(void *self, uint64_t after, bool (*visit)(void *context, 
     if (run->lease_at && run_dead(run))
         return killed(err);
     uint64_t last = run->lease_at ? run->told : run->committed;
-    for (uint64_t b = after + 1; b <= last; b++)
-        if (!visit(context, &run->world->journal[b].journal))
-            break;
+    bool goes_on = true;
+    for (uint64_t b = after + 1; goes_on && b <= last; b++) {
+        const struct told *told = &run->world->told[run->reload][b];
+        struct journal_block row = run->world->journal[b].journal;
+        memcpy(row.rule_set, told->rule_set, sizeof row.rule_set);
+        row.warm_from = told->warm_from;
+        goes_on = visit(context, &row);
+    }
     return true;
 }
 
@@ -363,6 +200,17 @@ static void journal_add(struct world *world, const struct journal_block *block)
         world->journal[b].journal.range = world->journal[b].range;
 }
 
+/* Which rules the block has: whoever tells first is believed. */
+static bool same_rules(const struct run *run, const struct journal_block *block)
+{
+    struct told *told = &run->world->told[run->reload][block->block];
+    if (run->first || run->tells) {
+        memcpy(told->rule_set, block->rule_set, sizeof told->rule_set);
+        told->warm_from = block->warm_from;
+    }
+    return memcmp(told->rule_set, block->rule_set, sizeof told->rule_set) == 0 && told->warm_from == block->warm_from;
+}
+
 static bool pg_commit(void *self, const struct commit_block *blocks, uint32_t count, struct error *err)
 {
     struct run *run = self;
@@ -373,6 +221,7 @@ static bool pg_commit(void *self, const struct commit_block *blocks, uint32_t co
             journal_add(run->world, block);
         else if (block->block > run->world->blocks || !same_block(block, &run->world->journal[block->block].journal))
             run->different++;
+        run->different += !same_rules(run, block);
         run->committed = block->block;
     }
     return ok && (!run_dead(run) || killed(err)); /* written, but nobody hears of it */
@@ -416,6 +265,59 @@ static void run_notice(void *context, enum notice_level level, const char *event
     if (strcmp(event, "live") == 0)
         atomic_store(&run->live, true);
     run->loads += strcmp(event, "checkpoint_loaded") == 0;
+    run->cold += strcmp(event, "rules_cold") == 0 || strcmp(event, "warm_short") == 0 || strcmp(event, "rules_unknown") == 0 ||
+                 strcmp(event, "rules_no_room") == 0;
+}
+
+/* --- the reload --- */
+
+static const struct program *program_before, *program_after;
+
+static const struct program *run_program_of(void *context, const unsigned char hash[32], struct error *err)
+{
+    const struct program *const both[] = {program_after, program_before};
+    (void)context, (void)err;
+    for (int i = 0; i < 2; i++)
+        if (memcmp(hash, both[i]->hash, sizeof both[i]->hash) == 0)
+            return both[i];
+    return NULL;
+}
+
+/* Offered once the last block before the reload was worked; asked live alone, on the work thread. */
+static const struct program *run_program_next(void *context)
+{
+    const struct run *run = context;
+    bool due = run->reload && atomic_load(&run->figures->seq) + 1 >= run->world->swap_seq;
+    return due ? program_after : NULL;
+}
+
+static void run_swapped(void *context, const struct program *to, const struct swap_report *report)
+{
+    struct run *run = context;
+    bool meant = report->block == run->world->swap_block && to == program_after;
+    run->swaps += meant;
+    run->warmed += meant && report->warmed && report->warming_until_ms == INT64_MIN;
+    atomic_store(&run->over, to == program_after);
+}
+
+/* A live engine begins with what it had; a standby, and whoever is started behind the reload, with the rules of the end. */
+static const struct program *run_begins_with(const struct run *run)
+{
+    bool live = run->tells || run->restart == RESTART_KILLS;
+    return run->reload && live && run->committed + 1 < run->world->swap_block ? program_before : program_after;
+}
+
+/* In the middle of the journal, between two blocks that hold events. */
+static bool swap_choose(struct world *world, struct error *err)
+{
+    for (uint64_t b = world->blocks / 2; b > 1 && b < world->blocks; b++) {
+        const struct journal_block *before = &world->journal[b - 1].journal, *block = &world->journal[b].journal;
+        world->swap_block = b;
+        world->swap_seq = block->first_seq;
+        if (before->last_seq >= before->first_seq && block->last_seq >= block->first_seq)
+            return true;
+    }
+    return error_set(err, ERROR_FATAL, "the journal has no middle");
 }
 
 struct life {
@@ -424,13 +326,13 @@ struct life {
     uint32_t calls;            /* until it is killed; 0: to the end */
 };
 
-static const struct program *program;
 static const struct rates *rates;
 
-static struct step_settings step_settings(void)
+/* Batches of whatever size are worked by all threads. */
+static struct step_settings step_settings(const struct run *run)
 {
     return (struct step_settings){
-        .lateness_ms = 24 * 3600000, .dedup_ms = 3 * (int64_t)MS_PER_DAY, .shard_bytes_max = (size_t)64 << 20, .inline_below = INLINE_BELOW,
+        .lateness_ms = 24 * 3600000, .dedup_ms = 3 * (int64_t)MS_PER_DAY, .shard_bytes_max = (size_t)64 << 20, .inline_below = run->cut < 24 ? 2 : 24,
         .epoch_seq = 4096 /* so that sweeps and the horizons move in short streams too */};
 }
 
@@ -452,14 +354,16 @@ static bool live_once(struct run *run, const struct life *life, struct error *er
         .checkpoint_dir = life->checkpoints ? folder[0] : NULL,
         .checkpoint_every_ms = life->checkpoint_every_ms,
         .log = life->log ? &log : NULL,
-        .step = step_settings(),
+        .step = step_settings(run),
         .decode = {.rates = rates, .message_bytes_max = 65536, .future_ms_max = 300000},
     };
     struct source source = {.self = run, .partitions = &run->world->table, .seek = kafka_seek, .poll = kafka_poll,
                             .read_range = kafka_read_range, .close = world_close};
     struct sink sink = {.self = run, .start = pg_start, .journal = pg_journal, .commit = pg_commit, .prune = pg_prune,
                         .renew = pg_nothing, .close = world_close};
-    const struct pipeline_world around = {.source = &source, .sink = &sink, .program = program, .context = run, .stop = run_stop, .notice = run_notice};
+    const struct pipeline_world around = {.source = &source, .sink = &sink, .program = run_begins_with(run), .program_of = run_program_of,
+                                          .program_next = run_program_next, .swapped = run_swapped, .context = run, .stop = run_stop,
+                                          .notice = run_notice};
     struct pipeline_figures *figures = calloc(1, sizeof *figures);
     invariant(figures);
     for (int i = 1; i < 3; i++)
@@ -467,6 +371,7 @@ static bool live_once(struct run *run, const struct life *life, struct error *er
     run->calls_left = life->calls;
     atomic_store(&run->dead, false);
     atomic_store(&run->live, false);
+    atomic_store(&run->over, around.program == program_after);
     run->figures = figures;
     bool ok = pipeline_run(&settings, &around, figures, err);
     run->deaths += atomic_load(&run->dead);
@@ -515,7 +420,7 @@ static bool run_lives(struct run *run, struct error *err)
     struct life follows = {.standby = true, .log = true, .checkpoints = true, .checkpoint_every_ms = 3600000};
     struct life to_part = follows, rebuilds = {.log = true, .checkpoints = true, .checkpoint_every_ms = 3600000};
     to_part.calls = part + 1;
-    if (run->first)
+    if (run->first || run->tells)
         return live_once(run, &rebuilds, err);
     run->lease_at = world->blocks;
     run->committed = run->restart == RESTART_KILLS ? 0 : world->blocks; /* the first run's PostgreSQL, or one of its own */
@@ -537,7 +442,7 @@ static bool run_lives(struct run *run, struct error *err)
         run_forget(run, "log");
         run_forget(run, "state");
         run->lease_at = 0;
-        rebuilds.log = false;
+        rebuilds.log = run->reload; /* what the new rules bring comes from the log that is written meanwhile */
         return live_once(run, &rebuilds, err);
     case RESTART_KILLS:
         run->lease_at = 0;
@@ -557,37 +462,51 @@ static bool run_lives(struct run *run, struct error *err)
 /* Did what was to happen to it happen? */
 static bool run_suffered(const struct run *run, struct error *err)
 {
-    bool good = run->first || run->restart == RESTART_NONE ? run->deaths == 0 && run->again == 0
+    bool whole = run->first || run->tells || run->restart == RESTART_NONE;
+    bool good = whole                                      ? run->deaths == 0 && run->again == 0
                 : run->restart == RESTART_CHECKPOINT       ? run->deaths == 1 && run->loads == 1
                 : run->restart == RESTART_KILLS            ? run->deaths >= 2 && run->again > 0
                                                            : run->deaths == 1 && run->loads == 0 && run->again > 0;
-    return good || error_set(err, ERROR_FATAL, "%u deaths, %u checkpoints loaded and %llu results heard again are not what was meant", run->deaths,
-                             run->loads, (unsigned long long)run->again);
+    if (!good)
+        return error_set(err, ERROR_FATAL, "%u deaths, %u checkpoints loaded and %llu results heard again are not what was meant", run->deaths,
+                         run->loads, (unsigned long long)run->again);
+    good = run->cold == 0 && (run->reload ? run->swaps > 0 && run->swaps == run->warmed : run->swaps == 0);
+    return good || error_set(err, ERROR_FATAL, "went over %u times, %u of them warmed up from the log's first event; %u notices of what was forgotten",
+                             run->swaps, run->warmed, run->cold);
 }
 
 /* --- the hash of a run --- */
 
-static void run_hash_results(const struct run *run, crypto_generichash_state *state)
+/* whole: everything but what early is of: hits before the reload of rules that change there. */
+struct hashes {
+    unsigned char whole[32], early[32];
+};
+
+static void run_hash_results(const struct run *run, crypto_generichash_state *whole, crypto_generichash_state *early)
 {
     const struct world *world = run->world;
-    for (uint64_t seq = 1; seq <= world->sequences; seq++)
-        crypto_generichash_update(state, run->event[seq].byte, DIGEST);
+    for (uint64_t seq = 1; seq <= world->sequences; seq++) {
+        crypto_generichash_update(whole, run->event[seq].byte, DIGEST);
+        crypto_generichash_update(seq < world->swap_seq ? early : whole, run->moving[seq].byte, DIGEST);
+    }
     for (uint32_t p = 0; p < world->table.count; p++)
-        crypto_generichash_update(state, (const unsigned char *)run->refused[p], world->count[p] * sizeof(struct digest));
+        crypto_generichash_update(whole, (const unsigned char *)run->refused[p], world->count[p] * sizeof(struct digest));
 }
 
-static bool run_hash(const struct run *run, struct checkpoint_view *view, unsigned char hash[32], struct error *err)
+static bool run_hash(const struct run *run, struct checkpoint_view *view, struct hashes *hashes, struct error *err)
 {
     char path[128];
-    const struct step_settings settings = step_settings();
-    crypto_generichash_state state;
+    const struct step_settings settings = step_settings(run);
+    crypto_generichash_state whole, early;
     (void)snprintf(path, sizeof path, "%s/state/checkpoint-%020llu", run->dir, (unsigned long long)run->world->blocks);
-    if (!checkpoint_view_file(path, program, &settings, view, err))
+    if (!checkpoint_view_file(path, program_after, &settings, view, err))
         return false;
-    crypto_generichash_init(&state, NULL, 0, 32);
-    run_hash_results(run, &state);
-    crypto_generichash_update(&state, view->hash, sizeof view->hash);
-    crypto_generichash_final(&state, hash, 32);
+    crypto_generichash_init(&whole, NULL, 0, 32);
+    crypto_generichash_init(&early, NULL, 0, 32);
+    run_hash_results(run, &whole, &early);
+    crypto_generichash_update(&whole, view->hash, sizeof view->hash);
+    crypto_generichash_final(&whole, hashes->whole, sizeof hashes->whole);
+    crypto_generichash_final(&early, hashes->early, sizeof hashes->early);
     for (uint64_t seq = 1; seq <= run->world->sequences; seq++)
         if (!run->heard[seq])
             return error_set(err, ERROR_FATAL, "event %llu was never scored", (unsigned long long)seq);
@@ -602,7 +521,9 @@ static struct run *run_new(struct world *world, uint64_t chance)
     run->chance = chance;
     run->event = calloc(world->messages + 1, sizeof *run->event);
     run->heard = calloc(world->messages + 1, sizeof *run->heard);
-    invariant(run->event && run->heard);
+    run->moving = calloc(world->messages + 1, sizeof *run->moving);
+    run->moving_heard = calloc(world->messages + 1, sizeof *run->moving_heard);
+    invariant(run->event && run->heard && run->moving && run->moving_heard);
     for (uint32_t p = 0; p < world->table.count; p++) {
         run->refused[p] = calloc(world->count[p] + 1, sizeof *run->refused[p]);
         run->refused_heard[p] = calloc(world->count[p] + 1, sizeof *run->refused_heard[p]);
@@ -625,6 +546,8 @@ static void run_free(struct run *run)
     pthread_mutex_destroy(&run->lock);
     free(run->event);
     free(run->heard);
+    free(run->moving);
+    free(run->moving_heard);
     free(run);
 }
 
@@ -645,6 +568,10 @@ static struct world *world_new(const struct coming *arrival, uint32_t count, uin
     }
     world->table = (struct partition_table){.count = partitions, .room = partitions, .partition = world->partition};
     world->messages = count;
+    for (int reload = 0; reload < 2; reload++) {
+        world->told[reload] = calloc(count + 1, sizeof *world->told[reload]); /* no block is without a message */
+        invariant(world->told[reload]);
+    }
     int64_t broker_ms = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t p = partition_of(arrival[i].line, partitions, &chance);
@@ -658,6 +585,8 @@ static void world_free(struct world *world)
 {
     for (uint32_t p = 0; p < world->table.count; p++)
         free(world->message[p]);
+    free(world->told[0]);
+    free(world->told[1]);
     free(world->journal);
     free(world);
 }
@@ -674,78 +603,156 @@ static void print_hash(const unsigned char *hash)
         printf("%02x", hash[i]);
 }
 
-static bool one_run(struct run *run, unsigned char hash[32], struct checkpoint_view *view)
+static bool one_run(struct run *run, struct hashes *hashes, struct checkpoint_view *view)
 {
     struct error err = {0};
     running = run;
-    bool ok = run_lives(run, &err) && run_suffered(run, &err) && run_hash(run, view, hash, &err);
+    bool ok = run_lives(run, &err) && (!run->first || swap_choose(run->world, &err)) && run_suffered(run, &err) && run_hash(run, view, hashes, &err);
     if (!ok)
-        printf("  %s, %u threads, cut %u: %s\n", restart_word[run->restart], run->threads, run->cut, err.text);
+        printf("  %s%s, %u threads, batch %u: %s\n", run->reload ? "reload, " : "", restart_word[run->restart], run->threads, run->cut, err.text);
     return ok;
 }
 
-/* What the first run came to, so that nobody takes a matrix over nothing for a proof. */
-static bool tell_first(const struct run *run, const struct checkpoint_view *view, const unsigned char hash[32])
+/* What the first runs came to, so that nobody takes a matrix over nothing for a proof. */
+static bool tell_first(const struct run *run, const struct checkpoint_view *view, const struct hashes *hashes)
 {
     const struct world *world = run->world;
-    printf("%u partitions: %llu messages in %llu blocks, %llu hits, %llu revisions, %llu refused; %llu keys, %llu records, %llu repeats kept\n",
-           world->table.count, (unsigned long long)world->messages, (unsigned long long)world->blocks, (unsigned long long)run->hits,
-           (unsigned long long)run->revisions, (unsigned long long)run->rejections, (unsigned long long)view->stats.keys,
-           (unsigned long long)view->stats.records, (unsigned long long)view->stats.dedup_entries);
-    printf("  hash ");
-    print_hash(hash);
-    printf(" of state ");
+    if (run->first)
+        printf("%u partitions: %llu messages in %llu blocks, %llu hits of rules that stay, %llu of others, %llu revisions, %llu refused;\n"
+               "  %llu keys, %llu records, %llu repeats kept; state ",
+               world->table.count, (unsigned long long)world->messages, (unsigned long long)world->blocks, (unsigned long long)run->hits,
+               (unsigned long long)run->late_hits, (unsigned long long)run->revisions, (unsigned long long)run->rejections,
+               (unsigned long long)view->stats.keys, (unsigned long long)view->stats.records, (unsigned long long)view->stats.dedup_entries);
+    else
+        printf("  reload at event %llu, block %llu: of others %llu hits before, %llu after; state ", (unsigned long long)world->swap_seq,
+               (unsigned long long)world->swap_block, (unsigned long long)run->early_hits, (unsigned long long)run->late_hits);
     print_hash(view->hash);
-    printf("\n  %-11s", "restart");
-    return run->hits > 0 && run->revisions > 0 && run->rejections > 0 && world->blocks >= 10;
+    printf(", hash ");
+    print_hash(hashes->whole);
+    printf(" and ");
+    print_hash(hashes->early);
+    printf("\n");
+    return run->hits > 0 && run->revisions > 0 && run->rejections > 0 && world->blocks >= 10 && run->late_hits > 0 && (run->first || run->early_hits > 0);
+}
+
+/* The run that the others are held against; with a reload it must agree with the one without. */
+static bool makes_wanted(struct world *world, bool reload, struct hashes wanted[2])
+{
+    struct checkpoint_view view;
+    struct run *run = run_new(world, 1);
+    run->first = !reload;
+    run->reload = run->tells = reload;
+    run->threads = 2;
+    run->cut = 16384;
+    bool good = one_run(run, &wanted[reload], &view) && tell_first(run, &view, &wanted[reload]);
+    run_free(run);
+    return good && memcmp(wanted[reload].whole, wanted[0].whole, sizeof wanted->whole) == 0 &&
+           (!reload || memcmp(wanted[0].early, wanted[1].early, sizeof wanted->early) != 0);
+}
+
+static const uint32_t threads[] = {1, 2, 3, 8, 16}, batches[] = {7, 1000, 16384};
+enum { COLUMNS = 15, ROWS = 4 };
+
+/* A line of the matrix. Interrupted runs are so in another way from column to column and line to line. */
+static void line_run(struct world *world, uint32_t row, const struct hashes *wanted, struct tally *tally)
+{
+    bool reload = row / 2;
+    printf("  %-6s %-8s", reload ? "reload" : "", row % 2 ? "restarts" : "none");
+    for (uint32_t c = 0; c < COLUMNS; c++) {
+        struct run *run = run_new(world, row * COLUMNS + c + 2);
+        struct hashes got;
+        struct checkpoint_view view;
+        run->reload = reload;
+        run->restart = row % 2 ? (enum restart)(1 + (c + row / 2 + world->table.count) % (RESTARTS - 1)) : RESTART_NONE;
+        run->threads = threads[c / 3];
+        run->cut = batches[c % 3];
+        bool same = one_run(run, &got, &view) && memcmp(&got, wanted, sizeof got) == 0;
+        printf(" %s:%-4.4s", same ? "ok" : "FAIL", restart_word[run->restart]);
+        (void)fflush(stdout);
+        *(same ? &tally->passed : &tally->failed) += 1;
+        run_free(run);
+    }
+    printf("\n");
 }
 
 static void partitions_run(const struct coming *arrival, uint32_t count, uint32_t partitions, struct tally *tally)
 {
-    static const uint32_t threads[] = {1, 2, 3, 8}, cuts[] = {61, WHOLE};
     struct world *world = world_new(arrival, count, partitions);
-    struct run *first = run_new(world, 1);
-    unsigned char wanted[32], got[32];
-    struct checkpoint_view view;
-    first->first = true;
-    first->threads = 2;
-    first->cut = WHOLE;
-    bool begun = one_run(first, wanted, &view) && tell_first(first, &view, wanted);
+    struct hashes wanted[2];
+    bool begun = makes_wanted(world, false, wanted) && makes_wanted(world, true, wanted);
     tally->failed += !begun;
-    run_free(first);
-    for (int c = 0; begun && c < 8; c++)
-        printf(" %ux%s", threads[c / 2], c % 2 ? "all" : "61");
+    printf("  %15s", "");
+    for (uint32_t c = 0; begun && c < COLUMNS; c++)
+        printf(" %2ux%-5u", threads[c / 3], batches[c % 3]);
     printf("\n");
-    for (int restart = 0; begun && restart < RESTARTS; restart++) {
-        printf("  %-11s", restart_word[restart]);
-        for (int c = 0; c < 8; c++) {
-            struct run *run = run_new(world, (uint64_t)(restart * 8 + c + 2));
-            run->restart = (enum restart)restart;
-            run->threads = threads[c / 2];
-            run->cut = cuts[c % 2];
-            bool same = one_run(run, got, &view) && memcmp(got, wanted, sizeof got) == 0;
-            printf(same ? "  ok  " : " FAIL ");
-            (void)fflush(stdout);
-            *(same ? &tally->passed : &tally->failed) += 1;
-            run_free(run);
-        }
-        printf("\n");
-    }
+    for (uint32_t row = 0; begun && row < ROWS; row++)
+        line_run(world, row, &wanted[row / 2], tally);
     world_free(world);
+}
+
+/* --- the rules --- */
+
+static void link_make(const char *from, const char *to)
+{
+    char target[PATH_MAX];
+    invariant(realpath(from, target) && symlink(target, to) == 0);
+}
+
+/* What lies in a folder also lies in another, as links; folders in it are entered. */
+static void links_make(const char *from, const char *to)
+{
+    char path[512], inner[512];
+    struct stat stat_of;
+    DIR *folder = opendir(from);
+    invariant(folder);
+    (void)mkdir(to, 0700);
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        (void)snprintf(path, sizeof path, "%s/%s", to, entry->d_name);
+        (void)snprintf(inner, sizeof inner, "%s/%s", from, entry->d_name);
+        if (stat(inner, &stat_of) == 0 && S_ISDIR(stat_of.st_mode)) {
+            links_make(inner, path);
+            continue;
+        }
+        link_make(inner, path);
+    }
+    (void)closedir(folder);
+}
+
+/* The pack, and beside it the matrix's own rules as they are before the reload or after it. */
+static struct program *rules_load(const char *when, struct error *err)
+{
+    char dir[64], file[96], from[64];
+    struct diagnostics *diagnostics = diagnostics_new();
+    (void)snprintf(dir, sizeof dir, "build/matrix-rules-%d", (int)getpid());
+    folder_remove(dir);
+    links_make("rules/packs/trafficking", dir);
+    (void)snprintf(file, sizeof file, "%s/lists", dir);
+    links_make("tests/data/matrix/lists", file);
+    (void)snprintf(from, sizeof from, "tests/data/matrix/%s.rules", when);
+    (void)snprintf(file, sizeof file, "%s/matrix.rules", dir);
+    link_make(from, file);
+    struct program *program = program_load(dir, &(struct load_options){0}, diagnostics, err);
+    if (!program)
+        diagnostics_text(diagnostics, stdout);
+    diagnostics_free(diagnostics);
+    folder_remove(dir);
+    return program;
 }
 
 int main(int argc, char **argv)
 {
     static const uint32_t partitions[] = {1, 6, 64};
     uint32_t events = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 20000, only = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 0;
-    struct diagnostics *diagnostics = diagnostics_new();
     struct coming *arrival;
     struct tally tally = {0};
     struct error err = {0};
-    struct program *pack = program_load("rules/packs/trafficking", &(struct load_options){0}, diagnostics, &err);
-    struct rates *dated = pack ? rates_load("rules/packs/rates.csv", pack->base, &err) : NULL;
-    invariant(pack && dated);
-    program = pack;
+    struct program *before = rules_load("before", &err), *after = rules_load("after", &err);
+    struct rates *dated = after ? rates_load("rules/packs/rates.csv", after->base, &err) : NULL;
+    invariant(before && after && dated);
+    program_before = before;
+    program_after = after;
     rates = dated;
     uint32_t count = make_stream(events, &arrival);
     for (int i = 0; i < 3; i++)
@@ -755,8 +762,8 @@ int main(int argc, char **argv)
         free(arrival[i].line);
     free(arrival);
     rates_free(dated);
-    program_free(pack);
-    diagnostics_free(diagnostics);
+    program_free(before);
+    program_free(after);
     printf("%u passed, %u failed\n", tally.passed, tally.failed);
     return tally.failed ? 1 : 0;
 }

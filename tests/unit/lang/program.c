@@ -13,18 +13,23 @@
     "rule " id " \"T\" { version 1 status live typology x family debt source \"s\" V why \"w\" " body     \
     " say \"s\" }\n"
 
-static struct program *load_as(const char *text, bool for_tests)
+static struct program *load_from(const char *text, const char *list_dir, bool for_tests)
 {
     struct source_file file = {SLICE("a.rules"), slice_of(text)};
     struct load_options options = {.for_tests = for_tests};
     struct error err = {0};
     struct diagnostics *diagnostics = diagnostics_new();
-    struct program *program = program_parse(&file, 1, "", &options, diagnostics, &err);
+    struct program *program = program_parse(&file, 1, list_dir, &options, diagnostics, &err);
     if (!program)
         diagnostics_text(diagnostics, stderr);
     diagnostics_free(diagnostics);
     cr_assert(program != NULL);
     return program;
+}
+
+static struct program *load_as(const char *text, bool for_tests)
+{
+    return load_from(text, "", for_tests);
 }
 
 static struct program *load(const char *text)
@@ -213,4 +218,32 @@ Test(program, the_same_window_since_a_step_is_of_one_rule)
     cr_expect_eq(program->aggregate_count, 3, "what is counted since a step is not");
     cr_expect_eq(program->rule[0].attempt_hash, program->rule[1].attempt_hash);
     program_free(program);
+}
+
+/* What an attempt's definition comes to, with these lists declared. */
+static uint64_t attempt_hash_with(const char *lists, const char *graph)
+{
+    char text[2000];
+    (void)snprintf(text, sizeof text, HEAD "%s" RULE("A-1", "for each account let found = %s when found >= 1 then within 2h amount >= 1 USD "
+                   "points 5 to account as payer"), lists, graph);
+    struct program *program = load_from(text, "tests/data/graph", false);
+    uint64_t hash = program->rule[0].attempt_hash;
+    program_free(program);
+    return hash;
+}
+
+#define LIST(name, type) "list " name " of " type " from \"lists/" name ".csv\"\n"
+
+Test(program, an_attempt_stays_the_same_where_other_lists_come_before_its_own)
+{
+    const char *hops = "hops from account to known within 3 over 40m", *route = "route of account along routes over 40m";
+    cr_expect_eq(attempt_hash_with(LIST("known", "account"), hops), attempt_hash_with(LIST("routes", "route") LIST("known", "account"), hops));
+    cr_expect_eq(attempt_hash_with(LIST("routes", "route"), route), attempt_hash_with(LIST("known", "account") LIST("routes", "route"), route));
+}
+
+Test(program, an_attempt_that_searches_for_another_list_is_another)
+{
+    const char *lists = LIST("known", "account") "list others of account from \"lists/known.csv\"\n";
+    cr_expect_neq(attempt_hash_with(lists, "hops from account to known within 3 over 40m"),
+                  attempt_hash_with(lists, "hops from account to others within 3 over 40m"));
 }
