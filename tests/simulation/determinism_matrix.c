@@ -208,7 +208,8 @@ static bool same_rules(const struct run *run, const struct journal_block *block)
         memcpy(told->rule_set, block->rule_set, sizeof told->rule_set);
         told->warm_from = block->warm_from;
     }
-    return memcmp(told->rule_set, block->rule_set, sizeof told->rule_set) == 0 && told->warm_from == block->warm_from;
+    bool same = memcmp(told->rule_set, block->rule_set, sizeof told->rule_set) == 0;
+    return same && (told->warm_from == block->warm_from || block->block != run->world->swap_block); /* the first row says it: engine/README.md */
 }
 
 static bool pg_commit(void *self, const struct commit_block *blocks, uint32_t count, struct error *err)
@@ -294,9 +295,9 @@ static const struct program *run_program_next(void *context)
 static void run_swapped(void *context, const struct program *to, const struct swap_report *report)
 {
     struct run *run = context;
-    bool meant = report->block == run->world->swap_block && to == program_after;
-    run->swaps += meant;
-    run->warmed += meant && report->warmed && report->warming_until_ms == INT64_MIN;
+    bool comes = to == program_after && !atomic_load(&run->over);
+    run->swaps += comes;
+    run->warmed += comes && report->warmed && report->warming_until_ms == INT64_MIN;
     atomic_store(&run->over, to == program_after);
 }
 
@@ -307,15 +308,16 @@ static const struct program *run_begins_with(const struct run *run)
     return run->reload && live && run->committed + 1 < run->world->swap_block ? program_before : program_after;
 }
 
-/* In the middle of the journal, between two blocks that hold events. */
+/* In the middle of the events, between two blocks that hold some. */
 static bool swap_choose(struct world *world, struct error *err)
 {
-    for (uint64_t b = world->blocks / 2; b > 1 && b < world->blocks; b++) {
+    for (uint64_t b = 2; b < world->blocks; b++) {
         const struct journal_block *before = &world->journal[b - 1].journal, *block = &world->journal[b].journal;
+        if (block->last_seq < world->sequences / 2 || before->last_seq < before->first_seq || block->last_seq < block->first_seq)
+            continue;
         world->swap_block = b;
         world->swap_seq = block->first_seq;
-        if (before->last_seq >= before->first_seq && block->last_seq >= block->first_seq)
-            return true;
+        return true;
     }
     return error_set(err, ERROR_FATAL, "the journal has no middle");
 }
