@@ -77,12 +77,12 @@ def suites():
         yield Suite("unit/" + "/".join(program.split("/")[-2:]), "quick", program, limit=200, env=asan)
     yield Suite("build/tests", "quick", *make, "tests", limit=600)
     fewer = {"rule_mutants": ["3000"], "strata_model": ["8000"], "report_model": ["6000"], "step_rule_model": ["1000"],
-             "recycle_model": ["60"], "graph_rule_model": ["400"]}  # all ran 20,000 or more without a difference, recycle_model 60; graph_model runs 15,000 of each search
+             "recycle_model": ["60"], "graph_rule_model": ["400"]}  # all ran 20,000 or more without a difference, recycle_model 60; graph_model runs 50,000 of each search
     for program in programs("tests/simulation", "release"):
         name = os.path.basename(program)
         if name == "determinism_matrix":
             continue  # long: below
-        yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400, floor={"graph_model": 100000}.get(name, 1))
+        yield Suite("model/" + name, "quick", program, *fewer.get(name, []), limit=400, floor={"graph_model": 400000}.get(name, 1))
     yield Suite("rules/pack", "quick", "build/muster", "rules", "test", "--coverage", "rules/packs/trafficking", floor=40)
     yield Suite("rules/check", "quick", "build/muster", "rules", "check", "rules/packs/trafficking")
     yield Suite("rules/fmt", "quick", "build/muster", "rules", "fmt", "--check", "rules/packs/trafficking")

@@ -475,8 +475,35 @@ static void tell(const struct world *world, enum op op, uint64_t seed, const cha
     printf("\n");
 }
 
+/* What worlds hold that is easily got wrong. */
+enum trait { PARALLEL, SELF, ALIKE, LATE, HUB, TRAITS };
+static const char *const trait_name[TRAITS] = {"parallel legs", "self-transfers", "equal times", "late legs", "hubs"};
+
+/* A hub: an account with a third of all legs. */
+static bool has_trait(const struct world *world, enum trait trait)
+{
+    int legs_of[ACCOUNTS] = {0}, most = 0;
+    for (int i = 0; i < world->count; i++) {
+        const struct edge *edge = &world->edge[i];
+        legs_of[number_of(edge->sender)] += edge_is_leg(edge);
+        legs_of[number_of(edge->receiver)] += edge_is_leg(edge);
+        if (trait == SELF && edge->sender && edge->sender == edge->receiver)
+            return true;
+        for (int j = 0; j < i; j++) {
+            const struct edge *before = &world->edge[j]; /* in hop order */
+            bool pair = edge_is_leg(edge) && before->sender == edge->sender && before->receiver == edge->receiver;
+            if ((trait == PARALLEL && pair) || (trait == ALIKE && before->time_ms == edge->time_ms) ||
+                (trait == LATE && before->seq > edge->seq && before->time_ms < edge->time_ms))
+                return true;
+        }
+    }
+    for (int a = 1; a < ACCOUNTS; a++)
+        most = legs_of[a] > most ? legs_of[a] : most;
+    return trait == HUB && most >= 6 && 3 * most >= world->count;
+}
+
 struct tally {
-    uint64_t worlds, found, longest, marked;
+    uint64_t worlds, found, longest, marked, with[TRAITS];
 };
 
 static bool try_world(struct world *world, enum op op, uint64_t seed, struct graph_scratch *scratch, struct tally *tally)
@@ -500,6 +527,8 @@ static bool try_world(struct world *world, enum op op, uint64_t seed, struct gra
         return false;
     }
     tally->worlds++;
+    for (enum trait trait = PARALLEL; trait < TRAITS; trait++)
+        tally->with[trait] += has_trait(world, trait);
     tally->found += want.value > 0;
     tally->longest = want.value > (int64_t)tally->longest ? (uint64_t)want.value : tally->longest;
     wrong = judge_bounded(world, op, &want, &chance, scratch, &tally->marked);
@@ -540,11 +569,26 @@ static void dump_world(struct world *world, uint64_t seed, struct graph_scratch 
     printf("]}\n");
 }
 
+/* False: a model that never finds anything, or sees no world of a kind, judges nothing. */
+static bool tell_tally(enum op op, const struct tally *tally)
+{
+    uint64_t least = tally->worlds / 50;
+    bool enough = tally->found >= least && tally->longest >= 3 && tally->marked >= least;
+    printf("%-15s %llu worlds, found in %llu, longest %llu; with small bounds marked %llu;", op_name[op], (unsigned long long)tally->worlds,
+           (unsigned long long)tally->found, (unsigned long long)tally->longest, (unsigned long long)tally->marked);
+    for (enum trait trait = PARALLEL; trait < TRAITS; trait++) {
+        printf("%s %s in %llu", trait ? "," : "", trait_name[trait], (unsigned long long)tally->with[trait]);
+        enough = enough && tally->with[trait] >= least;
+    }
+    printf("\n%s", enough ? "" : "  too little of it to judge by\n");
+    return enough;
+}
+
 int main(int argc, char **argv)
 {
     bool dump = argc > 1 && strcmp(argv[1], "dump") == 0;
     int first = dump ? 2 : 1;
-    uint64_t worlds = argc > first ? strtoull(argv[first], NULL, 10) : 15000;
+    uint64_t worlds = argc > first ? strtoull(argv[first], NULL, 10) : 50000;
     uint64_t seed = argc > first + 1 ? strtoull(argv[first + 1], NULL, 10) : 1;
     uint64_t passed = 0, failed = 0;
     struct graph_scratch *scratch = graph_scratch_new();
@@ -556,13 +600,7 @@ int main(int argc, char **argv)
         struct tally tally = {0};
         for (uint64_t i = 0; i < worlds && failed < 5; i++)
             try_world(world, op, (seed * 1000003 + i) * OPS + op, scratch, &tally) ? passed++ : failed++;
-        printf("%-15s %llu worlds, found in %llu, longest %llu; with small bounds marked %llu\n", op_name[op], (unsigned long long)tally.worlds,
-               (unsigned long long)tally.found, (unsigned long long)tally.longest, (unsigned long long)tally.marked);
-        /* a model that never finds anything judges nothing */
-        if (worlds >= 1000 && failed == 0 && (tally.found < worlds / 50 || tally.longest < 3 || tally.marked < worlds / 50)) {
-            printf("%s: too little found to judge by\n", op_name[op]);
-            failed++;
-        }
+        failed += !tell_tally(op, &tally) && worlds >= 1000 && failed == 0;
     }
     graph_scratch_free(scratch);
     free(world);
