@@ -111,7 +111,7 @@ def suites():
     yield Suite("model/pipeline_model/3000", "long", "build/release/tests/simulation/pipeline_model", "3000", floor=3000, limit=900)
     yield Suite("determinism/million", "long", "python3", "tests/integration/determinism.py", "--events", "1000000", limit=1200)
     yield Suite("model/rule_mutants/200000", "long", "build/release/tests/simulation/rule_mutants", "200000", floor=200000, limit=600)
-    yield Suite("determinism/matrix", "long", "build/release/tests/simulation/determinism_matrix", "12000", limit=900, floor=180)
+    yield Suite("determinism/matrix", "long", "build/release/tests/simulation/determinism_matrix", "9000", limit=900, floor=180)
     yield Suite("crash", "long", "python3", "tests/crash/crash.py", limit=1500)
     yield Suite("crash/poison", "long", "python3", "tests/crash/poison.py", limit=600, floor=30)
     yield Suite("crash/fail_points", "long", "python3", "tests/crash/fail_points.py", limit=1200, floor=150)
