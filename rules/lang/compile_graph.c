@@ -398,7 +398,7 @@ uint64_t graph_hash(const struct compiler *c, const struct graph_use *use, uint6
 {
     const int64_t number[] = {use->op, use->hops_low, use->hops_high, use->middles, use->keep, use->span_ms, use->hub_max, use->legs_max};
     hash = hash_bytes(hash, number, sizeof number);
-    if (use->op == GRAPH_HOPS || use->op == GRAPH_ROUTE)
+    if ((use->op == GRAPH_HOPS || use->op == GRAPH_ROUTE) && use->list < c->list_count) /* else the rule named none that is there */
         hash = hash_slice(hash, list_word(c, use->list)); /* its place moves when others come */
     for (int role = 0; role < 3; role++) {
         hash = use->in[role] == STREAM_ABSENT ? hash : hash_number(hash, (int64_t)c->stream[use->in[role]].hash);
