@@ -317,6 +317,10 @@ struct typed emit_path(struct emitter *em, const struct name *name, enum value_t
     if (let)
         return emit_let(em, name, let);
     const struct syntax_param *param = name_param(em->rule, word);
+    if (param && param->value && (const char *)name >= (const char *)param->value && (const char *)name < (const char *)(param->value + 1)) {
+        diagnostic_add(em->c->diagnostics, DIAG_NAME_UNKNOWN, name->span, "a param cannot be itself");
+        return poison; /* `param few = few` */
+    }
     if (param)
         return param->value ? emit(em, param->value, want) : poison;
     bool of_key = em->key->form == KEY_PAIR && (slice_equal(word, SLICE("sender")) || slice_equal(word, SLICE("receiver")));
