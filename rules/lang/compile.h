@@ -109,6 +109,7 @@ struct emitter {
     uint8_t in_hand, homing;            /* as part_open was told */
     uint16_t part_from;                 /* nodes before it are not shared with this part */
     uint32_t part_inputs;               /* bits of inputs that it reads */
+    bool of_param;                      /* a param's value is emitted */
     bool aside;                         /* an `except`: nodes of an expression of their own */
     struct graph_use graph[RULE_GRAPH_MAX]; /* in the order of OP_GRAPH's imm */
     const struct syntax_graph *graph_syntax[RULE_GRAPH_MAX];

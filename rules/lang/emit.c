@@ -302,6 +302,17 @@ static struct typed emit_read(struct emitter *em, const struct name *name, bool 
     return poison;
 }
 
+/* A param's value names no param, itself least of all: check_params says so, where it was written. */
+static struct typed emit_param(struct emitter *em, const struct syntax_param *param, enum value_type want)
+{
+    if (!param->value || em->of_param)
+        return poison;
+    em->of_param = true;
+    struct typed value = emit(em, param->value, want);
+    em->of_param = false;
+    return value;
+}
+
 struct typed emit_path(struct emitter *em, const struct name *name, enum value_type want)
 {
     struct slice word = name->text;
@@ -317,12 +328,8 @@ struct typed emit_path(struct emitter *em, const struct name *name, enum value_t
     if (let)
         return emit_let(em, name, let);
     const struct syntax_param *param = name_param(em->rule, word);
-    if (param && param->value && (const char *)name >= (const char *)param->value && (const char *)name < (const char *)(param->value + 1)) {
-        diagnostic_add(em->c->diagnostics, DIAG_NAME_UNKNOWN, name->span, "a param cannot be itself");
-        return poison; /* `param few = few` */
-    }
     if (param)
-        return param->value ? emit(em, param->value, want) : poison;
+        return emit_param(em, param, want);
     bool of_key = em->key->form == KEY_PAIR && (slice_equal(word, SLICE("sender")) || slice_equal(word, SLICE("receiver")));
     struct typed value = emit_read(em, name, of_key, &found);
     if (found)
