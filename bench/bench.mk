@@ -14,5 +14,10 @@ bench: all $(BENCHES)
 bench-growth: all
 	@python3 bench/growth.py
 
+# Where a replay with the pack spends its instructions: bench/results/flame-now.svg; under a minute.
+.PHONY: bench-flame
+bench-flame: all
+	@python3 bench/flame.py now
+
 bench-check: all $(BENCHES)
 	@python3 bench/bench.py --check
