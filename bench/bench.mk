@@ -20,6 +20,11 @@ bench-aml: all
 bench-peers: all
 	@python3 bench/peers/peers.py --events 300000 --write
 
+# Where a replay with the pack spends its instructions: bench/results/flame-now.svg; under a minute.
+.PHONY: bench-flame
+bench-flame: all
+	@python3 bench/flame.py now
+
 # Gates on instruction counts and on ratios within one run.
 bench-check: all $(BENCHES)
 	@python3 bench/bench.py --check

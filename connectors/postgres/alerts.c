@@ -126,9 +126,10 @@ static void show_indicators(const char *text, FILE *out)
     json_array_foreach(list, i, item) {
         char points[32];
         points_text((int64_t)json_integer_value(json_object_get(item, "points_milli")), points);
-        fprintf(out, "  %8s points  %-12s family %-12s version %d%s\n", points, json_string_value(json_object_get(item, "rule_id")),
+        fprintf(out, "  %8s points  %-12s family %-12s version %d%s%s\n", points, json_string_value(json_object_get(item, "rule_id")),
                 json_string_value(json_object_get(item, "family")), (int)json_integer_value(json_object_get(item, "rule_version")),
-                json_is_true(json_object_get(item, "lower_bound")) ? ", at least: a search met a bound" : "");
+                json_is_true(json_object_get(item, "lower_bound")) ? ", at least: a search met a bound" : "",
+                json_is_true(json_object_get(item, "upper_bound")) ? ", at most so many hops: a search met a bound" : "");
     }
     json_decref(list);
 }

@@ -25,6 +25,14 @@ bool hit_is_kept(const struct hit *hit)
     return false;
 }
 
+static void encode_bounds(struct json_writer *writer, bool lower, bool upper)
+{
+    if (lower)
+        json_bool(writer, "lower_bound", true);
+    if (upper)
+        json_bool(writer, "upper_bound", true);
+}
+
 void encode_lets(struct json_writer *writer, const char *name, const struct hit *hit)
 {
     json_open_array(writer, name);
@@ -32,8 +40,7 @@ void encode_lets(struct json_writer *writer, const char *name, const struct hit 
         json_open_object(writer, NULL);
         json_text(writer, "name", hit->let[i].name);
         json_text(writer, "value", hit->let[i].value);
-        if (hit->let[i].bound != LET_EXACT)
-            json_bool(writer, hit->let[i].bound == LET_AT_MOST ? "upper_bound" : "lower_bound", true);
+        encode_bounds(writer, hit->let[i].bound == LET_AT_LEAST, hit->let[i].bound == LET_AT_MOST);
         json_close_object(writer);
     }
     json_close_array(writer);
@@ -93,8 +100,7 @@ void encode_hit(struct json_writer *writer, const struct hit *hit)
         json_text(writer, NULL, hit->key[i]);
     json_close_array(writer);
     json_text(writer, "say", hit->say);
-    if (hit->lower_bound)
-        json_bool(writer, "lower_bound", true);
+    encode_bounds(writer, hit->lower_bound, hit->upper_bound);
     encode_lets(writer, "lets", hit);
     encode_subjects(writer, "subjects", hit);
     encode_evidence(writer, "evidence", hit);
@@ -114,8 +120,7 @@ void encode_indicators(struct json_writer *writer, const char *name, const struc
         json_text(writer, "family", indicator->family);
         json_number(writer, "points_milli", indicator->points_milli);
         json_number(writer, "last_seq", (int64_t)indicator->last_seq);
-        if (indicator->lower_bound)
-            json_bool(writer, "lower_bound", true);
+        encode_bounds(writer, indicator->lower_bound, indicator->upper_bound);
         json_close_object(writer);
     }
     json_close_array(writer);

@@ -54,7 +54,8 @@ struct hit {
     uint16_t rule;           /* index into the program's rules, in order of rule id */
     uint16_t typology;       /* index into the program's typologies, in order of name */
     uint8_t shadow;
-    uint8_t lower_bound;     /* RULES 35: a graph search met a bound, at an earlier step too; its lets say "at least" */
+    uint8_t lower_bound;     /* RULES 35: a graph search met a bound, at an earlier step too: what it found is the least there is */
+    uint8_t upper_bound;     /* likewise `hops`: the most */
     uint8_t key_count;
     uint8_t let_count;
     uint8_t subject_count;
@@ -76,7 +77,7 @@ struct alert_indicator {
     struct slice family;
     int64_t points_milli; /* after decay, before the cap */
     uint64_t last_seq;    /* newest hit */
-    bool lower_bound;     /* RULES 35: some hit that still counts came of a search that met a bound */
+    bool lower_bound, upper_bound; /* RULES 35: some hit that still counts came of a search that met a bound */
 };
 
 struct alert_revision {

@@ -203,7 +203,7 @@ struct standing {
  * all negative points, never below 0 (RULES 23). A rule may give positive and negative points: they
  * are told apart hit by hit. */
 static int64_t standing_score(const struct deciding *d, const struct score *score, const struct typology *typology,
-                              int64_t *rule_milli, uint64_t *rule_seq, bool *rule_bound)
+                              int64_t *rule_milli, uint64_t *rule_seq, uint32_t *rule_bounds)
 {
     const struct stored_hit *stored = slab_at(d->slab, score->stored);
     int64_t family[FAMILY_MAX] = {0};
@@ -215,7 +215,7 @@ static int64_t standing_score(const struct deciding *d, const struct score *scor
             continue;
         rule_milli[rule] += milli;
         rule_seq[rule] = stored[i].seq;
-        rule_bound[rule] |= stored[i].lower_bound != 0;
+        rule_bounds[rule] |= stored[i].bounds;
         if (milli < 0)
             against -= milli;
         else
@@ -235,8 +235,9 @@ static void standing_take(const struct deciding *d, const struct score *score, c
     struct arena *arena = d->out->arena;
     int64_t *rule_milli = ARENA_ARRAY(arena, int64_t, program->rule_count + 1u);
     uint64_t *rule_seq = ARENA_ARRAY(arena, uint64_t, program->rule_count + 1u);
-    bool *rule_bound = ARENA_ARRAY(arena, bool, program->rule_count + 1u), family[FAMILY_MAX] = {false};
-    *standing = (struct standing){.score_milli = standing_score(d, score, typology, rule_milli, rule_seq, rule_bound)};
+    uint32_t *rule_bounds = ARENA_ARRAY(arena, uint32_t, program->rule_count + 1u);
+    bool family[FAMILY_MAX] = {false};
+    *standing = (struct standing){.score_milli = standing_score(d, score, typology, rule_milli, rule_seq, rule_bounds)};
     standing->indicator = ARENA_ARRAY(arena, struct alert_indicator, program->rule_count + 1u);
     standing->counting = ARENA_ARRAY(arena, uint64_t, program->rule_count + 1u);
     for (uint16_t r = 0; r < program->rule_count; r++) {
@@ -248,7 +249,8 @@ static void standing_take(const struct deciding *d, const struct score *score, c
                                                                                      .family = program->family[rule->family].name,
                                                                                      .points_milli = rule_milli[r],
                                                                                      .last_seq = rule_seq[r],
-                                                                                     .lower_bound = rule_bound[r]};
+                                                                                     .lower_bound = (rule_bounds[r] & STORED_LOWER) != 0,
+                                                                                     .upper_bound = (rule_bounds[r] & STORED_UPPER) != 0};
         if (rule_milli[r] < MILLI)
             continue;
         standing->counting[standing->counting_count++] = d->decide->rule_hash[r];
@@ -524,7 +526,7 @@ static void apply_visit(struct deciding *d, const struct decide_visit *visit)
                                 .seq = hit->seq,
                                 .rule_hash = d->decide->rule_hash[hit->rule],
                                 .points = subject->points,
-                                .lower_bound = hit->lower_bound};
+                                .bounds = (hit->lower_bound ? STORED_LOWER : 0u) | (hit->upper_bound ? STORED_UPPER : 0u)};
     stored_add(d, score, typology, &stored);
     if (score->open)
         later_hit(d, score, hit);
@@ -599,7 +601,7 @@ static void stored_hash(const struct slab *slab, const struct score *score, int6
         hash_item_number(item, stored[i].time_ms);
         hash_item_number(item, (int64_t)stored[i].seq);
         hash_item_number(item, (int64_t)stored[i].rule_hash);
-        hash_item_number(item, stored[i].points ^ (int64_t)stored[i].lower_bound << 32);
+        hash_item_number(item, stored[i].points ^ (int64_t)stored[i].bounds << 32);
     }
 }
 

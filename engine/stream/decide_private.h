@@ -16,13 +16,15 @@ struct decide {
     uint64_t *typology_hash; /* by typology */
 };
 
+enum { STORED_LOWER = 1, STORED_UPPER = 2 };
+
 /* Points that one hit gave to one subject. */
 struct stored_hit {
     int64_t time_ms;
     uint64_t seq;
     uint64_t rule_hash;
     int32_t points;
-    uint32_t lower_bound;      /* 1: of a search that met a bound */
+    uint32_t bounds;           /* of a search that met a bound: STORED_LOWER, STORED_UPPER */
 };
 
 /* What is known of one subject for one typology. */

@@ -16,8 +16,13 @@ static const struct node *node_kept(const struct rule *rule, int64_t slot)
     return NULL;
 }
 
-/* What a search that met a bound makes of a value of the body, at this event or at an earlier step: RULES 35. */
-static enum let_bound node_bound(const struct rule *rule, const struct raw_hit *raw, uint16_t node)
+static enum let_bound bound_turned(enum let_bound bound)
+{
+    return bound == LET_AT_LEAST ? LET_AT_MOST : bound == LET_AT_MOST ? LET_AT_LEAST : LET_EXACT;
+}
+
+/* What a search that met a bound makes of its value, at this event or at an earlier step: RULES 35. */
+static enum let_bound search_bound(const struct rule *rule, const struct raw_hit *raw, uint16_t node)
 {
     const struct node *at = &rule->body.node[node];
     bool kept = at->op == OP_KEPT;
@@ -28,17 +33,89 @@ static enum let_bound node_bound(const struct rule *rule, const struct raw_hit *
     return rule->graph[of->imm].op == GRAPH_HOPS ? LET_AT_MOST : LET_AT_LEAST;
 }
 
-static struct slice bounded_text(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw,
+/* Of a sum of both; LET_EXACT also where they pull apart, for then nothing is known. */
+static enum let_bound sum_bound(enum let_bound a, enum let_bound b)
+{
+    return a == b || b == LET_EXACT ? a : a == LET_EXACT ? b : LET_EXACT;
+}
+
+/* A bounded value by an exact one: how the exact one's sign lets it through. Two bounded ones: nothing is known. */
+static enum let_bound scaled_bound(enum let_bound bound, enum let_bound other, int64_t by)
+{
+    if (other != LET_EXACT || by == 0)
+        return LET_EXACT;
+    return by < 0 ? bound_turned(bound) : bound;
+}
+
+/* What a bound makes of a value that is reckoned from others, where it always moves the same way or always the other. */
+static enum let_bound node_bound(const struct rule *rule, const struct raw_hit *raw, uint16_t node, const enum let_bound *bound)
+{
+    const struct node *at = &rule->body.node[node];
+    const struct value *value = raw->value;
+    if (!value[node].known)
+        return LET_EXACT;
+    switch (at->op) {
+    case OP_KEPT:
+    case OP_GRAPH:
+        return search_bound(rule, raw, node);
+    case OP_ADD:
+        return sum_bound(bound[at->a], bound[at->b]);
+    case OP_SUB:
+        return sum_bound(bound[at->a], bound_turned(bound[at->b]));
+    case OP_NEG:
+        return bound_turned(bound[at->a]);
+    case OP_MUL_INT:
+    case OP_MUL_PERCENT:
+        return bound[at->a] != LET_EXACT ? scaled_bound(bound[at->a], bound[at->b], value[at->b].number)
+                                         : scaled_bound(bound[at->b], LET_EXACT, value[at->a].number);
+    case OP_DIV_INT:
+    case OP_RATIO:
+    case OP_DIV_PERCENT:
+        return scaled_bound(bound[at->a], bound[at->b], value[at->b].number);
+    case OP_DEFAULT:
+        return value[at->a].known ? bound[at->a] : LET_EXACT;
+    default:
+        return LET_EXACT;
+    }
+}
+
+/* By node of the body, operands first. NULL: no search met a bound. */
+static const enum let_bound *hit_bounds(struct arena *arena, const struct rule *rule, const struct raw_hit *raw)
+{
+    if (!raw->bounded && !raw->kept_bounded)
+        return NULL;
+    enum let_bound *bound = ARENA_ARRAY(arena, enum let_bound, rule->body.count);
+    for (uint16_t i = 0; i < rule->body.count; i++)
+        bound[i] = node_bound(rule, raw, i, bound);
+    return bound;
+}
+
+/* Some search that met a bound is `hops`, or is not. */
+static bool hit_bounded(const struct rule *rule, const struct raw_hit *raw, bool hops)
+{
+    for (uint8_t g = 0; g < rule->graph_count; g++)
+        if (raw->bounded >> g & 1 && (rule->graph[g].op == GRAPH_HOPS) == hops)
+            return true;
+    for (uint8_t slot = 0; slot < rule->kept_count; slot++) {
+        const struct node *of = raw->kept_bounded >> slot & 1 ? node_kept(rule, slot) : NULL;
+        if (of && (rule->graph[of->imm].op == GRAPH_HOPS) == hops)
+            return true;
+    }
+    return false;
+}
+
+static struct slice bounded_text(const struct step *step, struct arena *arena, const struct raw_hit *raw, const enum let_bound *bounds,
                                  uint16_t node, enum value_type type)
 {
     struct slice text = value_text(step->program, step->state, arena, raw->value[node], type);
-    enum let_bound bound = node_bound(rule, raw, node);
+    enum let_bound bound = bounds ? bounds[node] : LET_EXACT;
     if (bound == LET_EXACT)
         return text;
     return arena_format(arena, "at %s %.*s", bound == LET_AT_MOST ? "most" : "least", (int)text.size, text.data);
 }
 
-static struct slice report_say(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw)
+static struct slice report_say(const struct step *step, struct arena *arena, const struct rule *rule, const struct raw_hit *raw,
+                               const enum let_bound *bounds)
 {
     struct slice part[64];
     size_t size = 0;
@@ -47,7 +124,7 @@ static struct slice report_say(const struct step *step, struct arena *arena, con
         const struct say_part *say = &rule->say[i];
         part[count++] = say->text;
         if (say->has_value)
-            part[count++] = bounded_text(step, arena, rule, raw, say->node, say->type);
+            part[count++] = bounded_text(step, arena, raw, bounds, say->node, say->type);
     }
     for (uint32_t i = 0; i < count; i++)
         size += part[i].size;
@@ -150,10 +227,11 @@ static void report_hit(const struct step *step, struct arena *arena, const struc
 {
     const struct rule *rule = &step->program->rule[raw->rule];
     const struct event *event = &step->event[raw->event];
+    const enum let_bound *bounds = hit_bounds(arena, rule, raw);
     struct hit_let *let = ARENA_ARRAY(arena, struct hit_let, rule->let_count + 1);
     for (uint8_t i = 0; i < rule->let_count; i++)
-        let[i] = (struct hit_let){rule->let[i].name, bounded_text(step, arena, rule, raw, rule->let[i].node, rule->let[i].type),
-                                  (uint8_t)node_bound(rule, raw, rule->let[i].node)};
+        let[i] = (struct hit_let){rule->let[i].name, bounded_text(step, arena, raw, bounds, rule->let[i].node, rule->let[i].type),
+                                  (uint8_t)(bounds ? bounds[rule->let[i].node] : LET_EXACT)};
     *hit = (struct hit){.seq = event->seq,
                         .time_ms = event->time_ms,
                         .position = event->position,
@@ -162,11 +240,12 @@ static void report_hit(const struct step *step, struct arena *arena, const struc
                         .rule = raw->rule,
                         .typology = rule->typology,
                         .shadow = rule->status == RULE_SHADOW,
-                        .lower_bound = raw->bounded != 0 || raw->kept_bounded != 0,
+                        .lower_bound = hit_bounded(rule, raw, false),
+                        .upper_bound = hit_bounded(rule, raw, true),
                         .let_count = rule->let_count,
                         .rule_id = rule->id,
                         .rule_version = rule->version,
-                        .say = report_say(step, arena, rule, raw),
+                        .say = report_say(step, arena, rule, raw, bounds),
                         .let = let};
     report_key(step, arena, rule, raw, hit);
     report_subjects(step, arena, rule, raw, hit);

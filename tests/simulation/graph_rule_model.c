@@ -1,5 +1,6 @@
 /* Holds rules with graph operators, run by the step function on many threads and cuts into batches, against the searches
  * asked of all payments so far, by the words of RULES.md (RULES 27-35): which legs pass, the rule's clock, who is a key, what either end carries.
+ * Some payments come late, some are told again by the bank at the other end: that is no leg, and completes nothing (RULES 7).
  * Usage: graph_rule_model [STREAMS [SEED]]. That the searches are right themselves is tests/simulation/graph_model.c's. */
 #include "engine/base/invariant.h"
 #include "engine/graph/graph.h"
@@ -21,6 +22,8 @@ struct payment {
     int sender, receiver; /* 0: cash */
     bool sala, late, known; /* known: the sender had a wage before, less than 40 minutes ago */
     uint32_t partition;
+    bool silent;             /* late or told again: nothing is to be seen of it */
+    int first;               /* told again: that payment's number; else its own */
     int device[2], terminal; /* at the sender's end, the receiver's; 0: none */
     char country[3];         /* of the sender, the receiver, the place; 0: none, else that number of countries[] */
 };
@@ -33,7 +36,7 @@ static bool sender_is_known(const struct payment *p, int i)
 {
     int best = -1;
     for (int j = 0; j < i && p[i].sender; j++)
-        if (!p[j].late && p[j].sala && p[j].receiver == p[i].sender && (best < 0 || p[j].t >= p[best].t))
+        if (!p[j].silent && p[j].sala && p[j].receiver == p[i].sender && (best < 0 || p[j].t >= p[best].t))
             best = j;
     return best >= 0 && p[i].t >= p[best].t && p[i].t - p[best].t < 40 * MINUTE;
 }
@@ -42,7 +45,7 @@ enum filter { ANY, SMALL, KNOWN, WAGE, REST, NEVER };
 
 static bool passes(const struct payment *p, enum filter filter)
 {
-    bool leg = !p->late && p->sender && p->receiver && p->sender != p->receiver;
+    bool leg = !p->silent && p->sender && p->receiver && p->sender != p->receiver;
     switch (filter) {
     case ANY:
         return leg;
@@ -104,7 +107,7 @@ static struct legs outs_of(const void *context, entity_id account, enum leg_role
 /* A payment not too late and not to oneself shows what an end that is an account carried there, its own. */
 static int carries(const struct model *m, const struct payment *p, int end)
 {
-    if (p->late || p->sender == p->receiver || !(end ? p->receiver : p->sender))
+    if (p->silent || p->sender == p->receiver || !(end ? p->receiver : p->sender))
         return 0;
     return m->terminals ? p->terminal : p->amount <= 900 ? p->device[end] : 0;
 }
@@ -151,7 +154,7 @@ static struct legs stops_of(const void *context, entity_id account)
         const struct payment *p = &m->p[m->order[round]];
         bool sent = p->sender == (int)account, received = p->receiver == (int)account;
         char other = p->country[sent ? 1 : 0], stop = other ? other : p->country[2];
-        if (p->late || sent == received || !stop)
+        if (p->silent || sent == received || !stop)
             continue;
         struct leg leg = {p->t, (uint64_t)m->order[round] + 1, p->amount, (entity_id)p->sender, (entity_id)p->receiver};
         int64_t extra = country_parse(slice_of(countries[(int)stop]));
@@ -227,7 +230,7 @@ static void model_rule(struct model *m, const struct asked *rule, int key, struc
     m->terminals = rule->terminals;
     int64_t clock = e->t;
     for (int j = 0; j < m->now; j++)
-        if (!m->p[j].late && is_key(&m->p[j], key) && m->p[j].t > clock)
+        if (!m->p[j].silent && is_key(&m->p[j], key) && m->p[j].t > clock)
             clock = m->p[j].t;
     struct graph_query query = {.account = (entity_id)key, .floor_ms = clock - rule->span_ms, .ceiling_ms = clock,
                                 .event = {.time_ms = e->t, .mark = (uint64_t)m->now + 1, .amount = e->amount},
@@ -273,9 +276,10 @@ static void model_run(struct payment *p, int count, struct lines *out)
         m->now = i;
         order_put(m, i);
         p[i].late = *top != INT64_MIN && p[i].t < *top - LATENESS;
+        p[i].silent = p[i].late || p[i].first < i;
         *top = p[i].t > *top ? p[i].t : *top;
         p[i].known = sender_is_known(p, i);
-        int keys = p[i].late ? 0 : keys_of(&p[i], key);
+        int keys = p[i].silent ? 0 : keys_of(&p[i], key);
         for (size_t r = 0; r < RULES; r++)
             for (int k = 0; k < keys; k++)
                 model_rule(m, &rules[r], key[k], scratch, out);
@@ -315,6 +319,7 @@ static void event_make(struct event *event, struct arena *arena, const struct pa
     event->id = arena_format(arena, "e%d", i);
     event->id_hash = hash_text(99, event->id.data);
     event->body_hash = event->id_hash;
+    event->join_hash = hash_text(98, arena_format(arena, "r%d", p->first).data);
     event->currency = currency_parse(SLICE("USD"));
     event->kind = KIND_TRANSFER;
     event->status = STATUS_SETTLED;
@@ -381,6 +386,18 @@ static void engine_run(const struct program *program, struct crew *crew, const s
 
 /* --- random streams --- */
 
+/* The other bank tells of an earlier payment too: at its own time, in its own partition, and names no more than the first did. */
+static void payment_again(struct payment *p, int i, uint64_t *seed)
+{
+    struct payment again = p[p[below(seed, i)].first];
+    again.t = p[i].t;
+    again.partition = p[i].partition;
+    again.amount = below(seed, 3) ? again.amount : 100 + below(seed, 10) * 100;
+    again.device[below(seed, 2)] = 0;
+    again.terminal = below(seed, 2) ? again.terminal : 0;
+    p[i] = again;
+}
+
 /* Half of the streams have partitions apart, some by hours: what one has left behind another still needs. */
 static void payments_make(struct payment *p, int count, int accounts, uint64_t *seed)
 {
@@ -388,7 +405,7 @@ static void payments_make(struct payment *p, int count, int accounts, uint64_t *
     int64_t behind = below(seed, 2) ? 0 : below(seed, below(seed, 2) ? 60 * MINUTE : 400 * MINUTE);
     for (int i = 0; i < count; i++) {
         t += below(seed, pace);
-        p[i] = (struct payment){.amount = 100 + below(seed, 10) * 100, .sender = (int)below(seed, accounts + 1),
+        p[i] = (struct payment){.first = i, .amount = 100 + below(seed, 10) * 100, .sender = (int)below(seed, accounts + 1),
                                 .receiver = (int)below(seed, accounts + 1), .sala = below(seed, 3) == 0,
                                 .partition = (uint32_t)below(seed, PARTITIONS)};
         for (int end = 0; end < 2; end++)
@@ -403,11 +420,13 @@ static void payments_make(struct payment *p, int count, int accounts, uint64_t *
         }
         if (!p[i].sender && !p[i].receiver)
             p[i].receiver = 1;
+        if (i >= PARTITIONS && below(seed, 6) == 0)
+            payment_again(p, i, seed);
     }
 }
 
 struct tally {
-    uint64_t passed, failed, hits, by_rule[RULES];
+    uint64_t passed, failed, payments, late, again, hits, by_rule[RULES];
 };
 
 static void check_stream(const struct program *program, struct crew *const *crews, uint64_t seed, struct tally *tally)
@@ -429,6 +448,11 @@ static void check_stream(const struct program *program, struct crew *const *crew
     tally->passed += same;
     tally->failed += !same;
     tally->hits += model.count;
+    tally->payments += (uint64_t)count;
+    for (int i = 0; i < count; i++) {
+        tally->late += p[i].late;
+        tally->again += p[i].first < i;
+    }
     for (uint32_t i = 0; i < model.count; i++)
         tally->by_rule[strchr(model.line[i].text, ' ')[1] - 'A']++;
     free(model.line);
@@ -462,7 +486,9 @@ int main(int argc, char **argv)
     program_free(program);
     diagnostics_free(diagnostics);
     bool all = true;
-    printf("%llu hits compared; by rule:", (unsigned long long)tally.hits);
+    printf("%llu payments, %llu of them late and %llu told again; %llu hits compared; by rule:", (unsigned long long)tally.payments,
+           (unsigned long long)tally.late, (unsigned long long)tally.again, (unsigned long long)tally.hits);
+    all = tally.late && tally.again;
     for (int r = 0; r < RULES; r++) {
         printf(" %llu", (unsigned long long)tally.by_rule[r]);
         all = all && tally.by_rule[r];

@@ -203,10 +203,13 @@ Test(decide, 35_an_indicator_is_a_bound_while_a_hit_that_was_one_still_counts)
     say(&b, 0, 0, ROLE_COLLECTOR, 1);
     b.hit[0].lower_bound = true;
     say(&b, 1, 0, ROLE_COLLECTOR, 10);
+    b.hit[1].upper_bound = true;
     cr_assert_eq(happen(&b, 0), 1);
     cr_assert_eq(last(&b)->indicator_count, 2);
     cr_expect_eq(last(&b)->indicator[0].lower_bound, true);
+    cr_expect_eq(last(&b)->indicator[0].upper_bound, false);
     cr_expect_eq(last(&b)->indicator[1].lower_bound, false);
+    cr_expect_eq(last(&b)->indicator[1].upper_bound, true);
     say(&b, 0, 0, ROLE_COLLECTOR, 10);
     cr_assert_eq(happen(&b, 1), 1);
     cr_expect_eq(last(&b)->indicator[0].lower_bound, true, "the first still counts");
