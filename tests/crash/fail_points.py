@@ -40,6 +40,7 @@ AT_STOP, TRICKLE = "at the end", "beside the work"
 RECIPES = {
     "SINK_RESOLVE": {"with": "SINK_COMMITTED:EIO:1"},
     "SINK_PRUNE": {"how": TRICKLE},
+    "SINK_RENEW": {"how": TRICKLE}, # comes by time: a fast engine has drained before it
     "SAVER_FREEZE": {"how": TRICKLE}, "SAVER_WRITTEN": {"how": TRICKLE}, "SAVER_PUBLISHED": {"how": TRICKLE},
     "CHECKPOINT_WRITE": {"times": (1, 40)},
     "CHECKPOINT_READ": {"times": (1, 40)},
