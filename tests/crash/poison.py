@@ -173,6 +173,10 @@ def innocents(world, kills=25):
         narrow += bool(notices(engine, "crash_suspects"))
         engine.kill()
         engine.wait()
+        if kill % 5 == 4:  # else one record is at work at three of 25 kills by mere chance, now and then
+            engine = world.engine(fail=None)
+            world.settle(engine)
+            world.end(engine)
     engine = world.engine(fail=None)
     world.checks.hold("%d kills, after %d of them some went one by one" % (kills, narrow), world.settle(engine))
     world.checks.hold("kills at random moments make nobody poison", world.rejected() == before)
