@@ -294,12 +294,12 @@ static bool source_poll(void *self, uint32_t wait_ms, struct arena *arena, struc
         if (got == 0)
             wait_for_message(source, until_ms);
     }
-    bool ok = source->trouble.class == ERROR_NONE || *count > 0;
-    if (!ok)
-        *err = source->trouble;
+    if (source->trouble.class == ERROR_NONE || *count > 0)
+        return true; /* trouble that came beside messages waits: librdkafka says but once that all brokers are gone */
+    *err = source->trouble;
     if (source->trouble.class != ERROR_FATAL)
         source->trouble = (struct error){0};
-    return ok;
+    return false;
 }
 
 /* --- recovery --- */

@@ -10,7 +10,7 @@
  * with the key KAFKA_HEARTBEAT_KEY is a heartbeat: it moves its partition's position and broker time, and
  * is no event. Aborted transactions are never seen; the offsets they leave out are counted as gaps.
  *
- * Errors: a broker that is away is ERROR_RETRY from poll (messages may follow by themselves); an offset
+ * Errors: a broker that is away is ERROR_RETRY from a poll that has no message to give (messages may follow by themselves); an offset
  * the broker no longer has, a topic made anew and a compacted topic are ERROR_FATAL, never a silent jump.
  * Used by one thread, but for kafka_source_figures. */
 #ifndef CONNECTORS_KAFKA_SOURCE_H

@@ -274,6 +274,27 @@ static void test_outage(struct tally *tally, const struct cluster *cluster, int 
     reading_free(reading);
 }
 
+/* librdkafka tells but once that all brokers are gone; told beside messages, it must not be forgotten. */
+static void test_outage_behind_messages(struct tally *tally, const struct cluster *cluster, int answer)
+{
+    enum { SETTLE_S = 2 };
+    struct error err = {0};
+    const int64_t beginning[PARTITIONS + 1] = {-1, -1, -1, -1};
+    struct reading *reading = reading_new();
+    struct source *source = open_source(cluster, &err);
+    check(tally, source && source->seek(source->self, beginning, &err), "open once more", &err);
+    sleep(SETTLE_S); /* the messages come into the queues */
+    check(tally, cluster_tell(cluster, answer, 'd'), "brokers down behind what was fetched", NULL);
+    sleep(SETTLE_S);
+    read_until(source, reading, EVENTS + 500, 5);
+    check(tally, reading->count == EVENTS + 500 && reading->errors == 0, "what was fetched comes first", NULL);
+    read_until(source, reading, reading->count + 1, 1);
+    check(tally, reading->errors > 0, "and then the source says that the brokers are away", NULL);
+    check(tally, cluster_tell(cluster, answer, 'u'), "brokers up again", NULL);
+    source->close(source->self);
+    reading_free(reading);
+}
+
 int main(void)
 {
     struct tally tally = {0};
@@ -291,9 +312,10 @@ int main(void)
         test_read_range(&tally, source);
         test_poll(&tally, source);
         test_bound(&tally, source);
-    test_positions(&tally, source);
+        test_positions(&tally, source);
         test_offset_gone(&tally, source);
         source->close(source->self);
+        test_outage_behind_messages(&tally, &cluster, answer);
         test_outage(&tally, &cluster, answer);
     }
     kill(cluster.pid, SIGTERM);
