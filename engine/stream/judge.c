@@ -146,7 +146,7 @@ bool look_true(struct step *step, struct step_worker *worker, struct look *look,
 {
     struct evaluation *ev = &worker->evaluation;
     bool told = step->watch && step->watch->witnessed;
-    if (!told && !look->rule->watched && number && !part->search_always)
+    if (!told && !look->rule->watched && number)
         return part->searches ? look_search(step, worker, look, part) : look_chain(step, worker, look, part);
     /* who watches wants every value; of `unless`, false, the hit may read some */
     look_range(step, worker, look, part->from, part->to);

@@ -188,7 +188,7 @@ extern const struct graph_page graph_pages[GRAPH_OPERATOR_COUNT];
 struct typed emit_graph(struct emitter *em, const struct syntax_expr *expr);
 /* `each member of LET`: the rule's number of the let's operator. */
 bool graph_members(struct emitter *em, const struct name *name, uint16_t *number);
-void graph_part(const struct emitter *em, struct rule_part *part);   /* whether its nodes search */
+void graph_part(struct emitter *em, struct rule_part *part);   /* whether its nodes search */
 void rule_graphs(struct emitter *em, struct rule *out);              /* names, and `rules check` */
 uint64_t graph_hash(const struct compiler *c, const struct graph_use *use, uint64_t hash);
 

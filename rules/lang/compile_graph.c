@@ -356,12 +356,13 @@ static bool part_barren(const struct emitter *em, const struct rule_part *part)
     return ev->node[part->root].known && !ev->node[part->root].number;
 }
 
-/* Which nodes depend on a search; operands stand before what reads them. */
-void graph_part(const struct emitter *em, struct rule_part *part)
+/* Which nodes depend on a search; operands stand before what reads them. `is known` and `default` make something known of
+ * what is not: c tells them that a search may yet make it known, so that they wait for it. */
+void graph_part(struct emitter *em, struct rule_part *part)
 {
     bool depends[EXPR_NODE_MAX];
     for (uint16_t i = 0; i < part->to; i++) {
-        const struct node *node = &em->node[i];
+        struct node *node = &em->node[i];
         uint16_t operand[3];
         uint8_t operands = node_operands(node, operand);
         bool reads = false;
@@ -371,9 +372,10 @@ void graph_part(const struct emitter *em, struct rule_part *part)
         if (i < part->from)
             continue;
         part->searches |= node->op == OP_GRAPH;
-        part->search_always |= reads && (node->op == OP_KNOWN || node->op == OP_DEFAULT);
+        if (node->op == OP_KNOWN || node->op == OP_DEFAULT)
+            node->c = reads;
     }
-    part->barren = part->searches && !part->search_always && part_barren(em, part);
+    part->barren = part->searches && part_barren(em, part);
 }
 
 void rule_graphs(struct emitter *em, struct rule *out)

@@ -350,9 +350,9 @@ static struct value eval_node(const struct evaluation *ev, const struct node *no
     case OP_MATCHES:
         return matched(ev->event, node->imm);
     case OP_KNOWN:
-        return yes(at[node->a].known);
+        return node->c && !ev->graph ? UNKNOWN : yes(at[node->a].known);
     case OP_DEFAULT:
-        return at[node->a].known ? at[node->a] : at[node->b];
+        return at[node->a].known ? at[node->a] : node->c && !ev->graph ? UNKNOWN : at[node->b];
     case OP_AGE:
         a = at[node->a];
         return a.known ? known(saturate((__int128)ev->event->time_ms - a.number)) : UNKNOWN;

@@ -276,7 +276,6 @@ struct rule_part {
     uint32_t inputs;         /* bit i: it reads input i, so its stream touches the part (RULES 9) */
     bool touched_by_all;     /* it reads event fields directly: every settled event of the key touches it */
     bool searches;           /* some node of it is a graph operator */
-    bool search_always;      /* it asks whether one is known: false cannot be told before the search */
     bool barren;             /* it is not true where each operator that an event must complete is 0: graph_completed */
 };
 

@@ -196,6 +196,8 @@ struct asked {
     bool keep;
     int64_t keep_low, keep_high;
     bool hops, terminals, route;
+    bool missing;              /* true where the account is far from all */
+    int64_t otherwise, most;   /* the value where it is; the hit's largest */
 };
 
 static const struct asked rules[] = {
@@ -214,6 +216,10 @@ static const struct asked rules[] = {
      .hub = 256, .terminals = true},
     {.rule = "I-ROUTE", .let = "stages", .search = graph_route, .filter = {NEVER}, .completes = NEVER, .span_ms = 60 * MINUTE, .least = 2, .hub = 256,
      .route = true},
+    {.rule = "J-FAR", .let = "near", .search = graph_hops, .filter = {SMALL}, .completes = SMALL, .span_ms = 40 * MINUTE, .hops_high = 2,
+     .hub = 256, .hops = true, .missing = true},
+    {.rule = "K-CLOSE", .let = "near", .search = graph_hops, .filter = {SMALL}, .completes = SMALL, .span_ms = 60 * MINUTE,
+     .hops_high = 3, .hub = 256, .hops = true, .otherwise = 7, .most = 2},
 };
 enum { RULES = sizeof rules / sizeof *rules };
 
@@ -244,12 +250,19 @@ static void model_rule(struct model *m, const struct asked *rule, int key, struc
     memcpy(m->filter, rule->filter, sizeof m->filter);
     static _Thread_local struct graph_result result;
     rule->search(&query, &view, scratch, &result);
-    if ((rule->hops && !result.known) || result.value < rule->least || e->amount < 200)
+    bool known = !rule->hops || result.known;
+    int64_t number = known ? result.value : rule->otherwise;
+    if (rule->missing ? known || e->amount < 500 : e->amount < 200 || number < rule->least || (rule->most && number > rule->most))
         return;
     char text[LINE];
-    int at = snprintf(text, LINE, "%d %s a%d %s=%s%lld", m->now + 1, rule->rule, key, rule->let,
-                      result.bounded ? rule->hops ? "at most " : "at least " : "", (long long)result.value);
-    for (uint32_t i = 0; i < result.member_count && i < 20; i++)
+    char value[24] = "unknown";
+    if (known)
+        snprintf(value, sizeof value, "%lld", (long long)result.value);
+    int at = snprintf(text, LINE, "%d %s a%d %s=%s%s", m->now + 1, rule->rule, key, rule->let,
+                      result.bounded ? rule->hops ? "at most " : "at least " : "", value);
+    if (rule->missing || rule->otherwise)
+        at += snprintf(text + at, (size_t)(LINE - at), " a%d", key);
+    for (uint32_t i = 0; i < result.member_count && i < 20 && !rule->missing && !rule->otherwise; i++)
         at += snprintf(text + at, (size_t)(LINE - at), " a%u", result.member[i]);
     lines_add(out, text);
 }
