@@ -7,13 +7,28 @@
 #include <stdlib.h>
 
 enum {
-    DIMENSION_TEXT = FIELD_COUNT, /* + number of the text */
-    DIMENSION_MAX = FIELD_COUNT + 64,
-    DENSE_MAX = 16384,            /* values that are looked up in an array; wider fields are searched */
-    VIEWS = 4,                    /* of a flow: settled as the sender, as the receiver, refunds, reversals */
+    ENDS = 5,                             /* what both ends of an event have */
+    DIMENSION_TEXT = FIELD_COUNT,         /* + number of the text */
+    DIMENSION_ENDS = DIMENSION_TEXT + 64, /* + number of what both ends have */
+    DIMENSION_MAX = DIMENSION_ENDS + ENDS,
+    DENSE_MAX = 16384,                    /* values that are looked up in an array; wider fields are searched */
+    ALTERNATIVES_MAX = 4,
+    VIEWS = 4,                            /* of a flow: settled as the sender, as the receiver, refunds, reversals */
 };
 
-/* One field, or one text, by which filters are told apart. */
+/* What both ends of an event have: filters ask whether it is the same (`sender != receiver`). */
+static const struct {
+    enum field field[2][2]; /* two ways to name it */
+    enum event_ref ref;     /* the sender's; the receiver's follows */
+} ends[ENDS] = {
+    {{{FIELD_SENDER, FIELD_RECEIVER}, {FIELD_ACCOUNT, FIELD_OTHER}}, REF_SENDER},
+    {{{FIELD_SENDER_PARTY, FIELD_RECEIVER_PARTY}, {FIELD_ACCOUNT_PARTY, FIELD_OTHER_PARTY}}, REF_SENDER_PARTY},
+    {{{FIELD_SENDER_DEVICE, FIELD_RECEIVER_DEVICE}, {FIELD_ACCOUNT_DEVICE, FIELD_OTHER_DEVICE}}, REF_SENDER_DEVICE},
+    {{{FIELD_SENDER_PHONE, FIELD_RECEIVER_PHONE}, {FIELD_ACCOUNT_PHONE, FIELD_OTHER_PHONE}}, REF_SENDER_PHONE},
+    {{{FIELD_SENDER_ADDRESS, FIELD_RECEIVER_ADDRESS}, {FIELD_ACCOUNT_ADDRESS, FIELD_OTHER_ADDRESS}}, REF_SENDER_ADDRESS},
+};
+
+/* One field, one text or one sameness, by which filters are told apart. */
 struct dimension {
     uint16_t of;
     uint32_t edge_count;          /* class c holds edge[c - 1] up to, not including, edge[c] */
@@ -25,15 +40,17 @@ struct dimension {
 
 struct filter_index {
     const struct program *program;
-    uint32_t words, dimension_count;
+    uint32_t words, count, dimension_count;
     const struct dimension *dimension;
     const uint64_t *view;         /* VIEWS bitmaps */
     const uint64_t *exact;
+    const uint32_t *home;         /* by lane behind the items: whose it is */
 };
 
-/* A conjunct that one dimension decides. */
+/* A conjunct that one dimension decides, on a lane. The first `count` lanes are the items; those behind them are further
+ * alternatives of items whose filters have an OR over several fields. */
 struct conjunct {
-    uint32_t item;
+    uint32_t lane;
     uint16_t of, root;
     uint32_t edge_count;
     int64_t *edge;                /* sorted, each once */
@@ -43,12 +60,18 @@ struct making {
     struct arena *arena, scratch;
     const struct program *program;
     const struct filter_item *item;
-    uint32_t count, words;
+    uint32_t count, words, lanes;
+    uint32_t *home;
     struct conjunct *conjunct;
     uint32_t conjunct_count, conjunct_room;
     uint64_t *exact;
     struct evaluation *evaluation;
 };
+
+static uint32_t lane_item(const struct making *making, uint32_t lane)
+{
+    return lane < making->count ? lane : making->home[lane - making->count];
+}
 
 static void bit_set(uint64_t *bits, uint32_t bit)
 {
@@ -103,8 +126,8 @@ static const uint64_t *make_views(struct making *making)
     uint64_t *view = ARENA_ARRAY(making->arena, uint64_t, VIEWS * making->words + 1);
     for (uint32_t v = 0; v < VIEWS; v++) {
         const struct event event = {.flow = views[v].flow};
-        for (uint32_t i = 0; i < making->count; i++)
-            if (stream_flow_fits(making->item[i].flow, &event, views[v].side))
+        for (uint32_t i = 0; i < making->lanes; i++)
+            if (stream_flow_fits(making->item[lane_item(making, i)].flow, &event, views[v].side))
                 bit_set(view + v * making->words, i);
     }
     return view;
@@ -122,9 +145,11 @@ static bool field_is_entity(uint32_t field)
     return (types[field] >= TYPE_ACCOUNT && types[field] <= TYPE_PLACE);
 }
 
+/* Of an amount the constants that filters compare it with make few classes. */
 static bool field_is_discrete(uint32_t field)
 {
     switch (field) {
+    case FIELD_AMOUNT:
     case FIELD_KIND:
     case FIELD_CHANNEL:
     case FIELD_PURPOSE:
@@ -175,7 +200,22 @@ static int operand_count(const struct program *program, const struct node *node)
     }
 }
 
-/* The one field or text that the tree under a node reads. */
+/* The sameness that a comparison of two fields asks for; -1: none. */
+static int32_t ends_compared(const struct expr *expr, const struct node *node)
+{
+    if ((node->op != OP_EQ && node->op != OP_NE) || expr->node[node->a].op != OP_FIELD || expr->node[node->b].op != OP_FIELD)
+        return -1;
+    int64_t a = expr->node[node->a].imm, b = expr->node[node->b].imm;
+    for (int32_t e = 0; e < ENDS; e++)
+        for (int way = 0; way < 2; way++) {
+            const enum field *field = ends[e].field[way];
+            if ((a == field[0] && b == field[1]) || (a == field[1] && b == field[0]))
+                return DIMENSION_ENDS + e;
+        }
+    return -1;
+}
+
+/* The one field, text or sameness that the tree under a node reads. */
 struct reading {
     const struct making *making;
     const struct expr *expr;
@@ -201,8 +241,14 @@ static bool reads_one(struct reading *reading, uint16_t at, bool known)
     const struct node *node = &reading->expr->node[at];
     const struct program *program = reading->making->program;
     int operands = operand_count(program, node);
+    int32_t of = ends_compared(reading->expr, node);
+    if (of >= 0) {
+        bool same = reading->of < 0 || reading->of == of;
+        reading->of = of;
+        return same;
+    }
     if (node->op == OP_FIELD || node->op == OP_MATCHES) {
-        int32_t of = (int32_t)node->imm + (node->op == OP_MATCHES ? DIMENSION_TEXT : 0);
+        of = (int32_t)node->imm + (node->op == OP_MATCHES ? DIMENSION_TEXT : 0);
         if ((node->op == OP_FIELD && !field_is_discrete((uint32_t)of)) || (reading->of >= 0 && reading->of != of))
             return false;
         reading->of = of;
@@ -245,11 +291,17 @@ static uint32_t edges_settle(int64_t *edge, uint32_t count)
     return kept;
 }
 
-/* True when the conjunct was taken. */
-static bool conjunct_take(struct making *making, uint32_t item, uint16_t root)
+static bool conjunct_read(const struct making *making, uint32_t item, uint16_t root, struct reading *reading)
 {
-    struct reading reading = {.making = making, .expr = making->item[item].filter, .of = -1};
-    bool taken = reads_one(&reading, root, false) && reading.of >= 0 && !reading.bare;
+    *reading = (struct reading){.making = making, .expr = making->item[item].filter, .of = -1};
+    return reads_one(reading, root, false) && reading->of >= 0 && !reading->bare;
+}
+
+/* True when the conjunct was taken. */
+static bool conjunct_take(struct making *making, uint32_t lane, uint16_t root)
+{
+    struct reading reading;
+    bool taken = conjunct_read(making, lane_item(making, lane), root, &reading);
     if (taken) {
         if (reading.of >= DIMENSION_TEXT || field_is_entity((uint32_t)reading.of) || reading.of == FIELD_CROSS_BORDER) {
             edge_add(&reading, 0, 0);
@@ -265,20 +317,89 @@ static bool conjunct_take(struct making *making, uint32_t item, uint16_t root)
             invariant(making->conjunct != NULL);
         }
         making->conjunct[making->conjunct_count++] =
-            (struct conjunct){.item = item, .of = (uint16_t)reading.of, .root = root, .edge_count = count, .edge = edge};
+            (struct conjunct){.lane = lane, .of = (uint16_t)reading.of, .root = root, .edge_count = count, .edge = edge};
     }
     free(reading.edge);
     return taken;
 }
 
-/* Walks the chain of ANDs; true when every conjunct was taken. */
-static bool conjuncts_take(struct making *making, uint32_t item, uint16_t root)
+/* --- alternatives --- */
+
+/* An OR of an item's filter that no single dimension decides, though one decides each part of each alternative. */
+struct split {
+    uint16_t root;
+    uint16_t alternative[ALTERNATIVES_MAX];
+    uint32_t count; /* 0: the item has none */
+};
+
+static bool one_decides(const struct making *making, uint32_t item, uint16_t root)
+{
+    struct reading reading;
+    bool decides = conjunct_read(making, item, root, &reading);
+    free(reading.edge);
+    return decides;
+}
+
+static bool parts_decided(const struct making *making, uint32_t item, uint16_t root)
 {
     const struct node *node = &making->item[item].filter->node[root];
     if (node->op != OP_AND)
-        return conjunct_take(making, item, root);
-    bool left = conjuncts_take(making, item, node->a), right = conjuncts_take(making, item, node->b);
+        return one_decides(making, item, root);
+    return parts_decided(making, item, node->a) && parts_decided(making, item, node->b);
+}
+
+/* False when there are too many, or one that no dimensions decide. */
+static bool alternatives_find(const struct making *making, uint32_t item, uint16_t root, struct split *split)
+{
+    const struct node *node = &making->item[item].filter->node[root];
+    if (node->op == OP_OR && !one_decides(making, item, root))
+        return alternatives_find(making, item, node->a, split) && alternatives_find(making, item, node->b, split);
+    if (split->count == ALTERNATIVES_MAX || !parts_decided(making, item, root))
+        return false;
+    split->alternative[split->count++] = root;
+    return true;
+}
+
+/* The first OR among the conjuncts that can be taken apart. */
+static bool split_find(const struct making *making, uint32_t item, uint16_t root, struct split *split)
+{
+    const struct node *node = &making->item[item].filter->node[root];
+    if (node->op == OP_AND)
+        return split_find(making, item, node->a, split) || split_find(making, item, node->b, split);
+    *split = (struct split){.root = root};
+    if (node->op == OP_OR && !one_decides(making, item, root) && alternatives_find(making, item, root, split))
+        return true;
+    split->count = 0;
+    return false;
+}
+
+/* Walks the chain of ANDs, of the split OR into one alternative; true when every conjunct was taken. */
+static bool conjuncts_take(struct making *making, uint32_t lane, uint16_t root, const struct split *split, uint32_t alternative)
+{
+    const struct node *node = &making->item[lane_item(making, lane)].filter->node[root];
+    if (split->count && root == split->root)
+        root = split->alternative[alternative], node = &making->item[lane_item(making, lane)].filter->node[root];
+    if (node->op != OP_AND)
+        return conjunct_take(making, lane, root);
+    bool left = conjuncts_take(making, lane, node->a, split, alternative), right = conjuncts_take(making, lane, node->b, split, alternative);
     return left && right;
+}
+
+/* True when the item is exact. */
+static bool item_take(struct making *making, uint32_t item)
+{
+    const struct expr *filter = making->item[item].filter;
+    struct split split = {0};
+    if (filter->count == 0)
+        return true;
+    if (making->lanes - making->count + ALTERNATIVES_MAX > FILTER_LANES_MAX || !split_find(making, item, filter->root, &split))
+        split.count = 0;
+    bool exact = conjuncts_take(making, item, filter->root, &split, 0);
+    for (uint32_t a = 1; a < split.count; a++) {
+        making->home[making->lanes - making->count] = item;
+        exact &= conjuncts_take(making, making->lanes++, filter->root, &split, a);
+    }
+    return exact;
 }
 
 /* --- bitmaps --- */
@@ -286,10 +407,16 @@ static bool conjuncts_take(struct making *making, uint32_t item, uint16_t root)
 /* The conjunct with the value put where it reads its field. */
 static bool conjunct_true(const struct making *making, const struct conjunct *conjunct, struct value value)
 {
-    const struct expr *expr = making->item[conjunct->item].filter;
+    const struct expr *expr = making->item[lane_item(making, conjunct->lane)].filter;
     struct node node[EXPR_NODE_MAX];
     for (uint16_t i = 0; i <= conjunct->root; i++) {
         node[i] = expr->node[i];
+        int32_t same = ends_compared(expr, &node[i]);
+        if (same >= 0) {
+            bool known = same == conjunct->of && value.known;
+            node[i] = known ? (struct node){.op = OP_CONST, .imm = (node[i].op == OP_EQ) == (value.number != 0)} : (struct node){.op = OP_MISSING};
+            continue;
+        }
         bool read = (node[i].op == OP_FIELD && node[i].imm == conjunct->of) ||
                     (node[i].op == OP_MATCHES && node[i].imm + DIMENSION_TEXT == conjunct->of);
         if (read)
@@ -322,10 +449,10 @@ static void rule_out(const struct making *making, const struct dimension *dimens
         if (moved)
             truth = conjunct_true(making, conjunct, (struct value){value, true});
         if (!truth)
-            bit_clear(bitmap + (size_t)class * making->words, conjunct->item);
+            bit_clear(bitmap + (size_t)class * making->words, conjunct->lane);
     }
     if (!conjunct_true(making, conjunct, (struct value){0, false}))
-        bit_clear(bitmap + (size_t)(dimension->edge_count + 1) * making->words, conjunct->item);
+        bit_clear(bitmap + (size_t)(dimension->edge_count + 1) * making->words, conjunct->lane);
 }
 
 static uint64_t bitmap_hash(const uint64_t *bitmap, uint32_t words)
@@ -422,7 +549,7 @@ static void make_dimensions(struct making *making, struct filter_index *index)
         }
         for (uint32_t i = 0; i < making->conjunct_count; i++)
             if (making->conjunct[i].of == of)
-                bit_clear(making->exact, making->conjunct[i].item);
+                bit_clear(making->exact, lane_item(making, making->conjunct[i].lane));
     }
     index->dimension = dimension;
 }
@@ -431,15 +558,19 @@ const struct filter_index *filter_index_new(struct arena *arena, const struct pr
                                             uint32_t count)
 {
     struct filter_index *index = ARENA_NEW(arena, struct filter_index);
-    struct making making = {.arena = arena, .program = program, .item = item, .count = count, .words = count / 64 + 1};
+    struct making making = {.arena = arena, .program = program, .item = item, .count = count, .lanes = count};
     arena_init(&making.scratch);
-    making.exact = ARENA_ARRAY(arena, uint64_t, making.words);
+    making.exact = ARENA_ARRAY(arena, uint64_t, count / 64 + 1);
+    making.home = ARENA_ARRAY(arena, uint32_t, FILTER_LANES_MAX);
     making.evaluation = ARENA_NEW(&making.scratch, struct evaluation);
     making.evaluation->program = program;
     for (uint32_t i = 0; i < count; i++)
-        if (item[i].filter->count == 0 || conjuncts_take(&making, i, item[i].filter->root))
+        if (item_take(&making, i))
             bit_set(making.exact, i);
+    making.words = making.lanes / 64 + 1;
     index->program = program;
+    index->count = count;
+    index->home = making.home;
     index->words = making.words;
     index->view = make_views(&making);
     make_dimensions(&making, index);
@@ -463,6 +594,10 @@ const uint64_t *filter_index_exact(const struct filter_index *index)
 
 static struct value dimension_value(const struct filter_index *index, const struct dimension *dimension, const struct event *event, int side)
 {
+    if (dimension->of >= DIMENSION_ENDS) {
+        const entity_id *end = &event->ref[ends[dimension->of - DIMENSION_ENDS].ref];
+        return (struct value){end[0] == end[1], end[0] != ENTITY_MISSING && end[1] != ENTITY_MISSING};
+    }
     if (dimension->of >= DIMENSION_TEXT) {
         uint32_t text = dimension->of - (uint32_t)DIMENSION_TEXT;
         return (struct value){(int64_t)(event->text_true >> text & 1), !(event->text_unknown >> text & 1)};
@@ -507,5 +642,10 @@ void filter_index_find(const struct filter_index *index, const struct event *eve
         const uint64_t *bitmap = dimension->bitmap + (size_t)dimension->row[class] * words;
         for (uint32_t w = 0; w < words; w++)
             candidate[w] &= bitmap[w];
+    }
+    for (uint32_t w = index->count / 64; w < words; w++) {
+        uint64_t lanes = w == index->count / 64 ? candidate[w] >> index->count % 64 << index->count % 64 : candidate[w];
+        for (; lanes; lanes &= lanes - 1)
+            bit_set(candidate, index->home[w * 64 + (uint32_t)__builtin_ctzll(lanes) - index->count]);
     }
 }

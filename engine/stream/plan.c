@@ -189,24 +189,12 @@ static void plan_touches(struct plan *plan, struct plan_keyspace *at)
     at->touched_always = always;
 }
 
-static void plan_filters(struct plan *plan, uint16_t keyspace, struct plan_keyspace *at)
+/* Of rules without a key. */
+static void plan_conditions(struct plan *plan, struct plan_keyspace *at)
 {
     const struct program *program = plan->program;
-    struct filter_item *item = ARENA_ARRAY(&plan->arena, struct filter_item, at->stream_count + at->memory_count + at->rule_count + 1);
-    uint32_t count = 0;
-    for (uint16_t j = 0; j < at->stream_count; j++) {
-        const struct stream *stream = &program->stream[at->stream[j]];
-        item[count++] = (struct filter_item){(enum stream_flow)stream->flow, &stream->filter};
-    }
-    for (uint16_t j = 0; j < at->memory_count; j++) {
-        const struct memory *memory = &program->memory[at->memory[j]];
-        item[count++] = (struct filter_item){(enum stream_flow)memory->flow, &memory->filter};
-    }
-    at->filters = filter_index_new(&plan->arena, program, item, count);
-    at->words = (uint16_t)filter_index_words(at->filters);
-    if (program->keyspace[keyspace].form != KEY_TRANSFER)
-        return;
     static const struct expr always = {0};
+    struct filter_item *item = ARENA_ARRAY(&plan->arena, struct filter_item, at->rule_count + 1);
     struct expr *condition = ARENA_ARRAY(&plan->arena, struct expr, at->rule_count + 1);
     for (uint16_t j = 0; j < at->rule_count; j++) {
         const struct rule *rule = &program->rule[at->rule[j]];
@@ -215,6 +203,29 @@ static void plan_filters(struct plan *plan, uint16_t keyspace, struct plan_keysp
         item[j] = (struct filter_item){STREAM_TRANSFERS, &condition[j]};
     }
     at->conditions = filter_index_new(&plan->arena, program, item, at->rule_count);
+}
+
+/* One index for all keyspaces and strata: what an event is in is looked up once for each of its sides. */
+static void plan_filters(struct plan *plan)
+{
+    const struct program *program = plan->program;
+    static const struct expr none = {0};
+    uint32_t count = plan->mask_words * 64u;
+    struct filter_item *item = ARENA_ARRAY(&plan->arena, struct filter_item, count + 1);
+    for (uint32_t i = 0; i < count; i++)
+        item[i] = (struct filter_item){STREAM_NONE, &none};
+    for (uint16_t i = 0; i < program->stream_count; i++) {
+        const struct stream *stream = &program->stream[i];
+        item[plan_at(plan, stream->stratum, stream->keyspace)->word * 64u + plan->stream[i].bit] =
+            (struct filter_item){(enum stream_flow)stream->flow, &stream->filter};
+    }
+    for (uint16_t i = 0; i < program->memory_count; i++) {
+        const struct memory *memory = &program->memory[i];
+        item[plan_at(plan, memory->stratum, memory->keyspace)->word * 64u + plan->memory[i].bit] =
+            (struct filter_item){(enum stream_flow)memory->flow, &memory->filter};
+    }
+    plan->filters = filter_index_new(&plan->arena, program, item, count);
+    plan->mask_words = (uint16_t)filter_index_words(plan->filters);
 }
 
 static uint16_t *numbers(struct plan *plan, const uint16_t *from, uint16_t count)
@@ -244,8 +255,10 @@ static void plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
     }
     for (uint16_t i = 0; i < program->read_count; i++) {
         const struct memory *of = &program->memory[program->read[i].memory];
-        if (of->keyspace == keyspace && of->stratum == stratum)
+        if (of->keyspace == keyspace && of->stratum == stratum) {
             read[at->read_count++] = i;
+            at->asked[program->read[i].side] = true;
+        }
     }
     for (uint16_t i = 0; i < program->rule_count; i++)
         if (program->rule[i].keyspace == keyspace && program->rule[i].stratum == stratum)
@@ -257,8 +270,10 @@ static void plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
     at->idle = at->stream_count + at->memory_count + at->read_count + at->rule_count == 0;
     if (at->idle)
         return;
-    plan_filters(plan, keyspace, at);
+    if (program->keyspace[keyspace].form == KEY_TRANSFER)
+        plan_conditions(plan, at);
     plan_touches(plan, at);
+    at->words = (uint16_t)((at->stream_count + at->memory_count) / 64 + 1);
     at->word = plan->mask_words;
     plan->mask_words = (uint16_t)(plan->mask_words + at->words);
 }
@@ -374,6 +389,7 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
         for (uint32_t s = 0; s < program->stratum_count; s++)
             plan_stratum(plan, s, k, stream, memory, &at[s * program->keyspace_count + k]);
     }
+    plan_filters(plan);
     plan_rules(plan, clock_local, rule);
     plan_routes(plan);
     plan->layout = (struct state_layout){.keyspace_count = program->keyspace_count,

@@ -13,8 +13,9 @@
 #include "rules/lang/program.h"
 
 /* A mask has a bit per stream, then per memory, of one stratum and keyspace, in the order of their struct
- * plan_keyspace. An event's row of mask_words holds the masks of all of them, each from its own `word` on. */
-enum { MASK_WORDS_MAX = (LIMIT_STREAMS + LIMIT_MEMORIES) / 64 + 1, RULE_WORDS_MAX = LIMIT_RULES / 64 + 1 };
+ * plan_keyspace. An event's row of mask_words holds the masks of all of them, each from its own `word` on: the items of
+ * one filter index. */
+enum { MASK_WORDS_MAX = (LIMIT_STREAMS + LIMIT_MEMORIES) / 64 + 1, RULE_WORDS_MAX = (LIMIT_RULES + FILTER_LANES_MAX) / 64 + 1 };
 
 struct plan_stream {
     uint16_t window;        /* index inside its keyspace's layout */
@@ -57,7 +58,7 @@ struct plan_keyspace {
     const uint64_t *touches;                       /* by bit of a stream: rule_words, bit j: it touches rule[j] */
     const uint64_t *touched_always;                /* rule_words: rules that every event of the key touches */
     bool touched_by_all;                           /* some rule is evaluated at every event of the key */
-    const struct filter_index *filters;            /* of its streams and memories, by bit */
+    bool asked[READ_SIDES];                        /* by enum read_side: some read asks this side's key */
     const struct filter_index *conditions;         /* KEY_TRANSFER: of its rules */
     bool idle;                                     /* nothing to do here */
 };
@@ -72,6 +73,7 @@ struct plan {
     const struct program *program;
     struct state_layout layout;
     uint16_t mask_words;    /* of an event's row, for one side */
+    const struct filter_index *filters; /* of all streams and memories: bit 64 · word + bit of their keyspace and stratum */
     const struct plan_stream *stream;
     const struct plan_memory *memory;
     const struct plan_aggregate *aggregate;

@@ -65,47 +65,39 @@ static bool filter_true(struct step *step, struct step_worker *worker, const str
     return truth;
 }
 
-/* Which streams and memories of this stratum the event belongs to, seen from one side of it. */
-static void route_mask(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t i, int side)
+/* Which streams and memories of all strata the event may belong to, seen from either side. */
+static void route_event(struct step *step, uint32_t i)
 {
-    const struct event *event = &step->event[i];
-    uint64_t *mask = step_mask(step, at, i, side), begun = step->meter ? meter_ticks() : 0;
-    judge_prepare(step, worker, i, side);
-    if (asks_all(step)) {
-        route_all(step, worker, at, event, side, mask);
-        return;
-    }
-    const uint64_t *exact = filter_index_exact(at->filters);
-    filter_index_find(at->filters, event, side, mask);
+    uint64_t begun = step->meter ? meter_ticks() : 0, *row = step->mask + (size_t)i * 2 * step->plan->mask_words;
+    filter_index_find(step->plan->filters, &step->event[i], SIDE_SENDER, row);
+    filter_index_find(step->plan->filters, &step->event[i], SIDE_RECEIVER, row + step->plan->mask_words);
     if (step->meter)
         meter_add(step->meter, &step->meter->index, begun);
+}
+
+/* Of these, what the event is in for one key of this stratum: filters that the index does not decide are asked. */
+static void route_mask(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t i, int side, uint64_t *mask)
+{
+    if (asks_all(step)) {
+        judge_prepare(step, worker, i, side);
+        route_all(step, worker, at, &step->event[i], side, mask);
+        return;
+    }
+    const uint64_t *exact = filter_index_exact(step->plan->filters) + at->word;
+    bool prepared = false;
     for (uint32_t w = 0; w < at->words; w++)
-        for (uint64_t left = mask[w] & ~exact[w]; left; left &= left - 1)
+        for (uint64_t left = mask[w] & ~exact[w]; left; left &= left - 1) {
+            if (!prepared)
+                judge_prepare(step, worker, i, side);
+            prepared = true;
             if (!filter_true(step, worker, at, w * 64 + (uint32_t)__builtin_ctzll(left)))
                 mask[w] &= ~(left & -left);
+        }
 }
 
-static bool route_reads(const struct step *step, const struct plan_keyspace *at, enum read_side side)
-{
-    for (uint16_t j = 0; j < at->read_count; j++)
-        if (step->program->read[at->read[j]].side == side)
-            return true;
-    return false;
-}
-
-/* A key is visited when the event changes it, asks it, or touches a rule of it. */
-static bool route_needed(const struct step *step, const struct plan_keyspace *at, uint32_t i, int side)
-{
-    const struct event *event = &step->event[i];
-    if (mask_any(step_mask(step, at, i, side), at->words))
-        return true;
-    return at->touched_by_all && event->flow == FLOW_SETTLED && !(event->flags & EVENT_LATE);
-}
-
-static void route_push(struct step *step, struct step_worker *worker, struct visit *visit, uint32_t workers)
+static void route_push(struct step_worker *worker, const struct visit *visit, uint32_t workers)
 {
     uint32_t shard = key_shard(visit->key, visit->width);
-    (void)step;
     visit_push(&worker->bucket[shard_owner(shard, workers)], visit);
 }
 
@@ -154,44 +146,53 @@ static bool key_named_before(const struct event *event, const struct keyspace *k
     return (event->flags & EVENT_JOINED) && (same & refs) == refs;
 }
 
-/* Works out what the event is in for one side's key; true when the key is to be visited. */
+/* Works out what the event is in for one side's key; true when the key is to be visited: the event changes it, asks it, or
+ * touches a rule of it. */
 static bool route_side(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, int side, struct visit *visit)
 {
     const struct keyspace *keyspace = &step->program->keyspace[k];
     const struct plan_keyspace *at = plan_at(step->plan, step->stratum, k);
     const struct event *event = &step->event[i];
-    if (!route_key(step, worker, keyspace, i, side, visit->key))
+    uint64_t *mask = step_mask(step, at, i, side);
+    bool late = (event->flags & EVENT_LATE) != 0, touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late;
+    bool asks = at->asked[!keyspace->sided ? READ_WHOLE : side == SIDE_SENDER ? READ_SENDER : READ_RECEIVER];
+    if (!asks && !touched && !asks_all(step) && !mask_any(mask, at->words))
         return false;
-    bool named_before = key_named_before(event, keyspace, side);
-    if (!(event->flags & EVENT_LATE) && !named_before)
-        route_mask(step, worker, at, i, side);
-    enum read_side reads = !keyspace->sided ? READ_WHOLE : side == SIDE_SENDER ? READ_SENDER : READ_RECEIVER;
-    return route_reads(step, at, reads) || (!named_before && route_needed(step, at, i, side));
+    bool known = route_key(step, worker, keyspace, i, side, visit->key);
+    if (!known || key_named_before(event, keyspace, side)) {
+        memset(mask, 0, at->words * sizeof *mask);
+        return known && asks;
+    }
+    if (!late)
+        route_mask(step, worker, at, i, side, mask);
+    return asks || touched || mask_any(mask, at->words);
 }
 
 static void route_whole(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, uint32_t workers)
 {
     struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = step->program->keyspace[k].width};
     if (route_side(step, worker, k, i, SIDE_SENDER, &visit))
-        route_push(step, worker, &visit, workers);
+        route_push(worker, &visit, workers);
 }
 
 /* Both sides of the event; a key that is on both is visited once (RULES 7). */
 static void route_sided(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, uint32_t workers)
 {
-    uint8_t width = step->program->keyspace[k].width;
-    struct visit sent = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = width};
-    struct visit received = {.event = i, .keyspace = k, .sides = SIDES_RECEIVER, .width = width};
-    bool wanted[2] = {route_side(step, worker, k, i, SIDE_SENDER, &sent), route_side(step, worker, k, i, SIDE_RECEIVER, &received)};
-    if ((wanted[0] || wanted[1]) && sent.key[0] != ENTITY_MISSING && memcmp(sent.key, received.key, sizeof sent.key) == 0) {
+    const struct keyspace *keyspace = &step->program->keyspace[k];
+    struct visit sent = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = keyspace->width};
+    struct visit received = {.event = i, .keyspace = k, .sides = SIDES_RECEIVER, .width = keyspace->width};
+    bool sends = route_side(step, worker, k, i, SIDE_SENDER, &sent), receives = route_side(step, worker, k, i, SIDE_RECEIVER, &received);
+    if (sends != receives) /* a side that wants nothing may be the same key */
+        (void)route_key(step, worker, keyspace, i, sends ? SIDE_RECEIVER : SIDE_SENDER, sends ? received.key : sent.key);
+    if ((sends || receives) && sent.key[0] != ENTITY_MISSING && memcmp(sent.key, received.key, sizeof sent.key) == 0) {
         sent.sides = SIDES_BOTH;
-        route_push(step, worker, &sent, workers);
+        route_push(worker, &sent, workers);
         return;
     }
-    if (wanted[0])
-        route_push(step, worker, &sent, workers);
-    if (wanted[1])
-        route_push(step, worker, &received, workers);
+    if (sends)
+        route_push(worker, &sent, workers);
+    if (receives)
+        route_push(worker, &received, workers);
 }
 
 /* Not by an initializer: most of a look is room that most rules do not use. */
@@ -239,7 +240,7 @@ static void route_fact(struct step *step, struct step_worker *worker, uint32_t i
     if (visit.key[0] == ENTITY_MISSING)
         return; /* its shard is full: counted there */
     mask_set(step_mask(step, plan_at(step->plan, step->stratum, visit.keyspace), i, SIDE_SENDER), step->plan->memory[fact->memory].bit);
-    route_push(step, worker, &visit, workers);
+    route_push(worker, &visit, workers);
 }
 
 static void strata_route(void *context, uint32_t index, uint32_t workers)
@@ -257,6 +258,8 @@ static void strata_route(void *context, uint32_t index, uint32_t workers)
             route_fact(step, worker, i, workers);
             continue;
         }
+        if (step->stratum == 0 && !asks_all(step) && !(step->event[i].flags & EVENT_LATE))
+            route_event(step, i);
         for (uint16_t k = 0; k < step->program->keyspace_count; k++) {
             if (plan_at(step->plan, step->stratum, k)->idle)
                 continue;

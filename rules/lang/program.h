@@ -222,7 +222,7 @@ struct memory {
 /* Something on an event asks what a memory held for one of the event's own keys: one slot per read.
  * Slot values: READ_TIME's value first (index 0), then keep_count values. A memory of KEY_SEEN gives
  * its time whatever its age: how new is new is judged by who asks. */
-enum read_side { READ_SENDER, READ_RECEIVER, READ_WHOLE };
+enum read_side { READ_SENDER, READ_RECEIVER, READ_WHOLE, READ_SIDES };
 struct memory_read {
     uint16_t memory;
     uint8_t side;            /* enum read_side: which end of the event is the key; WHOLE where it has no sides */

@@ -57,10 +57,24 @@ static uint16_t add(struct building *at, struct node node)
     return at->count++;
 }
 
+/* Two fields compared: those of both ends, or any two. */
+static uint16_t both_ends(struct building *at)
+{
+    static const int pairs[][2] = {{FIELD_SENDER, FIELD_RECEIVER}, {FIELD_OTHER, FIELD_ACCOUNT}, {FIELD_SENDER_PARTY, FIELD_RECEIVER_PARTY},
+                                   {FIELD_ACCOUNT_DEVICE, FIELD_OTHER_DEVICE}, {FIELD_RECEIVER_PHONE, FIELD_SENDER_PHONE},
+                                   {FIELD_ACCOUNT_ADDRESS, FIELD_OTHER_ADDRESS}, {FIELD_SENDER, FIELD_OTHER}, {FIELD_MCC, FIELD_KIND}};
+    const int *pair = pairs[below(at->chance, sizeof pairs / sizeof *pairs)];
+    uint16_t a = add(at, (struct node){.op = OP_FIELD, .imm = pair[0]});
+    uint16_t b = add(at, (struct node){.op = OP_FIELD, .imm = pair[1]});
+    return add(at, (struct node){.op = below(at->chance, 2) ? OP_EQ : OP_NE, .a = a, .b = b});
+}
+
 static uint16_t leaf(struct building *at)
 {
     static const uint8_t compares[] = {OP_EQ, OP_EQ, OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE};
     int field = fields[below(at->chance, FIELDS)];
+    if (below(at->chance, 10) == 0)
+        return both_ends(at);
     if (below(at->chance, 12) == 0)
         return add(at, (struct node){.op = OP_MATCHES, .imm = below(at->chance, 2)});
     if (below(at->chance, 8) == 0)
@@ -152,7 +166,8 @@ static void make_items(struct world *world)
 /* How many candidates and how many true ones; every true one must be a candidate, every exact candidate true. */
 static void hold(const struct world *world, const struct filter_index *index, const struct event *event, uint64_t *candidates, uint64_t *truths)
 {
-    uint64_t found[ITEMS / 64 + 1];
+    uint64_t found[(ITEMS + FILTER_LANES_MAX) / 64 + 1];
+    cr_assert(filter_index_words(index) <= sizeof found / sizeof *found);
     struct evaluation ev = {.program = &world->program, .event = event, .entity_lists = no_lists};
     for (ev.side = SIDE_SENDER; ev.side <= SIDE_RECEIVER; ev.side++) {
         filter_index_find(index, event, ev.side, found);
@@ -172,7 +187,7 @@ Test(filter_index, leaves_out_no_filter_that_is_true)
     struct error err = {0};
     struct world world = {.chance = 7};
     struct zone *zone = zone_load(SLICE("Africa/Nairobi"), &err);
-    uint64_t candidates = 0, truths = 0, all = 0;
+    uint64_t candidates = 0, truths = 0, all = 0, exact = 0;
     static const enum value_type types[LISTS] = {TYPE_MCC, TYPE_COUNTRY, TYPE_ACCOUNT};
     static const char *const entries[LISTS] = {"0003", "AD", "A"};
     for (int l = 0; l < LISTS; l++) {
@@ -184,6 +199,8 @@ Test(filter_index, leaves_out_no_filter_that_is_true)
         arena_init(&world.arena);
         make_items(&world);
         const struct filter_index *index = filter_index_new(&world.arena, &world.program, world.item, ITEMS);
+        for (int i = 0; i < ITEMS; i++)
+            exact += filter_index_exact(index)[i / 64] >> (i % 64) & 1;
         for (int e = 0; e < EVENTS; e++) {
             struct event event = random_event(&world.chance);
             hold(&world, index, &event, &candidates, &truths);
@@ -191,9 +208,10 @@ Test(filter_index, leaves_out_no_filter_that_is_true)
         }
         arena_fini(&world.arena);
     }
-    cr_log_info("of %lu filters %lu were candidates and %lu true\n", all, candidates, truths);
+    cr_log_info("of %lu filters %lu were candidates and %lu true; %lu of %d exact\n", all, candidates, truths, exact, ROUNDS * ITEMS);
     cr_expect_gt(truths, 1000);
     cr_expect_lt(candidates, all / 3, "the index rules out too little: %lu of %lu", candidates, all);
+    cr_expect_gt(exact, ROUNDS * ITEMS / 2, "too few filters are exact: %lu", exact);
     for (int l = 0; l < LISTS; l++)
         list_free(world.list[l]);
     zone_free(zone);
