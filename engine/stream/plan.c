@@ -205,27 +205,35 @@ static void plan_conditions(struct plan *plan, struct plan_keyspace *at)
     at->conditions = filter_index_new(&plan->arena, program, item, at->rule_count);
 }
 
+static uint32_t row_place(const struct plan *plan, uint32_t stratum, uint16_t keyspace, uint16_t bit)
+{
+    return plan_at(plan, stratum, keyspace)->word * 64u + bit;
+}
+
 /* One index for all keyspaces and strata: what an event is in is looked up once for each of its sides. */
 static void plan_filters(struct plan *plan)
 {
     const struct program *program = plan->program;
-    static const struct expr none = {0};
-    uint32_t count = plan->mask_words * 64u;
+    uint32_t count = (uint32_t)program->stream_count + program->memory_count;
     struct filter_item *item = ARENA_ARRAY(&plan->arena, struct filter_item, count + 1);
-    for (uint32_t i = 0; i < count; i++)
-        item[i] = (struct filter_item){STREAM_NONE, &none};
+    uint32_t *place = ARENA_ARRAY(&plan->arena, uint32_t, count + 1);
+    uint64_t *exact = ARENA_ARRAY(&plan->arena, uint64_t, plan->mask_words + 1u);
     for (uint16_t i = 0; i < program->stream_count; i++) {
         const struct stream *stream = &program->stream[i];
-        item[plan_at(plan, stream->stratum, stream->keyspace)->word * 64u + plan->stream[i].bit] =
-            (struct filter_item){(enum stream_flow)stream->flow, &stream->filter};
+        item[i] = (struct filter_item){(enum stream_flow)stream->flow, &stream->filter};
+        place[i] = row_place(plan, stream->stratum, stream->keyspace, plan->stream[i].bit);
     }
     for (uint16_t i = 0; i < program->memory_count; i++) {
         const struct memory *memory = &program->memory[i];
-        item[plan_at(plan, memory->stratum, memory->keyspace)->word * 64u + plan->memory[i].bit] =
-            (struct filter_item){(enum stream_flow)memory->flow, &memory->filter};
+        item[program->stream_count + i] = (struct filter_item){(enum stream_flow)memory->flow, &memory->filter};
+        place[program->stream_count + i] = row_place(plan, memory->stratum, memory->keyspace, plan->memory[i].bit);
     }
     plan->filters = filter_index_new(&plan->arena, program, item, count);
-    plan->mask_words = (uint16_t)filter_index_words(plan->filters);
+    for (uint32_t i = 0; i < count; i++)
+        if (mask_bit(filter_index_exact(plan->filters), i))
+            mask_set(exact, place[i]);
+    plan->place = place;
+    plan->exact = exact;
 }
 
 static uint16_t *numbers(struct plan *plan, const uint16_t *from, uint16_t count)

@@ -13,9 +13,13 @@
 #include "rules/lang/program.h"
 
 /* A mask has a bit per stream, then per memory, of one stratum and keyspace, in the order of their struct
- * plan_keyspace. An event's row of mask_words holds the masks of all of them, each from its own `word` on: the items of
- * one filter index. */
-enum { MASK_WORDS_MAX = (LIMIT_STREAMS + LIMIT_MEMORIES) / 64 + 1, RULE_WORDS_MAX = (LIMIT_RULES + FILTER_LANES_MAX) / 64 + 1 };
+ * plan_keyspace. An event's row of mask_words holds the masks of all of them, each from its own `word` on. */
+enum { MASK_WORDS_MAX = (LIMIT_STREAMS + LIMIT_MEMORIES) / 64 + 1 };
+/* What an index of all sources, and of all rules, may write. */
+enum {
+    SOURCE_WORDS_MAX = (LIMIT_STREAMS + LIMIT_MEMORIES + FILTER_LANES_MAX) / 64 + 1,
+    RULE_WORDS_MAX = (LIMIT_RULES + FILTER_LANES_MAX) / 64 + 1
+};
 
 struct plan_stream {
     uint16_t window;        /* index inside its keyspace's layout */
@@ -73,7 +77,9 @@ struct plan {
     const struct program *program;
     struct state_layout layout;
     uint16_t mask_words;    /* of an event's row, for one side */
-    const struct filter_index *filters; /* of all streams and memories: bit 64 · word + bit of their keyspace and stratum */
+    const struct filter_index *filters; /* of all streams, then all memories */
+    const uint32_t *place;  /* by item of it: bit of an event's row */
+    const uint64_t *exact;  /* a row: sources that are true where the index names them */
     const struct plan_stream *stream;
     const struct plan_memory *memory;
     const struct plan_aggregate *aggregate;

@@ -68,9 +68,20 @@ static bool filter_true(struct step *step, struct step_worker *worker, const str
 /* Which streams and memories of all strata the event may belong to, seen from either side. */
 static void route_event(struct step *step, uint32_t i)
 {
-    uint64_t begun = step->meter ? meter_ticks() : 0, *row = step->mask + (size_t)i * 2 * step->plan->mask_words;
-    filter_index_find(step->plan->filters, &step->event[i], SIDE_SENDER, row);
-    filter_index_find(step->plan->filters, &step->event[i], SIDE_RECEIVER, row + step->plan->mask_words);
+    const struct plan *plan = step->plan;
+    uint64_t begun = step->meter ? meter_ticks() : 0;
+    uint32_t sources = (uint32_t)step->program->stream_count + step->program->memory_count;
+    unset uint64_t candidate[SOURCE_WORDS_MAX];
+    for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++) {
+        uint64_t *row = step->mask + ((size_t)i * 2 + (size_t)side) * plan->mask_words;
+        filter_index_find(plan->filters, &step->event[i], side, candidate);
+        for (uint32_t w = 0; w * 64 < sources; w++)
+            for (uint64_t left = candidate[w]; left; left &= left - 1) {
+                uint32_t source = w * 64 + (uint32_t)__builtin_ctzll(left);
+                if (source < sources)
+                    mask_set(row, plan->place[source]);
+            }
+    }
     if (step->meter)
         meter_add(step->meter, &step->meter->index, begun);
 }
@@ -83,7 +94,7 @@ static void route_mask(struct step *step, struct step_worker *worker, const stru
         route_all(step, worker, at, &step->event[i], side, mask);
         return;
     }
-    const uint64_t *exact = filter_index_exact(step->plan->filters) + at->word;
+    const uint64_t *exact = step->plan->exact + at->word;
     bool prepared = false;
     for (uint32_t w = 0; w < at->words; w++)
         for (uint64_t left = mask[w] & ~exact[w]; left; left &= left - 1) {
