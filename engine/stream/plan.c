@@ -243,7 +243,8 @@ static uint16_t *numbers(struct plan *plan, const uint16_t *from, uint16_t count
     return copy;
 }
 
-static void plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace, struct plan_stream *streams, struct plan_memory *memories,
+/* False when there is nothing to do for the keyspace in this stratum. */
+static bool plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace, struct plan_stream *streams, struct plan_memory *memories,
                          struct plan_keyspace *at)
 {
     const struct program *program = plan->program;
@@ -275,15 +276,15 @@ static void plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
     at->memory = numbers(plan, memory, at->memory_count);
     at->rule = numbers(plan, rule, at->rule_count);
     at->read = read;
-    at->idle = at->stream_count + at->memory_count + at->read_count + at->rule_count == 0;
-    if (at->idle)
-        return;
+    if (at->stream_count + at->memory_count + at->read_count + at->rule_count == 0)
+        return false;
     if (program->keyspace[keyspace].form == KEY_TRANSFER)
         plan_conditions(plan, at);
     plan_touches(plan, at);
     at->words = (uint16_t)((at->stream_count + at->memory_count) / 64 + 1);
     at->word = plan->mask_words;
     plan->mask_words = (uint16_t)(plan->mask_words + at->words);
+    return true;
 }
 
 static void plan_touched(struct plan *plan, const struct rule *rule, uint32_t inputs, uint16_t words, struct plan_touch *touch)
@@ -391,11 +392,15 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
     plan->memory = memory;
     plan->aggregate = aggregate;
     plan->at = at;
+    uint16_t *busy[STRATUM_MAX];
+    for (uint32_t s = 0; s < STRATUM_MAX; s++)
+        plan->busy[s] = busy[s] = ARENA_ARRAY(&plan->arena, uint16_t, program->keyspace_count + 1u);
     for (uint16_t k = 0; k < program->keyspace_count; k++) {
         plan_layout(plan, k, &layout[k], clock_local, stream, memory, aggregate, settings->lateness_ms);
         plan_attempts(plan, k, &layout[k], rule);
         for (uint32_t s = 0; s < program->stratum_count; s++)
-            plan_stratum(plan, s, k, stream, memory, &at[s * program->keyspace_count + k]);
+            if (plan_stratum(plan, s, k, stream, memory, &at[s * program->keyspace_count + k]))
+                busy[s][plan->busy_count[s]++] = k;
     }
     plan_filters(plan);
     plan_rules(plan, clock_local, rule);

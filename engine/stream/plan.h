@@ -64,7 +64,6 @@ struct plan_keyspace {
     bool touched_by_all;                           /* some rule is evaluated at every event of the key */
     bool asked[READ_SIDES];                        /* by enum read_side: some read asks this side's key */
     const struct filter_index *conditions;         /* KEY_TRANSFER: of its rules */
-    bool idle;                                     /* nothing to do here */
 };
 
 /* The corridors of a list of routes. */
@@ -87,6 +86,8 @@ struct plan {
     const struct plan_route *route; /* by list; of others none */
     /* [stratum * keyspace_count + keyspace] */
     const struct plan_keyspace *at;
+    uint16_t busy_count[STRATUM_MAX]; /* by stratum: keyspaces that are not idle */
+    const uint16_t *busy[STRATUM_MAX];
     struct arena arena;
 };
 

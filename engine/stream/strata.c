@@ -271,9 +271,8 @@ static void strata_route(void *context, uint32_t index, uint32_t workers)
         }
         if (step->stratum == 0 && !asks_all(step) && !(step->event[i].flags & EVENT_LATE))
             route_event(step, i);
-        for (uint16_t k = 0; k < step->program->keyspace_count; k++) {
-            if (plan_at(step->plan, step->stratum, k)->idle)
-                continue;
+        for (uint16_t b = 0; b < step->plan->busy_count[step->stratum]; b++) {
+            uint16_t k = step->plan->busy[step->stratum][b];
             const struct keyspace *keyspace = &step->program->keyspace[k];
             if (keyspace->form == KEY_TRANSFER)
                 route_transfer(step, worker, k, i);
