@@ -105,16 +105,12 @@ static void look_tell(struct step *step, const struct step_worker *worker, const
     step->watch->witnessed(step->watch->context, &witness);
 }
 
-/* Evaluates nodes [from, to) of the body, reading the windows that they ask for. */
+/* Evaluates nodes [from, to) of the body, of a part whose nodes before them are done, reading the windows that they ask for. */
 static void look_range(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to)
 {
-    const struct expr *body = &look->rule->body;
-    uint32_t inputs = 0;
-    for (uint16_t i = from; i < to; i++)
-        if (body->node[i].op == OP_INPUT)
-            inputs |= 1u << body->node[i].imm;
-    look_inputs(step, look, inputs);
-    eval_nodes(&worker->evaluation, body, from, to);
+    if (from < to)
+        look_inputs(step, look, step->plan->rule[look->index].inputs[to - 1]);
+    eval_nodes(&worker->evaluation, &look->rule->body, from, to);
 }
 
 /* A chain `x and y and z` is judged from the left and left at the first part that is not true: windows that only
@@ -486,8 +482,9 @@ static void judge_look(struct step *step, struct step_worker *worker, struct loo
     look->clock_ms = event->time_ms;
     if (step->watch && step->watch->judged)
         step->watch->judged(step->watch->context, look->index);
-    judge_prepare(step, worker, look->visit->event, look->visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
     worker->evaluation.input = look->input;
+    worker->evaluation.kept = NULL;
+    worker->evaluation.graph = NULL;
     look->searched = 0;
     if (look->cell)
         look->clock_ms = clock_raise(look->shard, look->cell, look->visit->keyspace, step->plan->rule[look->index].clock, event->time_ms);

@@ -296,15 +296,30 @@ static void plan_touched(struct plan *plan, const struct rule *rule, uint32_t in
     touch->mask = mask;
 }
 
+static void plan_inputs(const struct rule *def, const struct rule_part *part, uint32_t *inputs)
+{
+    uint32_t so_far = 0;
+    for (uint16_t i = part->from; i < part->to; i++) {
+        if (def->body.node[i].op == OP_INPUT)
+            so_far |= 1u << def->body.node[i].imm;
+        inputs[i] = so_far;
+    }
+}
+
 static void plan_parts(struct plan *plan, const struct rule *def, struct plan_rule *rule)
 {
+    uint32_t *inputs = ARENA_ARRAY(&plan->arena, uint32_t, def->body.count + 1u);
     struct plan_touch *step = ARENA_ARRAY(&plan->arena, struct plan_touch, def->step_count);
     struct plan_touch *unless = ARENA_ARRAY(&plan->arena, struct plan_touch, def->step_count);
     for (uint8_t s = 0; s < def->step_count; s++) {
         plan_touched(plan, def, def->step[s].part.inputs, rule->words, &step[s]);
-        if (def->unless)
-            plan_touched(plan, def, def->unless[s].inputs, rule->words, &unless[s]);
+        plan_inputs(def, &def->step[s].part, inputs);
+        if (!def->unless)
+            continue;
+        plan_touched(plan, def, def->unless[s].inputs, rule->words, &unless[s]);
+        plan_inputs(def, &def->unless[s], inputs);
     }
+    rule->inputs = inputs;
     rule->step = step;
     rule->unless = def->unless ? unless : NULL;
 }

@@ -51,6 +51,7 @@ struct plan_rule {
     uint16_t clock;         /* index inside its keyspace's layout */
     uint16_t attempt;       /* likewise, of a rule of several steps */
     const struct plan_leg *leg; /* by graph operator */
+    const uint32_t *inputs; /* by node of the body: bits of the inputs that its part reads up to there */
 };
 
 /* What one stratum does for one keyspace. */

@@ -210,7 +210,7 @@ static inline int64_t legs_floor(const struct step *step, const struct stream *s
 int64_t step_slowest(const struct step *step);
 
 /* judge.c: evaluates one rule for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. The
- * caller fills in index, visit, mask, whole, shard and cell. */
+ * caller fills in index, visit, mask, whole, shard and cell, and has prepared the evaluation (judge_prepare) for the visit. */
 void judge_rule(struct step *step, struct step_worker *worker, struct look *look);
 /* Whether the event touches a part of the rule (RULES 9); then its inputs are read and its nodes evaluated.
  * number: of the step, from 1; 0 for `unless`. */

@@ -230,6 +230,7 @@ static void route_transfer(struct step *step, struct step_worker *worker, uint16
         memset(candidate, 0xff, sizeof candidate);
     else
         filter_index_find(at->conditions, event, SIDE_SENDER, candidate);
+    judge_prepare(step, worker, i, SIDE_SENDER);
     for (uint16_t j = 0; j < at->rule_count; j++) {
         unset struct look look;
         if (!mask_bit(candidate, j))
@@ -493,6 +494,7 @@ static void visit_rules(struct step *step, struct step_worker *worker, const str
                 rules[r] |= at->touches[bit * at->rule_words + r];
         }
     }
+    judge_prepare(step, worker, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
     for (uint32_t w = 0; w < at->rule_words; w++) {
         for (uint64_t left = rules[w]; left; left &= left - 1) {
             unset struct look look;
