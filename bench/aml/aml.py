@@ -3,17 +3,19 @@
 
 Each attempt is replayed twice: alone, where every hit, its account and its value must be what a slow model of the definition says (the
 ceiling); and inside background traffic, where a hit counts only if its proof lies inside the attempt. Nothing reads a payment's
-format, and amounts count only against each other. Writes bench/results/aml.md, aml.json and aml.svg; --check is the short version, a
-test: it writes nothing and ends with `N passed, N failed, N skipped`.
+format, and amounts count only against each other. AMLworld's times are whole minutes: --orders N
+draws N times at which moment of its minute each payment was, and tells how far what is found depends on it. Writes bench/results/aml.md,
+aml.json and aml.svg; --check is the short version, a test: it writes nothing and ends with `N passed, N failed, N skipped`.
 
 The sets are read from --data or the folder that MUSTER_AML_DATA names; AMLSim also lies under tests/data/aml.
 
-Usage: aml.py [--check] [--data DIR] [--events N] [--seed N]"""
+Usage: aml.py [--check] [--data DIR] [--events N] [--seed N] [--orders N]"""
 import argparse
 import collections
 import datetime
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -34,11 +36,14 @@ OWN = os.path.join(TOP, "tests", "data", "aml")
 class Stream:
     """One file of events, and which attempt each line belongs to."""
 
-    def __init__(self, name, attempts, background, rules, apart):
-        """apart: each attempt with accounts of its own."""
+    def __init__(self, name, attempts, background, rules, apart, order=None):
+        """apart: each attempt with accounts of its own. order: seed of the moments within their minutes; None: each at its begin, as written."""
         rows = [(*row[:4], number, None) for number, (_, legs) in enumerate(attempts) for row in legs] + [(*row[:4], None, row[4]) for row in background]
         if apart:
             rows = [(row[0], "%d:%s" % (row[4], row[1]), "%d:%s" % (row[4], row[2]), *row[3:]) for row in rows]
+        if order is not None:
+            chance = random.Random(order)
+            rows = [row if row[4] is None else (row[0] + chance.randrange(sets.MINUTE), *row[1:]) for row in rows]
         self.rows = sorted(rows, key=lambda row: row[0])
         self.legs = [(row[0], seq, *row[1:4]) for seq, row in enumerate(self.rows, 1)]
         self.of = [row[4] for row in self.rows]
@@ -48,7 +53,8 @@ class Stream:
                 self.mine[attempt].append(leg)
         # a known case to start from: where the last payment of each attempt went, if that account is in no other attempt
         serves = collections.Counter(end for _, legs in attempts for end in {end for leg in legs for end in leg[1:3]})
-        self.listed = frozenset(self.mine[number][-1][3] for number, (_, legs) in enumerate(attempts) if serves[legs[-1][2]] == 1)
+        last = [self.mine[number][-1][3] for number in range(len(attempts))]
+        self.listed = frozenset(account for account in last if serves[account.partition(":")[2] if apart else account] == 1)
         self.folder = os.path.join(HOME, name)
         self.write(rules)
 
@@ -112,11 +118,11 @@ def credited(stream, rule, account, proof):
 class Outcome:
     """What the rules found of one set."""
 
-    def __init__(self, data, threads):
+    def __init__(self, data, threads, order=None):
         name = data.name.split()[0].lower()
         self.data = data
-        self.alone = Stream(name + "-alone", data.attempts, [], data.rules, True)
-        self.inside = Stream(name + "-inside", data.attempts, data.background, data.rules, False)
+        self.alone = Stream(name + "-alone", data.attempts, [], data.rules, True, order)
+        self.inside = Stream(name + "-inside", data.attempts, data.background, data.rules, False, order)
         self.alone_text, self.inside_text = self.alone.replay(threads), self.inside.replay(threads)
         self.ceiling = collections.defaultdict(set)  # rule: attempts
         self.found = collections.defaultdict(set)
@@ -219,6 +225,27 @@ def table(outcome):
     return lines + [""]
 
 
+def spread(numbers):
+    return "%d" % min(numbers) if min(numbers) == max(numbers) else "%d–%d" % (min(numbers), max(numbers))
+
+
+def by_chance(data, outcome, orders):
+    """How far the moment within the minute decides: (differences from the model, lines)."""
+    others, wrong = [outcome], []
+    for order in range(1, orders + 1):
+        one = Outcome(data, 2, order)
+        one.alone = one.inside = one.alone_text = one.inside_text = None  # large
+        others.append(one)
+        wrong += ["order %d, %s" % (order, difference) for difference in one.wrong]
+    lines = ["Times are whole minutes. With each payment of the attempts at a moment of its minute drawn by chance, %d times, and as above:" % orders, "",
+             "| | %s |" % " | ".join(data.rules), "|" + "---|" * (len(data.rules) + 1)]
+    for what, number in (("found", lambda one, rule: len(one.found[rule])), ("ceiling", lambda one, rule: len(one.ceiling[rule])),
+                         ("alerts", lambda one, rule: one.alerts[rule][0])):
+        lines.append("| %s | %s |" % (what, " | ".join(spread([number(one, rule) for one in others]) for rule in data.rules)))
+    always, ever = (sum(len(of(*(one.found[rule] for one in others))) for rule in data.rules) for of in (set.intersection, set.union))
+    return wrong, lines + ["", "Of %d times that a rule finds an attempt in any of these orders, it finds it in all of them %d times." % (ever, always), ""]
+
+
 def find_sets(folder, events, seed):
     """[(name, set or None)]"""
     own = lambda name: next((place for place in (folder, OWN) if place and os.path.exists(os.path.join(place, name))), None)
@@ -240,6 +267,10 @@ def check(options):
         alone, inside = outcome.alone.replay(1, 7), outcome.inside.replay(1, 500)
         held = (("every hit alone is the model's, and inside none is lost", not outcome.wrong), ("there is something to find", outcome.hits_alone > 0),
                 ("attempts alone: one thread, batches of 7", alone == outcome.alone_text), ("inside: one thread, batches of 500", inside == outcome.inside_text))
+        if name == "AMLworld":
+            wrong, _ = by_chance(data, outcome, 1)
+            held += (("payments at other moments of their minutes: every hit alone is the model's, and inside none is lost", not wrong),)
+            outcome.wrong += wrong
         for what, good in held:
             passed, failed = passed + good, failed + (not good)
             if not good:
@@ -251,16 +282,21 @@ def check(options):
 
 
 def report(options):
-    outcomes, begin = [], time.time()
+    outcomes, tables, begin = [], [], time.time()
     for name, data in find_sets(options.data, options.events, options.seed):
         if data is None:
             sys.exit("%s: its file is not here; name its folder with --data or MUSTER_AML_DATA" % name)
         outcomes.append(Outcome(data, 2))
-        print("\n".join(table(outcomes[-1]) + outcomes[-1].wrong[:10]), flush=True)
+        tables.append(table(outcomes[-1]))
+        if name == "AMLworld" and options.orders:
+            wrong, lines = by_chance(data, outcomes[-1], options.orders)
+            outcomes[-1].wrong += wrong
+            tables[-1] += lines
+        print("\n".join(tables[-1] + outcomes[-1].wrong[:10]), flush=True)
     lines = open(os.path.join(HERE, "about.md")).read().split("\n")
     lines[2:2] = ["Made by `make bench-aml` (`bench/aml/aml.py --data DIR --events %d --seed %d`) on %s, in %d s." % (options.events, options.seed, time.strftime("%Y-%m-%d"), time.time() - begin), ""]
-    for outcome in outcomes:
-        lines += table(outcome)
+    for part in tables:
+        lines += part
     rows = [{"set": outcome.data.name, "rule": rule, "typology": typology, "attempts": attempts, "ceiling": count_of(outcome, outcome.ceiling[rule], typology),
              "found": count_of(outcome, outcome.found[rule], typology), "alerts": outcome.alerts[rule][0], "payments": len(outcome.inside.rows)}
             for outcome in outcomes for rule in outcome.data.rules for typology, attempts in typologies(outcome.data)]
@@ -276,6 +312,7 @@ def main():
     options.add_argument("--data", default=os.environ.get("MUSTER_AML_DATA", ""))
     options.add_argument("--events", type=int, default=0, help="of background (340,000; with --check 25,000)")
     options.add_argument("--seed", type=int, default=11)
+    options.add_argument("--orders", type=int, default=5, help="of payments within their minutes, by chance; with --check 1")
     options = options.parse_args()
     options.events = options.events or (25_000 if options.check else 340_000)
     os.makedirs(HOME, exist_ok=True)

@@ -66,9 +66,13 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
         return true;
     /* under the rules it was made with, where somebody has them: what was committed since was worked with those */
     uint64_t block_max = recovery->start.block;
-    if (checkpoint_peek(pipeline->settings->checkpoint_dir, &block_max, head.program_hash, checkpoint_refused, pipeline) &&
-        !swap_to(pipeline, head.program_hash, 0, err))
-        return false;
+    if (checkpoint_peek(pipeline->settings->checkpoint_dir, &block_max, head.program_hash, checkpoint_refused, pipeline)) {
+        pipeline->block = block_max; /* they go on behind it */
+        bool good = swap_to(pipeline, head.program_hash, 0, err);
+        pipeline->block = 0;
+        if (!good)
+            return false;
+    }
     if (!checkpoint_load(pipeline->settings->checkpoint_dir, block_max, step_layout(pipeline->step), &state,
                          &head, checkpoint_refused, pipeline, err))
         return err->class == ERROR_NONE;
@@ -285,6 +289,7 @@ static bool recover_blocks(struct recovery *recovery, struct error *err)
         for (to = from + 1; to < rows->count && memcmp(rows->row[to].rule_set, rows->row[from].rule_set, sizeof rows->row->rule_set) == 0;)
             to++;
         recovery->warm_from = rows->row[from].warm_from;
+        recovery->pipeline->block = rows->row[from].block - 1; /* which block the rules begin with is told */
         if (!swap_to(recovery->pipeline, rows->row[from].rule_set, recovery->warm_from, err) || !recover_from_log(recovery, rows->row[to - 1].last_seq, err) ||
             !recover_from_source(recovery, from, to, err))
             return false;

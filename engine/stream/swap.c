@@ -203,7 +203,7 @@ bool swap_to(struct pipeline *pipeline, const unsigned char hash[32], uint64_t w
         return false;
     /* of another currency or timezone: its state would mean nothing here, and was not loaded */
     if (program && program->base == pipeline->program->base && slice_equal(program->zone_name, pipeline->program->zone_name))
-        return saver_wait(pipeline, err) && swap_now(pipeline, program, warm_from, pipeline->block > 0, err);
+        return saver_wait(pipeline, err) && swap_now(pipeline, program, warm_from, pipeline->seq > 0, err);
     memcpy(pipeline->unknown_rules, hash, sizeof none);
     pipeline_notice(pipeline, NOTICE_WARNING, "rules_unknown",
                     "blocks were worked with a rule set that PostgreSQL does not hold, or of another currency or timezone; they are gone through with other rules, and "

@@ -298,6 +298,7 @@ static void run_swapped(void *context, const struct program *to, const struct sw
     bool comes = to == program_after && !atomic_load(&run->over);
     run->swaps += comes;
     run->warmed += comes && report->warmed && report->warming_until_ms == INT64_MIN;
+    run->misnamed += comes && report->block != run->world->swap_block;
     atomic_store(&run->over, to == program_after);
 }
 
@@ -472,9 +473,9 @@ static bool run_suffered(const struct run *run, struct error *err)
     if (!good)
         return error_set(err, ERROR_FATAL, "%u deaths, %u checkpoints loaded and %llu results heard again are not what was meant", run->deaths,
                          run->loads, (unsigned long long)run->again);
-    good = run->cold == 0 && (run->reload ? run->swaps > 0 && run->swaps == run->warmed : run->swaps == 0);
-    return good || error_set(err, ERROR_FATAL, "went over %u times, %u of them warmed up from the log's first event; %u notices of what was forgotten",
-                             run->swaps, run->warmed, run->cold);
+    good = run->cold == 0 && run->misnamed == 0 && (run->reload ? run->swaps > 0 && run->swaps == run->warmed : run->swaps == 0);
+    return good || error_set(err, ERROR_FATAL, "went over %u times, %u of them warmed up from the log's first event, %u of them told with another block; "
+                             "%u notices of what was forgotten", run->swaps, run->warmed, run->misnamed, run->cold);
 }
 
 /* --- the hash of a run --- */

@@ -81,7 +81,8 @@ struct run {
     uint64_t hits, early_hits, late_hits; /* of rules that stay; of those that change, before the reload and after it */
     uint64_t revisions, rejections, again, different; /* scored once more; came to something else then */
     uint32_t deaths, loads;      /* kills; checkpoints gone on from */
-    uint32_t swaps, warmed, cold; /* to the other rules; of these with the log; notices that something was forgotten */
+    uint32_t swaps, warmed, misnamed, cold; /* to the other rules; of these with the log; told with another block than the first under them; notices
+                                               that something was forgotten */
     const struct pipeline_figures *figures;
     uint64_t committed;          /* its PostgreSQL's newest block */
     int64_t read[PARTITIONS_MOST];

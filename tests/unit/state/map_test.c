@@ -419,3 +419,93 @@ Test(map, into_the_same_layout_changes_nothing)
     cr_expect_eq(memcmp(&before, &after, sizeof before), 0);
     state_free(state);
 }
+
+/* --- what rules of other keys read --- */
+
+enum { AHEAD = 20 * DAY };
+
+/* One window of payments; where searches of other accounts look at them, nobody asks it for an aggregate. */
+static void legs_layout(struct made *m, int64_t keep_ms, bool counted, bool read_by_others)
+{
+    memset(m, 0, sizeof *m);
+    m->window[0][0] = (struct window_layout){.hash = 100, .keep_ms = keep_ms, .aggregate_count = counted, .aggregate = world, .read_by_others = read_by_others};
+    m->keyspace[0] = (struct keyspace_layout){.hash = 40, .width = 1, .entity_words = 1, .window_count = 1, .window = m->window[0], .widest_ms = 2 * (int64_t)AHEAD};
+    m->layout = (struct state_layout){.keyspace = m->keyspace, .keyspace_count = 1, .lateness_ms = DAY, .shard_bytes_max = 4 << 20};
+}
+
+static struct cell *leg_cell(struct state *state, struct shard **shard)
+{
+    uint32_t key[1] = {account(state, 0)};
+    *shard = state_shard(state, key_shard(key, 1));
+    return cell_get(*shard, 0, key);
+}
+
+/* From the first or the second on: a payment of the slowest partition, and one of a partition that is far ahead. */
+static void legs_add(struct state *state, uint64_t first, bool counted)
+{
+    struct shard *shard;
+    struct cell *cell = leg_cell(state, &shard);
+    for (uint64_t seq = first; seq <= 2; seq++) {
+        struct record record = {.time_ms = T0 + (seq == 2 ? AHEAD : 0), .seq = seq, .amount = 5, .sender = account(state, 0), .receiver = account(state, 1)};
+        cr_assert(counted ? window_add(shard, cell, 0, 0, &record, false) : window_add_above(shard, cell, 0, 0, &record, false, T0 - DAY));
+    }
+}
+
+static void expect_legs(struct state *state, uint32_t count, const char *what)
+{
+    struct shard *shard;
+    struct cell *cell = leg_cell(state, &shard);
+    const char *leg;
+    uint32_t stride, found = window_ring(shard, cell, 0, 0, &leg, &stride);
+    cr_assert_eq(found, count, "%s: %u of %u payments", what, found, count);
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t time_ms;
+        memcpy(&time_ms, leg + (size_t)i * stride, sizeof time_ms);
+        cr_expect_eq(time_ms, T0 + (i + 1 == count ? AHEAD : 0), "%s: payment %u", what, i);
+    }
+}
+
+/* Made again without its count. Where it is its own key's alone, that key's clock is the one that counts. */
+Test(map, keeps_what_others_read_behind_the_keys_own_clock)
+{
+    static struct made from, to;
+    cr_assert(sodium_init() >= 0);
+    for (int others = 0; others < 2; others++) {
+        struct error err = {0};
+        struct state_mapping mapping;
+        legs_layout(&from, 2 * (int64_t)AHEAD, true, false);
+        legs_layout(&to, KEEP_MS, false, others);
+        struct state *state = open(&from);
+        legs_add(state, 1, true);
+        expect_legs(state, 2, "before");
+        cr_assert(state_map(state, &to.layout, &mapping, &err), "%s", err.text);
+        cr_assert(mapping.changed && mapping.gone == 0);
+        expect_legs(state, others ? 2 : 1, others ? "read by others" : "the key's own");
+        state_free(state);
+    }
+}
+
+/* It looked back less far, so the first payment had gone, and is brought back by warming up from the log. */
+Test(map, grafts_what_others_read_behind_the_keys_own_clock)
+{
+    static struct made from, to;
+    cr_assert(sodium_init() >= 0);
+    for (int others = 0; others < 2; others++) {
+        struct error err = {0};
+        struct state_mapping mapping;
+        struct state_grafting done;
+        legs_layout(&from, 2 * (int64_t)DAY, false, true);
+        legs_layout(&to, KEEP_MS, false, others);
+        struct state *state = open(&from), *other = open(&to);
+        legs_add(state, 2, false);
+        legs_add(other, 1, false);
+        cr_assert(state_map(state, &to.layout, &mapping, &err), "%s", err.text);
+        cr_assert(state_lacks(state));
+        expect_legs(state, 1, "before");
+        state_graft(state, other, &done);
+        cr_assert_eq(done.left_out, 0);
+        expect_legs(state, others ? 2 : 1, others ? "read by others" : "the key's own");
+        state_free(state);
+        state_free(other);
+    }
+}
