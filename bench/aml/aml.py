@@ -312,7 +312,7 @@ def main():
     options.add_argument("--data", default=os.environ.get("MUSTER_AML_DATA", ""))
     options.add_argument("--events", type=int, default=0, help="of background (340,000; with --check 25,000)")
     options.add_argument("--seed", type=int, default=11)
-    options.add_argument("--orders", type=int, default=5, help="of payments within their minutes, by chance; with --check 1")
+    options.add_argument("--orders", type=int, default=3, help="of payments within their minutes, by chance; with --check 1")
     options = options.parse_args()
     options.events = options.events or (25_000 if options.check else 340_000)
     os.makedirs(HOME, exist_ok=True)
