@@ -8,8 +8,10 @@
 #include <math.h>
 
 /* MOMENTS from empty to the end, each STEP_BACK before the next: a table stays at one size for a doubling. */
-enum { MOMENTS = 40, ROOMS = 26, DEVIATES = 9, PHASES = 4, RING_LEAST = 2, TABLE_LEAST = 8, DIRECTORY_LEAST = 16, EXTREME_LEAST = 4 };
+enum { MOMENTS = 40, ROOMS = 26, DEVIATES = 9, PHASES = 4, RING_LEAST = 2, RING_MOST = 1 << 26, TABLE_LEAST = 8, DIRECTORY_LEAST = 16, EXTREME_LEAST = 4 };
 static const double STEP_BACK = 0.85;
+/* What lies free between blocks and is too small for what is asked for, and the marks of it: measured where rings grow. */
+static const double SPLINTERS = 1.05;
 
 /* --- what engine/state/{ident,dedup}.c take, weighed --- */
 
@@ -62,7 +64,7 @@ struct tally {
     const struct size_load *load;
     struct weights weights;
     double in_use[SLAB_CLASSES]; /* blocks, at this moment */
-    double most[SLAB_CLASSES];   /* blocks, at any moment so far */
+    double most;                 /* bytes in blocks, at any moment so far */
     double bytes[SLAB_CLASSES];  /* of one block */
     double now;                  /* events since the beginning */
 };
@@ -144,21 +146,21 @@ static struct life life_of(const struct tally *tally, const struct spread *sprea
     return life;
 }
 
-/* Chance that a ring never had to grow beyond room: it doubles when it is full and more than half of it is
+/* Chance that a ring never had to grow beyond room: it grows when it is full and more than three quarters of it are
  * still wanted, and it fills again and again. */
 static double ring_fits(const struct life *life, double room)
 {
     double fills = life->rate * life->aged / fmax(1, room - life->window - 1);
-    return poisson_most(room - 1, life->window) * (fills > 0 ? pow(poisson_most(room / 2, life->window), fills) : 1);
+    return poisson_most(room - 1, life->window) * (fills > 0 ? pow(poisson_most(room * 3 / 4, life->window), fills) : 1);
 }
 
 static void take_ring(struct tally *tally, struct size_part *part, const struct life *life, size_t record_size)
 {
-    double room = RING_LEAST, before = 0;
-    for (int i = 0; i < ROOMS && before < 1 - 1e-9; i++, room *= 2) {
+    double before = 0;
+    for (uint32_t room = ring_room_next(0, record_size); room < RING_MOST && before < 1 - 1e-9; room = ring_room_next(room, record_size)) {
         double fits = ring_fits(life, room);
         if (fits > before)
-            take(tally, part, room * (double)record_size, life->keys * (fits - before));
+            take(tally, part, (double)room * (double)record_size, life->keys * (fits - before));
         before = fmax(before, fits);
     }
     part->count += life->keys * (1 + life->window);
@@ -337,6 +339,14 @@ static void state_clear(const struct size_load *load, struct size_state *out)
     *out = (struct size_state){.keyspace = keyspace};
 }
 
+static double blocks_bytes(const struct tally *tally)
+{
+    double bytes = 0;
+    for (size_t class = 1; class < SLAB_CLASSES; class++)
+        bytes += tally->bytes[class] * tally->in_use[class];
+    return bytes;
+}
+
 static void take_all(struct tally *tally, struct size_state *out)
 {
     const struct size_load *load = tally->load;
@@ -348,8 +358,7 @@ static void take_all(struct tally *tally, struct size_state *out)
     for (uint16_t k = 0; k < load->layout->keyspace_count; k++)
         take_keyspace(tally, k, &out->keyspace[k]);
     out->score.bytes = load->score_bytes * tally->now;
-    for (size_t class = 1; class < SLAB_CLASSES; class++)
-        tally->most[class] = fmax(tally->most[class], tally->in_use[class]);
+    tally->most = fmax(tally->most, blocks_bytes(tally));
 }
 
 void size_state(const struct size_load *load, int64_t duration_ms, struct arena *arena, struct size_state *out)
@@ -367,12 +376,9 @@ void size_state(const struct size_load *load, int64_t duration_ms, struct arena 
         tally.now = end * pow(STEP_BACK, i);
         take_all(&tally, out);
     }
-    out->used = out->held = out->score.bytes + SHARD_COUNT * (double)slab_head_bytes();
-    for (size_t class = 1; class < SLAB_CLASSES; class++) {
-        out->used += tally.bytes[class] * tally.in_use[class];
-        out->held += tally.bytes[class] * tally.most[class];
-    }
-    out->held += SHARD_COUNT * 2048.0; /* half a page of the machine's, begun by each shard */
+    double whole = out->score.bytes + SHARD_COUNT * (double)slab_head_bytes();
+    out->used = whole + blocks_bytes(&tally);
+    out->held = whole + SPLINTERS * tally.most + SHARD_COUNT * 2048.0; /* half a page of the machine's, begun by each shard */
 }
 
 void size_key(const struct state_layout *layout, uint16_t keyspace, struct arena *arena, struct size_key *out)

@@ -74,9 +74,39 @@ static bool table_move(struct slab *slab, struct table *table, size_t entry_size
     return true;
 }
 
+/* Takes the marks of removed entries out where the table lies: beginning behind a place that no search passes, each entry goes to the
+ * first free place from its home on, which is never behind the one it had. */
+static void table_clear_up(struct slab *slab, struct table *table, size_t entry_size)
+{
+    char *entries = slab_edit(slab, table->entries, (size_t)table->room * entry_size);
+    uint32_t mask = table->room - 1, free = 0, none = TAG_FREE;
+    while (entry_tag(entries + (size_t)free * entry_size) != TAG_FREE)
+        free++;
+    for (uint32_t i = 1; i < table->room; i++) {
+        char *entry = entries + (size_t)((free + i) & mask) * entry_size;
+        if (entry_tag(entry) == TAG_REMOVED)
+            memcpy(entry, &none, sizeof none);
+        uint32_t tag = entry_tag(entry), at = entry_home(entry) & mask;
+        if (tag == TAG_FREE)
+            continue;
+        memcpy(entry, &none, sizeof none);
+        while (entry_tag(entries + (size_t)at * entry_size) != TAG_FREE)
+            at = (at + 1) & mask;
+        char *to = entries + (size_t)at * entry_size;
+        if (to != entry)
+            memcpy(to, entry, entry_size);
+        memcpy(to, &tag, sizeof tag);
+    }
+    table->removed = 0;
+}
+
 static bool table_grow(struct slab *slab, struct table *table, size_t entry_size)
 {
-    return table_move(slab, table, entry_size, room_for(table->count, table->room ? table->room : TABLE_ROOM_LEAST));
+    uint32_t room = room_for(table->count, table->room ? table->room : TABLE_ROOM_LEAST);
+    if (room != table->room)
+        return table_move(slab, table, entry_size, room);
+    table_clear_up(slab, table, entry_size);
+    return true;
 }
 
 void table_fit(struct slab *slab, struct table *table, size_t entry_size)
@@ -85,8 +115,10 @@ void table_fit(struct slab *slab, struct table *table, size_t entry_size)
     if (table->count == 0) {
         slab_free(slab, table->entries, (size_t)table->room * entry_size);
         *table = (struct table){0};
-    } else if (table->removed || table->room > 4 * want) {
-        (void)table_move(slab, table, entry_size, table->room > 4 * want ? want : table->room); /* where there is no room for it, it stays as it is */
+    } else if (table->room > 4 * want) {
+        (void)table_move(slab, table, entry_size, want); /* where there is no room for it, it stays as it is */
+    } else if (table->removed) {
+        table_clear_up(slab, table, entry_size);
     }
 }
 

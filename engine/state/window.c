@@ -233,13 +233,13 @@ static bool ring_reserve(struct at *at)
     struct window *window = at->window;
     if (window->head + window->count < window->room)
         return true;
-    if (window->head >= window->room / 2 && window->head > 0) {
+    if (ring_has_gone(window->room, window->head)) {
         char *ring = slab_edit(&at->shard->slab, window->ring, window->room * at->size);
         memmove(ring, ring + window->head * at->size, window->count * at->size);
         window->head = 0;
         return true;
     }
-    uint32_t room = window->room ? window->room * 2 : 2;
+    uint32_t room = ring_room_next(window->room, at->size);
     slab_ref fresh = slab_alloc(&at->shard->slab, room * at->size);
     if (!fresh)
         return false;

@@ -110,6 +110,25 @@ static inline uint32_t room_fitting(uint32_t count)
     return room;
 }
 
+/* Rings grow by a quarter, as far as the block of the slab has room, and give back when less than half is in use. A quarter that is
+ * free at the beginning is used again before a ring grows. */
+static inline uint32_t ring_room(uint32_t records, size_t record_bytes)
+{
+    return (uint32_t)(slab_block(records * record_bytes) / record_bytes);
+}
+static inline uint32_t ring_room_next(uint32_t room, size_t record_bytes)
+{
+    return ring_room(room ? room + room / 4 + 1 : 2, record_bytes);
+}
+static inline bool ring_has_gone(uint32_t room, uint32_t head)
+{
+    return head > room / 4;
+}
+static inline bool ring_too_large(uint32_t room, uint32_t count)
+{
+    return room > 8 && room / 2 > count;
+}
+
 /* window.c: a cell's window, made where there is none yet; 0 when the shard is full. */
 slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window);
 /* The number in a column, MISSING_I64 when missing. */

@@ -47,9 +47,9 @@ static void ring_trim(const struct at *at)
 {
     struct window *window = at->window;
     struct slab *slab = &at->shard->slab;
-    if (!room_too_large(window->room, window->count))
+    if (!ring_too_large(window->room, window->count))
         return;
-    uint32_t room = room_fitting(window->count);
+    uint32_t room = ring_room_next(window->count, at->size);
     slab_ref fresh = slab_alloc(slab, room * at->size);
     if (!fresh)
         return;
