@@ -28,7 +28,7 @@ struct last_entry {
 
 size_t window_record_bytes(const struct window_layout *layout)
 {
-    return kept_size(layout);
+    return window_of_edges(layout) ? PACKED_WORDS * sizeof(uint32_t) : kept_size(layout);
 }
 
 size_t window_maps_bytes(void)
@@ -228,7 +228,7 @@ void maps_trim(const struct at *at)
 
 /* --- adding and evicting --- */
 
-static bool ring_reserve(struct at *at)
+bool ring_reserve(struct at *at)
 {
     struct window *window = at->window;
     if (window->head + window->count < window->room)
@@ -382,7 +382,7 @@ slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace
     return *slot;
 }
 
-static void record_write(struct kept *kept, const struct record *record, bool key_is_receiver, uint8_t extra_count)
+void record_write(struct kept *kept, const struct record *record, bool key_is_receiver, uint8_t extra_count)
 {
     invariant(record->seq <= SEQ_BITS);
     kept->time_ms = record->time_ms;
@@ -391,6 +391,76 @@ static void record_write(struct kept *kept, const struct record *record, bool ke
     kept->sender = record->sender;
     kept->receiver = record->receiver;
     memcpy(kept->extra, record->extra, extra_count * sizeof(int64_t));
+}
+
+static void cell_touch(struct shard *shard, struct cell *cell, int64_t time_ms)
+{
+    struct cell *edited = shard_edit(shard, cell, sizeof *cell);
+    if (time_ms > edited->newest_ms)
+        edited->newest_ms = time_ms;
+}
+
+/* First index whose record stands behind (time, seq). */
+static uint32_t records_behind(const struct records *records, const struct window_layout *layout, int64_t time_ms, uint64_t seq)
+{
+    uint32_t from = 0, to = records->count;
+    while (from < to) {
+        struct record record;
+        uint32_t middle = from + (to - from) / 2;
+        (void)records_read(records, layout, middle, &record);
+        if (record.time_ms > time_ms || (record.time_ms == time_ms && record.seq > seq))
+            to = middle;
+        else
+            from = middle + 1;
+    }
+    return from;
+}
+
+/* Those whose time is before `from_ms` go. */
+static void edges_evict(const struct at *at, const struct records *records, int64_t from_ms)
+{
+    struct window *window = at->window;
+    uint32_t gone = 0;
+    struct record record;
+    while (window->oldest_ms < from_ms && gone < records->count) {
+        gone++;
+        window->oldest_ms = INT64_MAX;
+        if (gone < records->count) {
+            (void)records_read(records, at->layout, gone, &record);
+            window->oldest_ms = record.time_ms;
+        }
+    }
+    window->head += gone;
+    window->count -= gone;
+    if (gone)
+        shard_count_records(at->shard, -(int64_t)gone);
+}
+
+/* Adds to a window of edges; those before from_ms go. */
+static bool add_edge(struct at *at, const struct edge_key *key, const struct record *record, bool key_is_receiver, bool late, int64_t from_ms)
+{
+    struct window *window = at->window;
+    at->size = window_stride(window, at->layout);
+    if (window->count && window->oldest_ms < from_ms) {
+        const struct records records = records_of(at->shard, window, at->layout, key->id);
+        edges_evict(at, &records, from_ms);
+    }
+    if (!edges_reserve(at, key, record, key_is_receiver))
+        return false;
+    shard_count_records(at->shard, 1);
+    uint32_t p = window->count;
+    if (late && p) {
+        const struct records records = records_of(at->shard, window, at->layout, key->id);
+        p = records_behind(&records, at->layout, record->time_ms, record->seq);
+    }
+    if (p == 0)
+        window->oldest_ms = record->time_ms;
+    const char *ring = slab_at(&at->shard->slab, window->ring);
+    char *to = shard_edit(at->shard, ring + (size_t)(window->head + p) * at->size, (window->count - p + 1) * at->size);
+    memmove(to + at->size, to, (window->count - p) * at->size);
+    edge_write(at, to, record, key_is_receiver);
+    window->count++;
+    return true;
 }
 
 /* own: evict by the key's own newest time; else what is at or before floor_ms. */
@@ -411,6 +481,15 @@ static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace
     bool late = at.window->count && record->time_ms < at.window->newest_ms;
     if (record->time_ms > at.window->newest_ms)
         at.window->newest_ms = record->time_ms;
+    if (window_of_edges(at.layout)) {
+        const struct edge_key key = {cell->key[0], layout->width == 1 && layout->entity_words == 1};
+        bool added = add_edge(&at, &key, record, key_is_receiver, late, own ? at.window->newest_ms - at.layout->keep_ms : floor_ms + 1);
+        if (added)
+            cell_touch(shard, cell, record->time_ms);
+        else
+            shard_bound_hit(shard, BOUND_RECORD);
+        return added;
+    }
     while (at.window->count && (own ? at.window->oldest_ms < at.window->newest_ms - at.layout->keep_ms : at.window->oldest_ms <= floor_ms))
         evict_first(&at);
     if (!ring_reserve(&at)) {
@@ -430,9 +509,7 @@ static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace
         shard_bound_hit(shard, BOUND_RECORD);
     if (at.window->count == WINDOW_MAP_FROM && !at.window->maps)
         maps_make(&at);
-    struct cell *edited = shard_edit(shard, cell, sizeof *cell);
-    if (record->time_ms > edited->newest_ms)
-        edited->newest_ms = record->time_ms;
+    cell_touch(shard, cell, record->time_ms);
     return good;
 }
 
@@ -591,22 +668,43 @@ struct window_result window_value(struct shard *shard, struct cell *cell, uint16
     return tail_value(&at, def, &state->tail, span->floor_ms);
 }
 
-uint32_t window_ring(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index, const char **first,
-                     uint32_t *stride)
+struct records records_of(const struct shard *shard, const struct window *window, const struct window_layout *layout, entity_id key)
 {
-    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_window_at(layout, index), sizeof ref);
-    *stride = (uint32_t)kept_size(&layout->window[index]);
-    *first = NULL;
-    if (!ref)
-        return 0;
-    const struct window *window = slab_at(&shard->slab, ref);
-    *first = (const char *)slab_at(&shard->slab, window->ring) + (size_t)window->head * *stride;
-    return window->count;
+    struct records records = {.count = window->count, .stride = (uint32_t)window_stride(window, layout), .key = key};
+    records.first = (const char *)slab_at(&shard->slab, window->ring) + (size_t)window->head * records.stride;
+    if (!window_of_edges(layout) || window->edge.words == PACKED_NOT)
+        return records;
+    records.words = window->edge.words;
+    records.key_is_receiver = window->edge.key_is_receiver;
+    records.base_seq = window->edge.base_seq;
+    memcpy(&records.base_ms, window->aggregate, sizeof records.base_ms);
+    return records;
 }
 
-static const struct window *window_look(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
+bool records_read(const struct records *records, const struct window_layout *layout, uint32_t i, struct record *out)
+{
+    if (records->words) {
+        records_unpack(records, i, out);
+        return records->key_is_receiver;
+    }
+    const struct kept *kept = (const void *)(records->first + (size_t)i * records->stride);
+    out->time_ms = kept->time_ms;
+    out->seq = kept->seq & SEQ_BITS;
+    out->amount = kept->amount;
+    out->sender = kept->sender;
+    out->receiver = kept->receiver;
+    memcpy(out->extra, kept->extra, layout->extra_count * sizeof(int64_t));
+    return (kept->seq & SEQ_RECEIVER) != 0;
+}
+
+struct records window_look(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    slab_ref ref = window_ref(cell, layout, index);
+    return ref ? records_of(shard, slab_at(&shard->slab, ref), &layout->window[index], cell->key[0]) : (struct records){0};
+}
+
+static const struct window *window_at(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
 {
     slab_ref ref;
     memcpy(&ref, (const char *)cell + cell_window_at(shard_layout(shard, keyspace), index), sizeof ref);
@@ -615,7 +713,7 @@ static const struct window *window_look(const struct shard *shard, const struct 
 
 void window_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
 {
-    const char *window = (const char *)window_look(shard, cell, keyspace, index);
+    const char *window = (const char *)window_at(shard, cell, keyspace, index);
     size_t size = window_size(&shard_layout(shard, keyspace)->window[index]);
     for (size_t at = 0; window && at < size; at += 64)
         __builtin_prefetch(window + at, 1);
@@ -623,11 +721,11 @@ void window_prefetch(const struct shard *shard, const struct cell *cell, uint16_
 
 void window_prefetch_end(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
 {
-    const struct window *window = window_look(shard, cell, keyspace, index);
+    const struct window *window = window_at(shard, cell, keyspace, index);
     const struct window_layout *layout = &shard_layout(shard, keyspace)->window[index];
     if (!window)
         return;
-    __builtin_prefetch((const char *)slab_at(&shard->slab, window->ring) + (size_t)(window->head + window->count) * kept_size(layout), 1);
+    __builtin_prefetch((const char *)slab_at(&shard->slab, window->ring) + (size_t)(window->head + window->count) * window_stride(window, layout), 1);
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
@@ -638,7 +736,7 @@ void window_prefetch_end(const struct shard *shard, const struct cell *cell, uin
 void window_ask(const struct shard *shard, slab_ref ref, const struct window_layout *layout, bool records)
 {
     const struct window *window = ref ? slab_at(&shard->slab, ref) : NULL;
-    size_t size = kept_size(layout), all = window && records ? window->count * size : 0;
+    size_t size = window && records ? window_stride(window, layout) : 0, all = size ? window->count * size : 0;
     if (window && !records)
         cache_ask(window, window_size(layout));
     else if (all)
@@ -648,25 +746,11 @@ void window_ask(const struct shard *shard, slab_ref ref, const struct window_lay
 void window_walk(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index, int64_t floor_ms,
                  record_visit_fn visit, void *context)
 {
-    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_window_at(layout, index), sizeof ref);
-    if (!ref)
-        return;
-    const struct window *window = slab_at(&shard->slab, ref);
-    size_t size = kept_size(&layout->window[index]);
-    const char *ring = slab_at(&shard->slab, window->ring);
-    for (uint32_t i = window->count; i-- > 0;) {
-        const struct kept *kept = (const void *)(ring + (size_t)(window->head + i) * size);
-        if (kept->time_ms <= floor_ms)
-            return;
-        struct record record = {.time_ms = kept->time_ms,
-                                .seq = kept->seq & SEQ_BITS,
-                                .amount = kept->amount,
-                                .sender = kept->sender,
-                                .receiver = kept->receiver};
-        memcpy(record.extra, kept->extra, layout->window[index].extra_count * sizeof(int64_t));
-        if (!visit(context, &record, (kept->seq & SEQ_RECEIVER) != 0))
+    const struct records records = window_look(shard, cell, keyspace, index);
+    for (uint32_t i = records.count; i-- > 0;) {
+        struct record record = {0};
+        bool key_is_receiver = records_read(&records, &shard_layout(shard, keyspace)->window[index], i, &record);
+        if (record.time_ms <= floor_ms || !visit(context, &record, key_is_receiver))
             return;
     }
 }
@@ -675,9 +759,10 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
 {
     if (!ref)
         return;
-    struct at at = {.shard = shard, .layout = layout, .size = kept_size(layout)};
-    at.window = slab_edit(&shard->slab, ref, window_size(layout));
-    maps_free(&at);
+    struct at at = {.shard = shard, .layout = layout, .window = slab_edit(&shard->slab, ref, window_size(layout))};
+    at.size = window_stride(at.window, layout);
+    if (!window_of_edges(layout))
+        maps_free(&at);
     shard_count_records(shard, -(int64_t)at.window->count);
     for (uint16_t i = 0; i < layout->aggregate_count; i++) {
         if (layout->aggregate[i].days)
@@ -704,13 +789,13 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
     if (!ref)
         return 0;
     const struct window *window = slab_at(&shard->slab, ref);
-    size_t bytes = slab_block(window_size(layout)) + slab_block(window->room * kept_size(layout));
+    size_t bytes = slab_block(window_size(layout)) + slab_block(window->room * window_stride(window, layout));
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
         bytes += kept ? slab_block(habit_bytes()) : 0;
     }
-    const struct table *maps = window->maps ? slab_at(&shard->slab, window->maps) : NULL;
+    const struct table *maps = !window_of_edges(layout) && window->maps ? slab_at(&shard->slab, window->maps) : NULL;
     bytes += maps ? slab_block(window_maps_bytes()) : 0;
     for (int column = 0; maps && column < COLUMNS; column++)
         bytes += slab_block((size_t)maps[column].room * sizeof(struct last_entry));

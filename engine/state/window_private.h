@@ -1,6 +1,6 @@
 /* What the files behind windows share: how a window lies in the slab.
  *
- * Included by engine/state/window{,_extreme,_day,_sweep,_map}.c and habit.c only. */
+ * Included by engine/state/window{,_edge,_extreme,_day,_sweep,_map}.c and habit.c only. */
 #ifndef ENGINE_STATE_WINDOW_PRIVATE_H
 #define ENGINE_STATE_WINDOW_PRIVATE_H
 
@@ -45,12 +45,16 @@ union aggregate_state {
 struct window {
     slab_ref ring;
     uint32_t room, head, count; /* records [head, head + count) of room */
-    slab_ref maps;              /* struct table by column, once there are enough records; 0 before */
-    uint32_t pad;
+    union {
+        slab_ref maps;          /* struct table by column, once there are enough records; 0 before */
+        struct {                /* of edges: how they are packed; words 0 in an empty ring, PACKED_NOT where they lie whole */
+            uint64_t base_seq : 48, words : 8, key_is_receiver : 1;
+        } edge;
+    };
     int64_t newest_ms;          /* the ring's first and last times stand here too, for the same reason */
     int64_t oldest_ms;
     union aggregate_state aggregate[];
-    /* slab_ref habit[habit_count]; */
+    /* slab_ref habit[habit_count]; or, of edges, int64_t base_ms */
 };
 
 struct kept {               /* a record as the ring holds it, extra_count extras long */
@@ -69,6 +73,14 @@ struct at {                 /* a window being worked on */
     uint32_t distinct;      /* columns whose distinct values are counted over the ring */
 };
 
+/* The key of a cell whose windows hold edges. */
+struct edge_key {
+    entity_id id;
+    bool is_id;             /* one identity and nothing else */
+};
+
+enum { PACKED_NOT = 8 };
+
 static inline bool is_extreme(const struct aggregate_layout *aggregate)
 {
     return aggregate->fn == WINDOW_MIN || aggregate->fn == WINDOW_MAX;
@@ -79,9 +91,15 @@ static inline size_t window_habit_at(const struct window_layout *layout, uint8_t
     return sizeof(struct window) + layout->aggregate_count * sizeof(union aggregate_state) + (size_t)(habit - 1) * sizeof(slab_ref);
 }
 
+/* Whether the window keeps nothing but records without extras, such as the payments that graph searches look at. */
+static inline bool window_of_edges(const struct window_layout *layout)
+{
+    return layout->aggregate_count == 0 && layout->habit_count == 0 && layout->extra_count == 0;
+}
+
 static inline size_t window_size(const struct window_layout *layout)
 {
-    return window_habit_at(layout, (uint8_t)(layout->habit_count + 1));
+    return window_habit_at(layout, (uint8_t)(layout->habit_count + 1)) + (window_of_edges(layout) ? sizeof(int64_t) : 0);
 }
 
 /* From so many records on a table finds an id's last record. */
@@ -95,6 +113,12 @@ size_t window_map_entry_bytes(void);
 static inline size_t kept_size(const struct window_layout *layout)
 {
     return sizeof(struct kept) + layout->extra_count * sizeof(int64_t);
+}
+/* Bytes of each record of a window's ring. */
+static inline size_t window_stride(const struct window *window, const struct window_layout *layout)
+{
+    bool packed = window_of_edges(layout) && window->edge.words != PACKED_NOT;
+    return packed ? window->edge.words * sizeof(uint32_t) : kept_size(layout);
 }
 
 /* What has room for four times its things and more gives back down to this room. */
@@ -128,6 +152,18 @@ static inline bool ring_too_large(uint32_t room, uint32_t count)
 {
     return room > 8 && room / 2 > count;
 }
+
+/* window.c: a window's records; key: the first word of its cell's. And one of them, whose key is the receiver or not. */
+struct records records_of(const struct shard *shard, const struct window *window, const struct window_layout *layout, entity_id key);
+bool records_read(const struct records *records, const struct window_layout *layout, uint32_t i, struct record *out);
+/* window.c: room for one more record as large as the others; false when the shard is full. */
+bool ring_reserve(struct at *at);
+/* window_edge.c: makes room for one more record in a ring of edges, packed so that it fits; false when the shard is full. */
+bool edges_reserve(struct at *at, const struct edge_key *key, const struct record *record, bool key_is_receiver);
+/* Writes a record that fits. */
+void edge_write(const struct at *at, char *to, const struct record *record, bool key_is_receiver);
+/* window.c: a record as it lies whole. */
+void record_write(struct kept *kept, const struct record *record, bool key_is_receiver, uint8_t extra_count);
 
 /* window.c: a cell's window, made where there is none yet; 0 when the shard is full. */
 slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window);
