@@ -11,7 +11,7 @@
 enum { MOMENTS = 40, ROOMS = 26, DEVIATES = 9, PHASES = 4, RING_LEAST = 2, RING_MOST = 1 << 26, TABLE_LEAST = 8, DIRECTORY_LEAST = 16, EXTREME_LEAST = 4 };
 static const double STEP_BACK = 0.85;
 /* What lies free between blocks and is too small for what is asked for, and the marks of it: measured where rings grow. */
-static const double SPLINTERS = 1.05;
+static const double SPLINTERS = 1.03;
 
 /* --- what engine/state/{ident,dedup}.c take, weighed --- */
 

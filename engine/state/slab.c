@@ -192,8 +192,10 @@ size_t slab_class(size_t size, size_t *bytes)
 }
 
 /* The largest class whose blocks are not longer. */
-static size_t class_within(size_t units)
+static inline size_t class_within(size_t units)
 {
+    if (units <= SMALL_UNITS)
+        return units;
     size_t bytes, class = slab_class(units * UNIT, &bytes);
     return bytes > units * UNIT ? class - 1 : class;
 }
@@ -207,17 +209,17 @@ size_t slab_head_bytes(void)
 
 enum { BEGINS = 1, ENDS = 2 };
 
-static bool edge_is(const struct slab *slab, size_t unit, unsigned edge)
+static inline bool edge_is(const struct slab *slab, size_t unit, unsigned edge)
 {
     return slab->in->edge[unit / 32] >> (unit % 32 * 2) & edge;
 }
 
-static void edge_flip(struct slab *slab, size_t unit, unsigned edge)
+static inline void edge_flip(struct slab *slab, size_t unit, unsigned edge)
 {
     slab->in->edge[unit / 32] ^= (uint64_t)edge << (unit % 32 * 2);
 }
 
-static void edges_flip(struct slab *slab, slab_ref ref, uint32_t units)
+static inline void edges_flip(struct slab *slab, slab_ref ref, uint32_t units)
 {
     edge_flip(slab, ref, BEGINS);
     edge_flip(slab, ref + units - 1, ENDS);

@@ -228,11 +228,9 @@ void maps_trim(const struct at *at)
 
 /* --- adding and evicting --- */
 
-bool ring_reserve(struct at *at)
+bool ring_make_room(struct at *at)
 {
     struct window *window = at->window;
-    if (window->head + window->count < window->room)
-        return true;
     if (ring_has_gone(window->room, window->head)) {
         char *ring = slab_edit(&at->shard->slab, window->ring, window->room * at->size);
         memmove(ring, ring + window->head * at->size, window->count * at->size);
@@ -382,17 +380,6 @@ slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace
     return *slot;
 }
 
-void record_write(struct kept *kept, const struct record *record, bool key_is_receiver, uint8_t extra_count)
-{
-    invariant(record->seq <= SEQ_BITS);
-    kept->time_ms = record->time_ms;
-    kept->seq = record->seq | (key_is_receiver ? SEQ_RECEIVER : 0);
-    kept->amount = record->amount;
-    kept->sender = record->sender;
-    kept->receiver = record->receiver;
-    memcpy(kept->extra, record->extra, extra_count * sizeof(int64_t));
-}
-
 static void cell_touch(struct shard *shard, struct cell *cell, int64_t time_ms)
 {
     struct cell *edited = shard_edit(shard, cell, sizeof *cell);
@@ -492,7 +479,7 @@ static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace
     }
     while (at.window->count && (own ? at.window->oldest_ms < at.window->newest_ms - at.layout->keep_ms : at.window->oldest_ms <= floor_ms))
         evict_first(&at);
-    if (!ring_reserve(&at)) {
+    if (ring_full(at.window) && !ring_make_room(&at)) {
         shard_bound_hit(shard, BOUND_RECORD);
         return false;
     }

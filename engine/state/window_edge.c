@@ -5,8 +5,6 @@
  * than 37 days) lies whole, as in other windows. So what a ring gives is what was put in, however it lies. */
 #include "engine/state/window_private.h"
 
-#include "engine/base/invariant.h"
-
 /* A base leaves room before and behind what it was chosen for, or every record would ask for another one. */
 static const uint64_t SPAN_MOST = 3u << 30, ROOM_BEFORE = 1u << 30;
 
@@ -126,12 +124,11 @@ static bool edges_repack(struct at *at, const struct edge_key *key, const struct
 bool edges_reserve(struct at *at, const struct edge_key *key, const struct record *record, bool key_is_receiver)
 {
     struct window *window = at->window;
-    bool full = window->head + window->count == window->room;
     if (!edge_fits(window, key, record, key_is_receiver))
         return edges_repack(at, key, record, key_is_receiver, window->count + 1 + window->count / 4);
-    if (!full)
+    if (!ring_full(window))
         return true;
     if (window->edge.words == PACKED_NOT && !ring_has_gone(window->room, window->head))
         return edges_repack(at, key, record, key_is_receiver, ring_room_next(window->room, at->size));
-    return ring_reserve(at);
+    return ring_make_room(at);
 }

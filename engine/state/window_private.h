@@ -4,6 +4,7 @@
 #ifndef ENGINE_STATE_WINDOW_PRIVATE_H
 #define ENGINE_STATE_WINDOW_PRIVATE_H
 
+#include "engine/base/invariant.h"
 #include "engine/state/private.h"
 
 /* Bits of a kept record's seq: which end the key is, and for which columns it is its id's last. */
@@ -142,7 +143,7 @@ static inline uint32_t ring_room(uint32_t records, size_t record_bytes)
 }
 static inline uint32_t ring_room_next(uint32_t room, size_t record_bytes)
 {
-    return ring_room(room ? room + room / 4 + 1 : 2, record_bytes);
+    return ring_room(room ? room + room / 4 + 2 : 2, record_bytes);
 }
 static inline bool ring_has_gone(uint32_t room, uint32_t head)
 {
@@ -156,14 +157,27 @@ static inline bool ring_too_large(uint32_t room, uint32_t count)
 /* window.c: a window's records; key: the first word of its cell's. And one of them, whose key is the receiver or not. */
 struct records records_of(const struct shard *shard, const struct window *window, const struct window_layout *layout, entity_id key);
 bool records_read(const struct records *records, const struct window_layout *layout, uint32_t i, struct record *out);
-/* window.c: room for one more record as large as the others; false when the shard is full. */
-bool ring_reserve(struct at *at);
+static inline bool ring_full(const struct window *window)
+{
+    return window->head + window->count == window->room;
+}
+/* window.c: room for one more record as large as the others in a full ring; false when the shard is full. */
+bool ring_make_room(struct at *at);
 /* window_edge.c: makes room for one more record in a ring of edges, packed so that it fits; false when the shard is full. */
 bool edges_reserve(struct at *at, const struct edge_key *key, const struct record *record, bool key_is_receiver);
 /* Writes a record that fits. */
 void edge_write(const struct at *at, char *to, const struct record *record, bool key_is_receiver);
-/* window.c: a record as it lies whole. */
-void record_write(struct kept *kept, const struct record *record, bool key_is_receiver, uint8_t extra_count);
+/* A record as it lies whole. */
+static inline void record_write(struct kept *kept, const struct record *record, bool key_is_receiver, uint8_t extra_count)
+{
+    invariant(record->seq <= SEQ_BITS);
+    kept->time_ms = record->time_ms;
+    kept->seq = record->seq | (key_is_receiver ? SEQ_RECEIVER : 0);
+    kept->amount = record->amount;
+    kept->sender = record->sender;
+    kept->receiver = record->receiver;
+    memcpy(kept->extra, record->extra, extra_count * sizeof(int64_t));
+}
 
 /* window.c: a cell's window, made where there is none yet; 0 when the shard is full. */
 slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window);
