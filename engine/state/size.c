@@ -92,13 +92,13 @@ static double power_from(double least, double want)
 }
 
 /* Room of a table: at most three quarters full when it only grew; once what was removed had to be cleared
- * away, at most half full. */
-static double table_room(double live, double removed)
+ * away, at most eleven sixteenths. */
+static double table_room(double live, double removed, size_t entry_size)
 {
-    double room = TABLE_LEAST;
-    while (live > room * 3 / 4)
-        room *= 2;
-    return live + removed > room * 3 / 4 ? power_from(room, 2 * (live + 1)) : room;
+    uint32_t room = table_room_next(0, entry_size);
+    while (live > room * 3.0 / 4 || (live + removed > room * 3.0 / 4 && live + 1 > room * 11.0 / 16))
+        room = table_room_next(room, entry_size);
+    return room;
 }
 
 /* One table in each of so many shards, `live` being the entries of all 256: shards differ as chance has it. */
@@ -113,7 +113,7 @@ static void take_tables(struct tally *tally, struct size_part *part, size_t entr
     }
     for (int i = 0; i < DEVIATES; i++) {
         double here = mean + (i - DEVIATES / 2) * 0.5 * sqrt(mean);
-        take(tally, part, (double)entry_size * table_room(here > 1 ? here : 1, gone), shards * weight[i] / sum);
+        take(tally, part, (double)entry_size * table_room(here > 1 ? here : 1, gone, entry_size), shards * weight[i] / sum);
     }
 }
 
@@ -191,7 +191,7 @@ static void take_ids(struct tally *tally, struct size_part *part, const struct l
     take(tally, part, (double)window_maps_bytes(), mapped);
     for (uint32_t left = columns; left; left &= left - 1) {
         double ids = records * ids_per_record(&from->ids[__builtin_ctz(left)], fmin(span, tally->now));
-        take(tally, part, (double)window_map_entry_bytes() * table_room(fmax(ids, 1), life->aged > 0 ? ids : 0), mapped);
+        take(tally, part, (double)window_map_entry_bytes() * table_room(fmax(ids, 1), life->aged > 0 ? ids : 0, window_map_entry_bytes()), mapped);
         part->count += mapped * ids;
     }
 }
@@ -215,7 +215,7 @@ static void take_days(struct tally *tally, struct size_part *part, const struct 
         return;
     double records = 1 + life->rate * known;
     double ids = fmax(1, records * ids_per_record(&from->ids[aggregate->column], fmin(span, tally->now)));
-    take(tally, part, (double)days_id_bytes() * table_room(ids, life->age > span ? ids : 0), life->keys);
+    take(tally, part, (double)days_id_bytes() * table_room(ids, life->age > span ? ids : 0, days_id_bytes()), life->keys);
 }
 
 static uint32_t distinct_columns(const struct window_layout *layout)
