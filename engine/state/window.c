@@ -387,69 +387,6 @@ static void cell_touch(struct shard *shard, struct cell *cell, int64_t time_ms)
         edited->newest_ms = time_ms;
 }
 
-/* First index whose record stands behind (time, seq). */
-static uint32_t records_behind(const struct records *records, const struct window_layout *layout, int64_t time_ms, uint64_t seq)
-{
-    uint32_t from = 0, to = records->count;
-    while (from < to) {
-        struct record record;
-        uint32_t middle = from + (to - from) / 2;
-        (void)records_read(records, layout, middle, &record);
-        if (record.time_ms > time_ms || (record.time_ms == time_ms && record.seq > seq))
-            to = middle;
-        else
-            from = middle + 1;
-    }
-    return from;
-}
-
-/* Those whose time is before `from_ms` go. */
-static void edges_evict(const struct at *at, const struct records *records, int64_t from_ms)
-{
-    struct window *window = at->window;
-    uint32_t gone = 0;
-    struct record record;
-    while (window->oldest_ms < from_ms && gone < records->count) {
-        gone++;
-        window->oldest_ms = INT64_MAX;
-        if (gone < records->count) {
-            (void)records_read(records, at->layout, gone, &record);
-            window->oldest_ms = record.time_ms;
-        }
-    }
-    window->head += gone;
-    window->count -= gone;
-    if (gone)
-        shard_count_records(at->shard, -(int64_t)gone);
-}
-
-/* Adds to a window of edges; those before from_ms go. */
-static bool add_edge(struct at *at, const struct edge_key *key, const struct record *record, bool key_is_receiver, bool late, int64_t from_ms)
-{
-    struct window *window = at->window;
-    at->size = window_stride(window, at->layout);
-    if (window->count && window->oldest_ms < from_ms) {
-        const struct records records = records_of(at->shard, window, at->layout, key->id);
-        edges_evict(at, &records, from_ms);
-    }
-    if (!edges_reserve(at, key, record, key_is_receiver))
-        return false;
-    shard_count_records(at->shard, 1);
-    uint32_t p = window->count;
-    if (late && p) {
-        const struct records records = records_of(at->shard, window, at->layout, key->id);
-        p = records_behind(&records, at->layout, record->time_ms, record->seq);
-    }
-    if (p == 0)
-        window->oldest_ms = record->time_ms;
-    const char *ring = slab_at(&at->shard->slab, window->ring);
-    char *to = shard_edit(at->shard, ring + (size_t)(window->head + p) * at->size, (window->count - p + 1) * at->size);
-    memmove(to + at->size, to, (window->count - p) * at->size);
-    edge_write(at, to, record, key_is_receiver);
-    window->count++;
-    return true;
-}
-
 /* own: evict by the key's own newest time; else what is at or before floor_ms. */
 static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct record *record,
                        bool key_is_receiver, bool own, int64_t floor_ms)
@@ -470,7 +407,7 @@ static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace
         at.window->newest_ms = record->time_ms;
     if (window_of_edges(at.layout)) {
         const struct edge_key key = {cell->key[0], layout->width == 1 && layout->entity_words == 1};
-        bool added = add_edge(&at, &key, record, key_is_receiver, late, own ? at.window->newest_ms - at.layout->keep_ms : floor_ms + 1);
+        bool added = edge_add(&at, &key, record, key_is_receiver, late, own ? at.window->newest_ms - at.layout->keep_ms : floor_ms + 1);
         if (added)
             cell_touch(shard, cell, record->time_ms);
         else

@@ -66,7 +66,8 @@ static bool edge_fits(const struct window *window, const struct edge_key *key, c
            after_seq <= UINT32_MAX && (window->edge.words == PACKED_WORDS_MOST || amount_small(record->amount));
 }
 
-void edge_write(const struct at *at, char *to, const struct record *record, bool key_is_receiver)
+/* Writes a record that fits. */
+static void edge_write(const struct at *at, char *to, const struct record *record, bool key_is_receiver)
 {
     const struct window *window = at->window;
     if (window->edge.words == PACKED_NOT) {
@@ -121,7 +122,8 @@ static bool edges_repack(struct at *at, const struct edge_key *key, const struct
     return true;
 }
 
-bool edges_reserve(struct at *at, const struct edge_key *key, const struct record *record, bool key_is_receiver)
+/* Makes room for one more record, packed so that it fits; false when the shard is full. */
+static bool edges_reserve(struct at *at, const struct edge_key *key, const struct record *record, bool key_is_receiver)
 {
     struct window *window = at->window;
     if (!edge_fits(window, key, record, key_is_receiver))
@@ -131,4 +133,66 @@ bool edges_reserve(struct at *at, const struct edge_key *key, const struct recor
     if (window->edge.words == PACKED_NOT && !ring_has_gone(window->room, window->head))
         return edges_repack(at, key, record, key_is_receiver, ring_room_next(window->room, at->size));
     return ring_make_room(at);
+}
+
+/* First index whose record stands behind (time, seq). */
+static uint32_t records_behind(const struct records *records, const struct window_layout *layout, int64_t time_ms, uint64_t seq)
+{
+    uint32_t from = 0, to = records->count;
+    while (from < to) {
+        struct record record;
+        uint32_t middle = from + (to - from) / 2;
+        (void)records_read(records, layout, middle, &record);
+        if (record.time_ms > time_ms || (record.time_ms == time_ms && record.seq > seq))
+            to = middle;
+        else
+            from = middle + 1;
+    }
+    return from;
+}
+
+/* Those whose time is before `from_ms` go. */
+static void edges_evict(const struct at *at, const struct records *records, int64_t from_ms)
+{
+    struct window *window = at->window;
+    uint32_t gone = 0;
+    struct record record;
+    while (window->oldest_ms < from_ms && gone < records->count) {
+        gone++;
+        window->oldest_ms = INT64_MAX;
+        if (gone < records->count) {
+            (void)records_read(records, at->layout, gone, &record);
+            window->oldest_ms = record.time_ms;
+        }
+    }
+    window->head += gone;
+    window->count -= gone;
+    if (gone)
+        shard_count_records(at->shard, -(int64_t)gone);
+}
+
+bool edge_add(struct at *at, const struct edge_key *key, const struct record *record, bool key_is_receiver, bool late, int64_t from_ms)
+{
+    struct window *window = at->window;
+    at->size = window_stride(window, at->layout);
+    if (window->count && window->oldest_ms < from_ms) {
+        const struct records records = records_of(at->shard, window, at->layout, key->id);
+        edges_evict(at, &records, from_ms);
+    }
+    if (!edges_reserve(at, key, record, key_is_receiver))
+        return false;
+    shard_count_records(at->shard, 1);
+    uint32_t p = window->count;
+    if (late && p) {
+        const struct records records = records_of(at->shard, window, at->layout, key->id);
+        p = records_behind(&records, at->layout, record->time_ms, record->seq);
+    }
+    if (p == 0)
+        window->oldest_ms = record->time_ms;
+    const char *ring = slab_at(&at->shard->slab, window->ring);
+    char *to = shard_edit(at->shard, ring + (size_t)(window->head + p) * at->size, (window->count - p + 1) * at->size);
+    memmove(to + at->size, to, (window->count - p) * at->size);
+    edge_write(at, to, record, key_is_receiver);
+    window->count++;
+    return true;
 }

@@ -163,10 +163,8 @@ static inline bool ring_full(const struct window *window)
 }
 /* window.c: room for one more record as large as the others in a full ring; false when the shard is full. */
 bool ring_make_room(struct at *at);
-/* window_edge.c: makes room for one more record in a ring of edges, packed so that it fits; false when the shard is full. */
-bool edges_reserve(struct at *at, const struct edge_key *key, const struct record *record, bool key_is_receiver);
-/* Writes a record that fits. */
-void edge_write(const struct at *at, char *to, const struct record *record, bool key_is_receiver);
+/* window_edge.c: adds a record, at its place if it is late, and those before from_ms go; false when the shard is full. */
+bool edge_add(struct at *at, const struct edge_key *key, const struct record *record, bool key_is_receiver, bool late, int64_t from_ms);
 /* A record as it lies whole. */
 static inline void record_write(struct kept *kept, const struct record *record, bool key_is_receiver, uint8_t extra_count)
 {
