@@ -99,7 +99,7 @@ static void ring_add(struct ring *ring, const struct leg *leg, int64_t floor_ms)
 
 static struct legs ring_legs(const struct ring *ring)
 {
-    return (struct legs){(const char *)(ring->leg + ring->head), ring->count, sizeof *ring->leg};
+    return (struct legs){{.first = (const char *)(ring->leg + ring->head), .count = ring->count, .stride = sizeof *ring->leg}};
 }
 static struct legs view_ins(const void *context, entity_id account, enum leg_role role)
 {

@@ -32,28 +32,43 @@ enum {
     GRAPH_LEGS_DEFAULT = 20000,
 };
 
-/* A leg as it lies in a window's ring (engine/state/window_private.h, struct kept): mark is its seq with bits of
- * the window above it. */
+/* A leg: what every record of a window begins with (engine/state/state.h); mark is its seq with bits of the window above it. */
 struct leg {
     int64_t time_ms;
     uint64_t mark;
     int64_t amount;            /* base minor units; MISSING_I64 */
     entity_id sender, receiver;
-    int64_t extra[];
 };
 static inline uint64_t leg_seq(const struct leg *leg)
 {
     return leg->mark & (((uint64_t)1 << 48) - 1);
 }
 
-/* Legs of one account, oldest first; stride bytes apart. */
+/* Legs of one account, oldest first, as state holds them: whole, or packed. */
 struct legs {
-    const char *first;
-    uint32_t count, stride;
+    struct records records;
 };
-static inline const struct leg *leg_at(const struct legs *legs, uint32_t i)
+static inline uint32_t legs_count(const struct legs *legs)
 {
-    return (const struct leg *)(const void *)(legs->first + (size_t)i * legs->stride);
+    return legs->records.count;
+}
+static inline struct leg leg_at(const struct legs *legs, uint32_t i)
+{
+    struct leg leg;
+    if (legs->records.words) {
+        struct record record;
+        records_unpack(&legs->records, i, &record);
+        return (struct leg){record.time_ms, record.seq, record.amount, record.sender, record.receiver};
+    }
+    memcpy(&leg, legs->records.first + (size_t)i * legs->records.stride, sizeof leg);
+    return leg;
+}
+/* What follows a leg that has an extra: those lie whole. */
+static inline int64_t leg_extra(const struct legs *legs, uint32_t i)
+{
+    int64_t extra;
+    memcpy(&extra, legs->records.first + (size_t)i * legs->records.stride + sizeof(struct leg), sizeof extra);
+    return extra;
 }
 
 /* What a search sees. `ins` and `outs`: legs into and out of an account that pass `where`; where `first` or `second`

@@ -6,9 +6,9 @@
 
 #include "engine/base/invariant.h"
 
-/* An account met; the leg that led to it came from the account before. */
+/* An account met; the leg that led to it (to K none but K itself) came from the account before. */
 struct reached {
-    const struct leg *by;
+    struct leg by;
     uint32_t from;
 };
 
@@ -20,13 +20,13 @@ static struct reached *reached_at(const struct search *search, uint32_t i)
 /* The way from K, which is number 0, to an account and on by its leg. */
 static void way_prove(struct search *search, uint32_t from, const struct leg *last)
 {
-    const struct leg *way[GRAPH_REACH_MAX];
+    struct leg way[GRAPH_REACH_MAX];
     uint32_t length = 0;
-    for (way[length++] = last; from; from = reached_at(search, from)->from)
+    for (way[length++] = *last; from; from = reached_at(search, from)->from)
         way[length++] = reached_at(search, from)->by;
     search->out->value = length;
     while (length)
-        proof_of(search, way[--length]);
+        proof_of(search, &way[--length]);
 }
 
 /* The legs out of one account; true when the search is over. */
@@ -36,18 +36,18 @@ static bool outs_walk(struct search *search, uint32_t from, entity_id account)
     struct legs legs = search->view->outs(search->view->context, account, LEG_ANY);
     struct span span = span_newest(search, &legs, window_after(query), window_before(query));
     for (uint32_t i = span.high; i-- > span.low;) {
-        const struct leg *leg = leg_at(&span.legs, i);
+        const struct leg leg = leg_at(&span.legs, i);
         bool fresh;
-        if (!search_sees(search, leg))
+        if (!search_sees(search, &leg))
             continue;
         if (!search_look(search))
             return true;
-        uint32_t number = account_add(&search->scratch->nodes, leg->receiver, &fresh);
+        uint32_t number = account_add(&search->scratch->nodes, leg.receiver, &fresh);
         if (!fresh)
             continue;
-        if (search->view->listed(search->view->context, leg->receiver)) {
+        if (search->view->listed(search->view->context, leg.receiver)) {
             search->out->known = true;
-            way_prove(search, from, leg);
+            way_prove(search, from, &leg);
             return true;
         }
         *reached_at(search, number) = (struct reached){leg, from};
@@ -66,11 +66,9 @@ void graph_hops(const struct graph_query *query, const struct graph_view *view, 
     if (out->known || !query->account)
         return;
     account_set_clear(&scratch->nodes);
-    *reached_at(&search, account_add(&scratch->nodes, query->account, &fresh)) = (struct reached){NULL, 0};
+    *reached_at(&search, account_add(&scratch->nodes, query->account, &fresh)) = (struct reached){{.receiver = query->account}, 0};
     for (uint32_t level = 0, next = 0; level < query->hops_high; level++)
-        for (uint32_t end = scratch->nodes.count; next < end; next++) {
-            const struct leg *by = reached_at(&search, next)->by;
-            if (outs_walk(&search, next, by ? by->receiver : query->account))
+        for (uint32_t end = scratch->nodes.count; next < end; next++)
+            if (outs_walk(&search, next, reached_at(&search, next)->by.receiver))
                 return;
-        }
 }

@@ -5,7 +5,7 @@ enum { KEEP_DEFAULT = 800000 };
 
 /* An in that outs have drawn on: outs first_out..last_out, counted from the oldest. */
 struct draw {
-    const struct leg *in;
+    struct leg in;
     uint32_t first_out, last_out;
     bool used_up;
 };
@@ -29,18 +29,18 @@ static struct draw *draw_at(const struct draws *draws, uint32_t i)
 static bool draws_advance(struct draws *draws, struct place out)
 {
     for (; draws->left == 0 && draws->at < draws->ins.high; draws->at++) {
-        const struct leg *in = leg_at(&draws->ins.legs, draws->at);
-        if (!search_sees(draws->search, in))
+        const struct leg in = leg_at(&draws->ins.legs, draws->at);
+        if (!search_sees(draws->search, &in))
             continue;
-        if (!place_before(leg_place(in), out))
+        if (!place_before(leg_place(&in), out))
             return false;
         if (!search_look(draws->search)) {
             draws->spent = true;
             return false;
         }
-        if (in->amount == MISSING_I64 || in->amount <= 0)
+        if (in.amount == MISSING_I64 || in.amount <= 0)
             continue;
-        draws->left = in->amount;
+        draws->left = in.amount;
         *draw_at(draws, draws->count++) = (struct draw){.in = in, .first_out = GRAPH_NONE};
     }
     return draws->left > 0;
@@ -57,7 +57,7 @@ static void draws_take(struct draws *draws, const struct leg *out, uint32_t numb
         amount -= taken;
         draw->first_out = draw->first_out == GRAPH_NONE ? number : draw->first_out;
         draw->last_out = number;
-        bool enough = (__int128)(draw->in->amount - draws->left) * GRAPH_MILLION >= (__int128)draw->in->amount * draws->keep;
+        bool enough = (__int128)(draw->in.amount - draws->left) * GRAPH_MILLION >= (__int128)draw->in.amount * draws->keep;
         if (enough && !draw->used_up) {
             draw->used_up = true;
             draws->search->out->value++;
@@ -68,31 +68,31 @@ static void draws_take(struct draws *draws, const struct leg *out, uint32_t numb
 /* The ins used up and the outs that drew on them, in hop order. */
 static void draws_prove(const struct draws *draws, uint32_t out_count)
 {
-    const struct leg **outs = draws->search->scratch->leg.items;
+    const struct leg *outs = draws->search->scratch->leg.items;
     uint32_t out = 0;
     for (uint32_t i = 0; i < draws->count; i++) {
         const struct draw *draw = draw_at(draws, i);
         if (!draw->used_up)
             continue;
-        for (; out < out_count && place_before(leg_place(outs[out]), leg_place(draw->in)); out++)
-            proof_of(draws->search, outs[out]);
-        proof_of(draws->search, draw->in);
+        for (; out < out_count && place_before(leg_place(&outs[out]), leg_place(&draw->in)); out++)
+            proof_of(draws->search, &outs[out]);
+        proof_of(draws->search, &draw->in);
     }
     for (; out < out_count; out++)
-        proof_of(draws->search, outs[out]);
+        proof_of(draws->search, &outs[out]);
 }
 
 /* Leaves of the outs those that drew on an in that is used up. */
 static uint32_t outs_keep(const struct draws *draws, uint32_t out_count)
 {
-    const struct leg **outs = draws->search->scratch->leg.items;
+    struct leg *outs = draws->search->scratch->leg.items;
     uint32_t kept = 0, next = 0;
     for (uint32_t i = 0; i < draws->count; i++) {
         const struct draw *draw = draw_at(draws, i);
         if (!draw->used_up)
             continue;
         for (uint32_t o = draw->first_out > next ? draw->first_out : next; o <= draw->last_out && o < out_count; o++)
-            if (outs[o]->amount > 0)
+            if (outs[o].amount > 0)
                 outs[kept++] = outs[o];
         next = draw->last_out + 1 > next ? draw->last_out + 1 : next;
     }
@@ -112,13 +112,13 @@ void graph_pass_through(const struct graph_query *query, const struct graph_view
     uint32_t out_count = 0;
     draws.at = draws.ins.low;
     for (uint32_t i = outs.low; i < outs.high && !draws.spent; i++) {
-        const struct leg *leg = leg_at(&outs.legs, i);
-        if (!search_sees(&search, leg))
+        const struct leg leg = leg_at(&outs.legs, i);
+        if (!search_sees(&search, &leg))
             continue;
         if (!search_look(&search))
             break;
-        *(const struct leg **)heap_array_at(&scratch->leg, out_count, sizeof leg) = leg;
-        draws_take(&draws, leg, out_count++);
+        *(struct leg *)heap_array_at(&scratch->leg, out_count, sizeof leg) = leg;
+        draws_take(&draws, &leg, out_count++);
     }
     draws_prove(&draws, outs_keep(&draws, out_count));
 }

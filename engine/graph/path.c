@@ -160,20 +160,20 @@ static bool note_expand(struct path *path, uint32_t n)
     const struct note rest = *note; /* taking legs moves notes and nodes */
     uint32_t end = ins.low < ins.high ? span_lower(&ins, hop_at(path, rest.head)->at) : ins.low;
     for (uint32_t i = end; i-- > ins.low;) {
-        const struct leg *leg = leg_at(&ins.legs, i);
-        if (!search_sees(search, leg))
+        const struct leg leg = leg_at(&ins.legs, i);
+        if (!search_sees(search, &leg))
             continue;
         if (!search_look(search))
             return false;
-        bool begins = leg->sender == path->start;
-        if (leg->sender == path->last || (leg->sender == path->end && !begins) ||
+        bool begins = leg.sender == path->start;
+        if (leg.sender == path->last || (leg.sender == path->end && !begins) ||
             (path->start && !begins && path->level == path->level_max))
             continue;
-        struct place at = leg_place(leg);
-        if (path->reach_known && !reach_allows(search, leg->sender, at))
+        struct place at = leg_place(&leg);
+        if (path->reach_known && !reach_allows(search, leg.sender, at))
             continue;
-        if (hop_goes_on(path, at, leg, &rest))
-            hop_take(path, at, leg, n);
+        if (hop_goes_on(path, at, &leg, &rest))
+            hop_take(path, at, &leg, n);
         if (search->out->legs_spent)
             return false;
     }

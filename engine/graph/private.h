@@ -17,6 +17,11 @@ static inline struct place leg_place(const struct leg *leg)
 {
     return (struct place){leg->time_ms, leg_seq(leg)};
 }
+static inline struct place place_at(const struct legs *legs, uint32_t i)
+{
+    const struct leg leg = leg_at(legs, i);
+    return leg_place(&leg);
+}
 static inline bool place_before(struct place a, struct place b)
 {
     return a.time_ms != b.time_ms ? a.time_ms < b.time_ms : a.seq < b.seq;
@@ -62,7 +67,7 @@ struct graph_scratch {
     struct account_set nodes, members, reach;
     struct heap_array node, hop, note;            /* cycle, chain, hops */
     struct heap_array middle, second, pair, best; /* scatter_gather */
-    struct heap_array leg, other;                 /* the rest: pointers to legs and what is known of them */
+    struct heap_array leg, other;                 /* the rest: legs and what is known of them */
 };
 
 struct search {

@@ -44,15 +44,15 @@ bool reach_find(struct search *search, struct place after)
         struct reached *from = reached_at(search, ((const uint32_t *)search->scratch->leg.items)[next]);
         struct legs outs = search->view->outs(search->view->context, from->account, LEG_ANY);
         struct span span = span_between(&outs, from->arrival, from->walked);
-        from->walked = span.low < span.high ? leg_place(leg_at(&outs, span.low)) : from->walked;
+        from->walked = span.low < span.high ? place_at(&outs, span.low) : from->walked;
         from->waits = false;
         for (uint32_t i = span.low; i < span.high; i++) {
-            const struct leg *leg = leg_at(&outs, i);
-            if (!search_sees(search, leg))
+            const struct leg leg = leg_at(&outs, i);
+            if (!search_sees(search, &leg))
                 continue;
             if (looks++ == REACH_LOOKS || !search_look(search))
                 return false;
-            reach_note(search, leg->receiver, leg_place(leg), &queued);
+            reach_note(search, leg.receiver, leg_place(&leg), &queued);
         }
     }
     return true;

@@ -4,9 +4,15 @@
  * stops); an older stop goes before the best of the later stages. */
 #include "engine/graph/private.h"
 
+/* A leg of K's that touched a country. */
+struct touch {
+    struct leg leg;
+    int64_t country;
+};
+
 /* A stop at a stage, and the way on from it. */
 struct stop {
-    const struct leg *leg;
+    const struct touch *touch;
     uint32_t next, stages; /* in this way, this stop counted */
 };
 
@@ -31,8 +37,8 @@ static bool way_better(const struct ways *ways, uint32_t a, uint32_t b)
     if (way_stages(ways, a) != way_stages(ways, b))
         return way_stages(ways, a) > way_stages(ways, b);
     for (; a != GRAPH_NONE; a = stop_at(ways, a)->next, b = stop_at(ways, b)->next)
-        if (stop_at(ways, a)->leg != stop_at(ways, b)->leg)
-            return place_before(leg_place(stop_at(ways, b)->leg), leg_place(stop_at(ways, a)->leg));
+        if (stop_at(ways, a)->touch != stop_at(ways, b)->touch)
+            return place_before(leg_place(&stop_at(ways, b)->touch->leg), leg_place(&stop_at(ways, a)->touch->leg));
     return false;
 }
 
@@ -52,13 +58,13 @@ static uint32_t stages_met(const struct ways *ways, const struct corridor *corri
  * that it is not part of. */
 static uint32_t corridor_walk(struct ways *ways, const struct corridor *corridor, uint32_t stops)
 {
-    const struct leg **legs = ways->search->scratch->leg.items;
+    const struct touch *touches = ways->search->scratch->leg.items;
     uint32_t best_at[GRAPH_STAGE_MAX], best = GRAPH_NONE;
     for (uint32_t s = 0; s < corridor->count; s++)
         best_at[s] = GRAPH_NONE;
     for (uint32_t i = 0; i < stops; i++)
         for (uint32_t s = 0; s < corridor->count; s++) {
-            if (corridor->stage[s] != legs[i]->extra[0])
+            if (corridor->stage[s] != touches[i].country)
                 continue;
             uint32_t next = GRAPH_NONE;
             for (uint32_t later = s + 1; later < corridor->count; later++)
@@ -67,7 +73,7 @@ static uint32_t corridor_walk(struct ways *ways, const struct corridor *corridor
             if (way_stages(ways, next) + 1 <= way_stages(ways, best_at[s]))
                 continue;
             best_at[s] = ways->count++;
-            *stop_at(ways, best_at[s]) = (struct stop){legs[i], next, way_stages(ways, next) + 1};
+            *stop_at(ways, best_at[s]) = (struct stop){&touches[i], next, way_stages(ways, next) + 1};
         }
     for (uint32_t s = 0; s < corridor->count; s++)
         if (way_better(ways, best_at[s], best))
@@ -83,13 +89,14 @@ static uint32_t stops_read(struct search *search)
     struct span span = span_newest(search, &legs, window_after(query), window_before(query));
     uint32_t count = 0;
     for (uint32_t i = span.high; i-- > span.low;) {
-        const struct leg *leg = leg_at(&span.legs, i);
-        if (!search_sees(search, leg))
+        const struct leg leg = leg_at(&span.legs, i);
+        if (!search_sees(search, &leg))
             continue;
         if (!search_look(search))
             break;
-        if (leg->extra[0] != MISSING_I64)
-            *(const struct leg **)heap_array_at(&search->scratch->leg, count++, sizeof leg) = leg;
+        int64_t country = leg_extra(&span.legs, i);
+        if (country != MISSING_I64)
+            *(struct touch *)heap_array_at(&search->scratch->leg, count++, sizeof(struct touch)) = (struct touch){leg, country};
     }
     return count;
 }
@@ -112,5 +119,5 @@ void graph_route(const struct graph_query *query, const struct graph_view *view,
     if (best != GRAPH_NONE)
         proof_member(&search, query->account);
     for (; best != GRAPH_NONE; best = stop_at(&ways, best)->next)
-        proof_of(&search, stop_at(&ways, best)->leg);
+        proof_of(&search, &stop_at(&ways, best)->touch->leg);
 }

@@ -8,11 +8,11 @@ struct middle {
     uint32_t payer;      /* the last one that it was counted for, from 1 */
 };
 struct second {
-    const struct leg *leg;
+    struct leg leg;
     uint32_t next;
 };
 struct pair {
-    const struct leg *first, *second;
+    struct leg first, second;
 };
 
 struct gather {
@@ -41,15 +41,15 @@ static bool middles_mark(struct gather *gather)
     struct span span = span_newest(search, &legs, window_after(query), window_before(query));
     account_set_clear(&search->scratch->nodes);
     for (uint32_t i = span.high; i-- > span.low;) {
-        const struct leg *leg = leg_at(&span.legs, i);
+        const struct leg leg = leg_at(&span.legs, i);
         bool fresh;
-        if (!search_sees(search, leg))
+        if (!search_sees(search, &leg))
             continue;
         if (!search_look(search))
             return false;
-        if (leg->sender == query->event.sender)
+        if (leg.sender == query->event.sender)
             continue;
-        uint32_t m = account_add(&search->scratch->nodes, leg->sender, &fresh), s = gather->second_count++;
+        uint32_t m = account_add(&search->scratch->nodes, leg.sender, &fresh), s = gather->second_count++;
         struct middle *middle = middle_at(gather, m);
         *second_at(gather, s) = (struct second){leg, GRAPH_NONE};
         if (fresh)
@@ -58,7 +58,7 @@ static bool middles_mark(struct gather *gather)
             second_at(gather, middle->tail)->next = s;
         middle->tail = s;
         if (!s)
-            gather->newest = leg_place(leg);
+            gather->newest = leg_place(&leg);
     }
     return true;
 }
@@ -67,7 +67,7 @@ static bool middles_mark(struct gather *gather)
 static const struct leg *second_of(struct gather *gather, const struct middle *middle, const struct leg *first)
 {
     for (uint32_t s = middle->head; s != GRAPH_NONE; s = second_at(gather, s)->next) {
-        const struct leg *leg = second_at(gather, s)->leg;
+        const struct leg *leg = &second_at(gather, s)->leg;
         if (!place_before(leg_place(first), leg_place(leg)) || !search_look(gather->search))
             return NULL;
         if (amount_kept(gather->search->query, first->amount, leg->amount))
@@ -78,7 +78,7 @@ static const struct leg *second_of(struct gather *gather, const struct middle *m
 
 static void pair_add(struct gather *gather, const struct leg *first, const struct leg *second)
 {
-    *(struct pair *)heap_array_at(gather->pairs, gather->pair_count++, sizeof(struct pair)) = (struct pair){first, second};
+    *(struct pair *)heap_array_at(gather->pairs, gather->pair_count++, sizeof(struct pair)) = (struct pair){*first, *second};
 }
 
 /* All pairs of one payer, the one into e by `into_e`. */
@@ -92,23 +92,23 @@ static void payer_walk(struct gather *gather, const struct leg *into_e, uint32_t
         struct legs legs = search->view->outs(search->view->context, into_e->sender, LEG_FIRST);
         struct span span = span_newest(search, &legs, window_after(query), window_before(query));
         for (uint32_t i = span_lower(&span, gather->newest); i-- > span.low && !search->out->legs_spent;) {
-            const struct leg *first = leg_at(&span.legs, i);
-            if (!search_sees(search, first))
+            const struct leg first = leg_at(&span.legs, i);
+            if (!search_sees(search, &first))
                 continue;
             if (!search_look(search))
                 break;
-            uint32_t m = account_find(&search->scratch->nodes, first->receiver);
+            uint32_t m = account_find(&search->scratch->nodes, first.receiver);
             if (m == GRAPH_NONE || middle_at(gather, m)->payer == payer)
                 continue;
-            const struct leg *second = second_of(gather, middle_at(gather, m), first);
+            const struct leg *second = second_of(gather, middle_at(gather, m), &first);
             if (!second)
                 continue;
             middle_at(gather, m)->payer = payer;
-            if (!e_put && place_before(leg_place(first), leg_place(into_e))) {
+            if (!e_put && place_before(leg_place(&first), leg_place(into_e))) {
                 pair_add(gather, into_e, &query->event);
                 e_put = true;
             }
-            pair_add(gather, first, second);
+            pair_add(gather, &first, second);
         }
     }
     if (!e_put)
@@ -122,7 +122,7 @@ static bool pairs_better(const struct gather *gather, const struct heap_array *b
         return gather->pair_count > best_count;
     const struct pair *a = (const struct pair *)gather->pairs->items + gather->pair_count - 1;
     const struct pair *b = (const struct pair *)best->items + best_count - 1;
-    return place_before(leg_place(b->first), leg_place(a->first));
+    return place_before(leg_place(&b->first), leg_place(&a->first));
 }
 
 /* Who paid e's middle so that e keeps it: their latest such legs, newest first. */
@@ -133,17 +133,17 @@ static uint32_t payers_find(struct search *search)
     struct span span = span_newest(search, &legs, window_after(query), leg_place(&query->event));
     uint32_t count = 0;
     for (uint32_t i = span.high; i-- > span.low;) {
-        const struct leg *leg = leg_at(&span.legs, i);
+        const struct leg leg = leg_at(&span.legs, i);
         bool fresh;
-        if (!search_sees(search, leg))
+        if (!search_sees(search, &leg))
             continue;
         if (!search_look(search))
             break;
-        if (leg->sender == query->account || !amount_kept(query, leg->amount, query->event.amount))
+        if (leg.sender == query->account || !amount_kept(query, leg.amount, query->event.amount))
             continue;
-        (void)account_add(&search->scratch->members, leg->sender, &fresh);
+        (void)account_add(&search->scratch->members, leg.sender, &fresh);
         if (fresh)
-            *(const struct leg **)heap_array_at(&search->scratch->leg, count++, sizeof leg) = leg;
+            *(struct leg *)heap_array_at(&search->scratch->leg, count++, sizeof leg) = leg;
     }
     account_set_clear(&search->scratch->members);
     return count;
@@ -163,7 +163,7 @@ void graph_scatter_gather(const struct graph_query *query, const struct graph_vi
     if (scratch->nodes.count + 1 < least)
         return;
     for (uint32_t p = 0; p < payers && (going || !p); p++) {
-        payer_walk(&gather, ((const struct leg **)scratch->leg.items)[p], p + 1);
+        payer_walk(&gather, (const struct leg *)scratch->leg.items + p, p + 1);
         if (pairs_better(&gather, best, best_count)) {
             struct heap_array *pairs = gather.pairs;
             best_count = gather.pair_count;
@@ -177,7 +177,7 @@ void graph_scatter_gather(const struct graph_query *query, const struct graph_vi
     out->value = best_count;
     for (uint32_t i = best_count; i-- > 0;) {
         const struct pair *pair = (const struct pair *)best->items + i;
-        proof_of(&search, pair->first);
-        proof_of(&search, pair->second);
+        proof_of(&search, &pair->first);
+        proof_of(&search, &pair->second);
     }
 }

@@ -25,7 +25,7 @@ uint32_t span_lower(const struct span *span, struct place place)
     uint32_t low = span->low, high = span->high;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (place_before(leg_place(leg_at(&span->legs, middle)), place))
+        if (place_before(place_at(&span->legs, middle), place))
             low = middle + 1;
         else
             high = middle;
@@ -37,17 +37,17 @@ uint32_t span_lower(const struct span *span, struct place place)
  * cache misses, instead of two searches. */
 struct span span_between(const struct legs *legs, struct place after, struct place before)
 {
-    struct span span = {*legs, 0, legs->count};
+    struct span span = {*legs, 0, legs_count(legs)};
     if (!span.high)
         return span;
-    struct place newest = leg_place(leg_at(legs, span.high - 1));
+    struct place newest = place_at(legs, span.high - 1);
     if (!place_before(after, newest))
         return (struct span){*legs, 0, 0};
     if (!place_before(newest, before))
         span.high = span_lower(&span, before);
-    if (span.high && !place_before(after, leg_place(leg_at(legs, 0)))) {
+    if (span.high && !place_before(after, place_at(legs, 0))) {
         span.low = span_lower(&span, after);
-        if (span.low < span.high && !place_before(after, leg_place(leg_at(legs, span.low))))
+        if (span.low < span.high && !place_before(after, place_at(legs, span.low)))
             span.low++;
     }
     return span;
@@ -65,7 +65,8 @@ struct span span_newest(struct search *search, const struct legs *legs, struct p
         return span;
     uint32_t seen = 0;
     for (uint32_t i = span.high; i-- > span.low;) {
-        if (!search_sees(search, leg_at(legs, i)))
+        const struct leg leg = leg_at(legs, i);
+        if (!search_sees(search, &leg))
             continue;
         if (seen++ == search->query->hub_max) {
             span.low = i + 1;
@@ -83,7 +84,8 @@ struct span span_oldest(struct search *search, const struct legs *legs, struct p
         return span;
     uint32_t seen = 0;
     for (uint32_t i = span.low; i < span.high; i++) {
-        if (!search_sees(search, leg_at(legs, i)))
+        const struct leg leg = leg_at(legs, i);
+        if (!search_sees(search, &leg))
             continue;
         if (seen++ == search->query->hub_max) {
             span.high = i;

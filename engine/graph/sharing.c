@@ -3,6 +3,12 @@
 
 enum { CARRIER_RECEIVES = 1 }; /* extra[0] of a carrier's leg */
 
+/* K's latest leg that carried a value. */
+struct shown {
+    struct leg leg;
+    entity_id value;
+};
+
 /* One more account, shown by its latest leg that carried the value at hand. */
 static void carrier_add(struct search *search, entity_id account, const struct leg *leg)
 {
@@ -22,14 +28,14 @@ static void carriers_read(struct search *search, entity_id value)
     struct legs legs = search->view->carriers(search->view->context, value);
     struct span span = span_newest(search, &legs, window_after(query), window_before(query));
     for (uint32_t i = span.high; i-- > span.low;) {
-        const struct leg *leg = leg_at(&span.legs, i);
-        if (!search_sees(search, leg))
+        const struct leg leg = leg_at(&span.legs, i);
+        if (!search_sees(search, &leg))
             continue;
         if (!search_look(search))
             return;
-        entity_id account = leg->extra[0] == CARRIER_RECEIVES ? leg->receiver : leg->sender;
+        entity_id account = leg_extra(&span.legs, i) == CARRIER_RECEIVES ? leg.receiver : leg.sender;
         if (account)
-            carrier_add(search, account, leg);
+            carrier_add(search, account, &leg);
     }
 }
 
@@ -42,17 +48,18 @@ static uint32_t values_read(struct search *search)
     uint32_t count = 0;
     account_set_clear(&search->scratch->nodes);
     for (uint32_t i = span.high; i-- > span.low;) {
-        const struct leg *leg = leg_at(&span.legs, i);
+        const struct leg leg = leg_at(&span.legs, i);
         bool fresh;
-        if (!search_sees(search, leg))
+        if (!search_sees(search, &leg))
             continue;
         if (!search_look(search))
             break;
-        if (leg->extra[0] == MISSING_I64 || leg->extra[0] == ENTITY_MISSING)
+        int64_t value = leg_extra(&span.legs, i);
+        if (value == MISSING_I64 || value == ENTITY_MISSING)
             continue;
-        (void)account_add(&search->scratch->nodes, (entity_id)leg->extra[0], &fresh);
+        (void)account_add(&search->scratch->nodes, (entity_id)value, &fresh);
         if (fresh)
-            *(const struct leg **)heap_array_at(&search->scratch->leg, count++, sizeof leg) = leg;
+            *(struct shown *)heap_array_at(&search->scratch->leg, count++, sizeof(struct shown)) = (struct shown){leg, (entity_id)value};
     }
     return count;
 }
@@ -64,9 +71,9 @@ void graph_sharing(const struct graph_query *query, const struct graph_view *vie
     uint32_t values = query->account ? values_read(&search) : 0;
     if (!values)
         return;
-    const struct leg **shown = scratch->leg.items; /* K's latest leg of each value */
+    const struct shown *shown = scratch->leg.items;
     account_set_clear(&scratch->nodes);
-    carrier_add(&search, query->account, shown[0]);
+    carrier_add(&search, query->account, &shown[0].leg);
     for (uint32_t v = 0; v < values && !out->legs_spent; v++)
-        carriers_read(&search, (entity_id)shown[v]->extra[0]);
+        carriers_read(&search, shown[v].value);
 }

@@ -92,7 +92,7 @@ void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t 
     const struct table *table = keys_table(shard, keyspace);
     if (!table->room)
         return;
-    uint32_t at = (uint32_t)(key_hash(key, shard_layout(shard, keyspace)->width) >> 8) & (table->room - 1);
+    uint32_t at = table_place(table_home(key_hash(key, shard_layout(shard, keyspace)->width)), table->room);
     __builtin_prefetch((const char *)slab_at(&shard->slab, table->entries) + (size_t)at * sizeof(struct cell_entry));
 }
 
@@ -104,7 +104,7 @@ const struct cell *cell_prefetch_body(const struct shard *shard, uint16_t keyspa
         return NULL;
     uint64_t hash = key_hash(key, shard_layout(shard, keyspace)->width);
     const struct cell_entry *entries = slab_at(&shard->slab, table->entries);
-    const struct cell_entry *entry = &entries[(uint32_t)(hash >> 8) & (table->room - 1)];
+    const struct cell_entry *entry = &entries[table_place(table_home(hash), table->room)];
     if (entry->tag != table_tag(hash))
         return NULL;
     const char *cell = slab_at(&shard->slab, entry->cell);

@@ -147,7 +147,7 @@ static void cell_graft(struct twig *twig)
         done->left_out += lack->attempt[a] && !attempt_bring(twig, a);
     for (uint16_t w = 0; w < twig->layout->window_count; w++)
         done->left_out += window_wanted(twig, w) && !window_graft(twig->shard, twig->cell, twig->keyspace, w, lack, twig->other,
-                                                                  window_ref(twig->from, twig->layout, w), twig->grafting);
+                                                                  twig->from, twig->grafting);
     struct cell *cell = shard_edit(twig->shard, twig->cell, sizeof *cell);
     if (twig->from->newest_ms > cell->newest_ms)
         cell->newest_ms = twig->from->newest_ms;

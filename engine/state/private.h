@@ -153,9 +153,9 @@ bool window_has_past(const struct window_layout *in, const struct aggregate_layo
 struct grafting;
 entity_id graft_id(const struct grafting *grafting, entity_id id);
 int64_t graft_number(const struct grafting *grafting, int64_t number, bool is_id);
-/* window_map.c: fills in what a window lacks from one of the same layout in another state's shard (0: there is none). */
+/* window_map.c: fills in what a window lacks from that of a cell of the same layout in another state's shard. */
 bool window_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, const struct keyspace_lack *lack,
-                  const struct shard *other, slab_ref ref, const struct grafting *grafting);
+                  const struct shard *other, const struct cell *from, const struct grafting *grafting);
 /* fact.c: every row of the other's fact. */
 bool fact_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct shard *other, slab_ref rows,
                 const struct grafting *grafting);

@@ -8,8 +8,10 @@
 #include <math.h>
 
 /* MOMENTS from empty to the end, each STEP_BACK before the next: a table stays at one size for a doubling. */
-enum { MOMENTS = 40, ROOMS = 26, DEVIATES = 9, PHASES = 4, RING_LEAST = 2, TABLE_LEAST = 8, DIRECTORY_LEAST = 16, EXTREME_LEAST = 4 };
+enum { MOMENTS = 40, ROOMS = 26, DEVIATES = 9, PHASES = 4, RING_LEAST = 2, RING_MOST = 1 << 26, TABLE_LEAST = 8, DIRECTORY_LEAST = 16, EXTREME_LEAST = 4 };
 static const double STEP_BACK = 0.85;
+/* What lies free between blocks and is too small for what is asked for, and the marks of it: measured where rings grow. */
+static const double SPLINTERS = 1.03;
 
 /* --- what engine/state/{ident,dedup}.c take, weighed --- */
 
@@ -62,7 +64,7 @@ struct tally {
     const struct size_load *load;
     struct weights weights;
     double in_use[SLAB_CLASSES]; /* blocks, at this moment */
-    double most[SLAB_CLASSES];   /* blocks, at any moment so far */
+    double most;                 /* bytes in blocks, at any moment so far */
     double bytes[SLAB_CLASSES];  /* of one block */
     double now;                  /* events since the beginning */
 };
@@ -90,13 +92,13 @@ static double power_from(double least, double want)
 }
 
 /* Room of a table: at most three quarters full when it only grew; once what was removed had to be cleared
- * away, at most half full. */
-static double table_room(double live, double removed)
+ * away, at most eleven sixteenths. */
+static double table_room(double live, double removed, size_t entry_size)
 {
-    double room = TABLE_LEAST;
-    while (live > room * 3 / 4)
-        room *= 2;
-    return live + removed > room * 3 / 4 ? power_from(room, 2 * (live + 1)) : room;
+    uint32_t room = table_room_next(0, entry_size);
+    while (live > room * 3.0 / 4 || (live + removed > room * 3.0 / 4 && live + 1 > room * 11.0 / 16))
+        room = table_room_next(room, entry_size);
+    return room;
 }
 
 /* One table in each of so many shards, `live` being the entries of all 256: shards differ as chance has it. */
@@ -111,7 +113,7 @@ static void take_tables(struct tally *tally, struct size_part *part, size_t entr
     }
     for (int i = 0; i < DEVIATES; i++) {
         double here = mean + (i - DEVIATES / 2) * 0.5 * sqrt(mean);
-        take(tally, part, (double)entry_size * table_room(here > 1 ? here : 1, gone), shards * weight[i] / sum);
+        take(tally, part, (double)entry_size * table_room(here > 1 ? here : 1, gone, entry_size), shards * weight[i] / sum);
     }
 }
 
@@ -144,21 +146,21 @@ static struct life life_of(const struct tally *tally, const struct spread *sprea
     return life;
 }
 
-/* Chance that a ring never had to grow beyond room: it doubles when it is full and more than half of it is
+/* Chance that a ring never had to grow beyond room: it grows when it is full and more than three quarters of it are
  * still wanted, and it fills again and again. */
 static double ring_fits(const struct life *life, double room)
 {
     double fills = life->rate * life->aged / fmax(1, room - life->window - 1);
-    return poisson_most(room - 1, life->window) * (fills > 0 ? pow(poisson_most(room / 2, life->window), fills) : 1);
+    return poisson_most(room - 1, life->window) * (fills > 0 ? pow(poisson_most(room * 3 / 4, life->window), fills) : 1);
 }
 
 static void take_ring(struct tally *tally, struct size_part *part, const struct life *life, size_t record_size)
 {
-    double room = RING_LEAST, before = 0;
-    for (int i = 0; i < ROOMS && before < 1 - 1e-9; i++, room *= 2) {
+    double before = 0;
+    for (uint32_t room = ring_room_next(0, record_size); room < RING_MOST && before < 1 - 1e-9; room = ring_room_next(room, record_size)) {
         double fits = ring_fits(life, room);
         if (fits > before)
-            take(tally, part, room * (double)record_size, life->keys * (fits - before));
+            take(tally, part, (double)room * (double)record_size, life->keys * (fits - before));
         before = fmax(before, fits);
     }
     part->count += life->keys * (1 + life->window);
@@ -189,7 +191,7 @@ static void take_ids(struct tally *tally, struct size_part *part, const struct l
     take(tally, part, (double)window_maps_bytes(), mapped);
     for (uint32_t left = columns; left; left &= left - 1) {
         double ids = records * ids_per_record(&from->ids[__builtin_ctz(left)], fmin(span, tally->now));
-        take(tally, part, (double)window_map_entry_bytes() * table_room(fmax(ids, 1), life->aged > 0 ? ids : 0), mapped);
+        take(tally, part, (double)window_map_entry_bytes() * table_room(fmax(ids, 1), life->aged > 0 ? ids : 0, window_map_entry_bytes()), mapped);
         part->count += mapped * ids;
     }
 }
@@ -213,7 +215,7 @@ static void take_days(struct tally *tally, struct size_part *part, const struct 
         return;
     double records = 1 + life->rate * known;
     double ids = fmax(1, records * ids_per_record(&from->ids[aggregate->column], fmin(span, tally->now)));
-    take(tally, part, (double)days_id_bytes() * table_room(ids, life->age > span ? ids : 0), life->keys);
+    take(tally, part, (double)days_id_bytes() * table_room(ids, life->age > span ? ids : 0, days_id_bytes()), life->keys);
 }
 
 static uint32_t distinct_columns(const struct window_layout *layout)
@@ -337,6 +339,14 @@ static void state_clear(const struct size_load *load, struct size_state *out)
     *out = (struct size_state){.keyspace = keyspace};
 }
 
+static double blocks_bytes(const struct tally *tally)
+{
+    double bytes = 0;
+    for (size_t class = 1; class < SLAB_CLASSES; class++)
+        bytes += tally->bytes[class] * tally->in_use[class];
+    return bytes;
+}
+
 static void take_all(struct tally *tally, struct size_state *out)
 {
     const struct size_load *load = tally->load;
@@ -348,8 +358,7 @@ static void take_all(struct tally *tally, struct size_state *out)
     for (uint16_t k = 0; k < load->layout->keyspace_count; k++)
         take_keyspace(tally, k, &out->keyspace[k]);
     out->score.bytes = load->score_bytes * tally->now;
-    for (size_t class = 1; class < SLAB_CLASSES; class++)
-        tally->most[class] = fmax(tally->most[class], tally->in_use[class]);
+    tally->most = fmax(tally->most, blocks_bytes(tally));
 }
 
 void size_state(const struct size_load *load, int64_t duration_ms, struct arena *arena, struct size_state *out)
@@ -367,12 +376,9 @@ void size_state(const struct size_load *load, int64_t duration_ms, struct arena 
         tally.now = end * pow(STEP_BACK, i);
         take_all(&tally, out);
     }
-    out->used = out->held = out->score.bytes + SHARD_COUNT * (double)slab_head_bytes();
-    for (size_t class = 1; class < SLAB_CLASSES; class++) {
-        out->used += tally.bytes[class] * tally.in_use[class];
-        out->held += tally.bytes[class] * tally.most[class];
-    }
-    out->held += SHARD_COUNT * 2048.0; /* half a page of the machine's, begun by each shard */
+    double whole = out->score.bytes + SHARD_COUNT * (double)slab_head_bytes();
+    out->used = whole + blocks_bytes(&tally);
+    out->held = whole + SPLINTERS * tally.most + SHARD_COUNT * 2048.0; /* half a page of the machine's, begun by each shard */
 }
 
 void size_key(const struct state_layout *layout, uint16_t keyspace, struct arena *arena, struct size_key *out)

@@ -1,4 +1,4 @@
-/* One reserved range of addresses per shard: bump allocation, free lists by size, page snapshots. */
+/* One reserved range of addresses per shard: free lists by size, free blocks cut and joined, bump allocation, page snapshots. */
 #include "engine/state/slab.h"
 
 #include "engine/base/invariant.h"
@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Sizes up to SMALL_UNITS × 16 bytes have a free list each; larger ones go by powers of two, so at
- * most half of a large block is lost, and a grown ring's old block fits another key's ring. */
-enum { UNIT = 16, SMALL_UNITS = 64, LARGE_CLASSES = 28 };
+/* Sizes up to SMALL_UNITS × 16 bytes have a free list each; larger ones go by quarters of a power of two, so at
+ * most a fifth of a large block is lost. */
+enum { UNIT = 16, SMALL_UNITS = 64, STEPS = 4, LARGE_CLASSES = 26 * STEPS };
 _Static_assert(SLAB_CLASSES == SMALL_UNITS + 1 + LARGE_CLASSES, "one free list per class");
 
-static const uint64_t SLAB_MAGIC = 0x31424c5352545355; /* "USTRSLB1" */
+static const uint64_t SLAB_MAGIC = 0x32424c5352545355; /* "USTRSLB2" */
 
 /* Stands at the range's beginning; a reference of 0 would point at it, so 0 can mean none. */
 struct slab_head {
@@ -20,7 +20,13 @@ struct slab_head {
     uint64_t brk;          /* bytes handed out from the bottom, this head included */
     uint64_t used;         /* bytes in blocks that are not free */
     slab_ref root[SLAB_ROOTS];
-    slab_ref free[SLAB_CLASSES]; /* each free block begins with the next reference */
+    slab_ref free[SLAB_CLASSES]; /* free blocks of at least the class's size and less than the next one's */
+};
+
+/* How a free block begins. Its last four bytes say its units once more. Two free blocks never lie side by side: they are one. */
+struct free_block {
+    slab_ref next, prev;
+    uint32_t units;
 };
 
 enum page_state { PAGE_FROZEN, PAGE_BUSY, PAGE_TAKEN };
@@ -28,6 +34,10 @@ enum page_state { PAGE_FROZEN, PAGE_BUSY, PAGE_TAKEN };
 struct slab_private {
     size_t bytes_max;
     uint64_t refused;
+    /* derived from the free lists: two bits per unit, where a free block begins and where one ends */
+    uint64_t *edge;
+    size_t edge_words;
+    uint64_t filled[(SLAB_CLASSES + 63) / 64]; /* which lists are not empty */
     uint32_t page_count;       /* of the snapshot */
     atomic_uchar *page;        /* enum page_state, by page */
     char **copy;               /* frozen content of pages that changed before the saver came */
@@ -36,6 +46,20 @@ struct slab_private {
 static struct slab_head *head_of(const struct slab *slab)
 {
     return (struct slab_head *)(void *)slab->base;
+}
+
+/* Edges for all units below brk, and the one at it. */
+static void edges_reserve(struct slab *slab, uint64_t brk)
+{
+    struct slab_private *in = slab->in;
+    size_t need = brk / UNIT / 32 + 1;
+    if (need <= in->edge_words)
+        return;
+    size_t words = need + need / 8 + 64;
+    in->edge = realloc(in->edge, words * sizeof *in->edge);
+    invariant(in->edge != NULL);
+    memset(in->edge + in->edge_words, 0, (words - in->edge_words) * sizeof *in->edge);
+    in->edge_words = words;
 }
 
 void slab_init(struct slab *slab, void *base, size_t bytes_max)
@@ -49,6 +73,7 @@ void slab_init(struct slab *slab, void *base, size_t bytes_max)
     struct slab_head *head = head_of(slab);
     head->magic = SLAB_MAGIC;
     head->brk = (sizeof *head + UNIT - 1) / UNIT * UNIT;
+    edges_reserve(slab, head->brk);
 }
 
 void slab_fini(struct slab *slab)
@@ -56,6 +81,7 @@ void slab_fini(struct slab *slab)
     if (!slab->in)
         return;
     slab_snapshot_end(slab);
+    free(slab->in->edge);
     free(slab->in);
     slab->base = NULL;
     slab->in = NULL;
@@ -142,7 +168,14 @@ void slab_snapshot_end(struct slab *slab)
     in->page_count = 0;
 }
 
-/* --- allocation --- */
+/* --- size classes --- */
+
+/* Bytes of a large class's blocks: 1,280, 1,536, 1,792, 2,048, 2,560 and so on. */
+static size_t large_bytes(size_t class)
+{
+    size_t step = class - SMALL_UNITS - 1;
+    return ((size_t)SMALL_UNITS * UNIT / STEPS * (STEPS + 1 + step % STEPS)) << step / STEPS;
+}
 
 size_t slab_class(size_t size, size_t *bytes)
 {
@@ -151,14 +184,20 @@ size_t slab_class(size_t size, size_t *bytes)
         *bytes = units * UNIT;
         return units;
     }
-    size_t class = SMALL_UNITS + 1;
-    *bytes = (size_t)SMALL_UNITS * UNIT * 2;
-    while (*bytes < units * UNIT) {
-        *bytes *= 2;
-        class++;
-    }
+    size_t doubling = (size_t)(63 - __builtin_clzll((units - 1) / SMALL_UNITS));
+    size_t step = ((units - 1) >> doubling) / (SMALL_UNITS / STEPS) - STEPS, class = SMALL_UNITS + 1 + doubling * STEPS + step;
     invariant(class < SLAB_CLASSES);
+    *bytes = large_bytes(class);
     return class;
+}
+
+/* The largest class whose blocks are not longer. */
+static inline size_t class_within(size_t units)
+{
+    if (units <= SMALL_UNITS)
+        return units;
+    size_t bytes, class = slab_class(units * UNIT, &bytes);
+    return bytes > units * UNIT ? class - 1 : class;
 }
 
 size_t slab_head_bytes(void)
@@ -166,26 +205,115 @@ size_t slab_head_bytes(void)
     return sizeof(struct slab_head);
 }
 
+/* --- free blocks --- */
+
+enum { BEGINS = 1, ENDS = 2 };
+
+static inline bool edge_is(const struct slab *slab, size_t unit, unsigned edge)
+{
+    return slab->in->edge[unit / 32] >> (unit % 32 * 2) & edge;
+}
+
+static inline void edge_flip(struct slab *slab, size_t unit, unsigned edge)
+{
+    slab->in->edge[unit / 32] ^= (uint64_t)edge << (unit % 32 * 2);
+}
+
+static inline void edges_flip(struct slab *slab, slab_ref ref, uint32_t units)
+{
+    edge_flip(slab, ref, BEGINS);
+    edge_flip(slab, ref + units - 1, ENDS);
+}
+
+static const struct free_block *free_at(const struct slab *slab, slab_ref ref)
+{
+    return slab_at(slab, ref);
+}
+
+static uint32_t *free_foot(const struct slab *slab, slab_ref end)
+{
+    return (uint32_t *)(void *)(slab->base + (size_t)end * UNIT - sizeof(uint32_t));
+}
+
+static void filled_set(struct slab *slab, size_t class, bool filled)
+{
+    uint64_t bit = (uint64_t)1 << class % 64, *word = &slab->in->filled[class / 64];
+    *word = filled ? *word | bit : *word & ~bit;
+}
+
+static void free_link(struct slab *slab, struct slab_head *head, slab_ref ref, uint32_t units)
+{
+    size_t class = class_within(units);
+    struct free_block *block = slab_edit(slab, ref, sizeof *block);
+    slab_ref next = head->free[class];
+    *block = (struct free_block){.next = next, .units = units};
+    (void)slab_edit(slab, ref + units - 1, UNIT);
+    *free_foot(slab, ref + units) = units;
+    if (next)
+        ((struct free_block *)slab_edit(slab, next, sizeof *block))->prev = ref;
+    head->free[class] = ref;
+    filled_set(slab, class, true);
+    edges_flip(slab, ref, units);
+}
+
+static void free_unlink(struct slab *slab, struct slab_head *head, slab_ref ref)
+{
+    const struct free_block block = *free_at(slab, ref);
+    size_t class = class_within(block.units);
+    if (block.next)
+        ((struct free_block *)slab_edit(slab, block.next, sizeof block))->prev = block.prev;
+    if (block.prev)
+        ((struct free_block *)slab_edit(slab, block.prev, sizeof block))->next = block.next;
+    else
+        head->free[class] = block.next;
+    filled_set(slab, class, head->free[class] != 0);
+    edges_flip(slab, ref, block.units);
+}
+
+/* A free block of the class's size or more, out of the list of the smallest class that has one; 0: there is none. */
+static slab_ref free_find(const struct slab *slab, const struct slab_head *head, size_t class)
+{
+    const uint64_t *filled = slab->in->filled;
+    size_t word = class / 64;
+    uint64_t left = filled[word] >> class % 64 << class % 64;
+    while (!left && ++word < sizeof slab->in->filled / sizeof *filled)
+        left = filled[word];
+    return left ? head->free[word * 64 + (size_t)__builtin_ctzll(left)] : 0;
+}
+
+/* --- allocation --- */
+
+/* From the bottom, behind all that was handed out. */
+static slab_ref fresh_take(struct slab *slab, struct slab_head *head, size_t bytes)
+{
+    if (head->brk + bytes > slab->in->bytes_max) {
+        slab->in->refused++;
+        return 0;
+    }
+    slab_ref ref = (slab_ref)(head->brk / UNIT);
+    (void)slab_edit(slab, ref, bytes);
+    edges_reserve(slab, head->brk + bytes);
+    head->brk += bytes; /* fresh pages are zero */
+    return ref;
+}
+
 slab_ref slab_alloc(struct slab *slab, size_t size)
 {
     size_t bytes;
     size_t class = slab_class(size, &bytes);
+    uint32_t units = (uint32_t)(bytes / UNIT);
     struct slab_head *head = slab_edit(slab, 0, sizeof *head);
-    slab_ref ref = head->free[class];
+    slab_ref ref = free_find(slab, head, class);
     if (ref) {
-        void *at = slab_edit(slab, ref, bytes);
-        memcpy(&head->free[class], at, sizeof(slab_ref));
-        memset(at, 0, bytes);
+        uint32_t more = free_at(slab, ref)->units - units;
+        free_unlink(slab, head, ref);
+        if (more)
+            free_link(slab, head, ref + units, more);
+        memset(slab_edit(slab, ref, bytes), 0, bytes);
     } else {
-        if (head->brk + bytes > slab->in->bytes_max) {
-            slab->in->refused++;
-            return 0;
-        }
-        ref = (slab_ref)(head->brk / UNIT);
-        (void)slab_edit(slab, ref, bytes);
-        head->brk += bytes; /* fresh pages are zero */
+        ref = fresh_take(slab, head, bytes);
     }
-    head->used += bytes;
+    head->used += ref ? bytes : 0;
     return ref;
 }
 
@@ -194,12 +322,22 @@ void slab_free(struct slab *slab, slab_ref ref, size_t size)
     if (!ref)
         return;
     size_t bytes;
-    size_t class = slab_class(size, &bytes);
+    (void)slab_class(size, &bytes);
+    uint32_t units = (uint32_t)(bytes / UNIT);
     struct slab_head *head = slab_edit(slab, 0, sizeof *head);
-    void *at = slab_edit(slab, ref, sizeof(slab_ref));
-    memcpy(at, &head->free[class], sizeof(slab_ref));
-    head->free[class] = ref;
     head->used -= bytes;
+    if (edge_is(slab, ref + units, BEGINS)) {
+        slab_ref behind = ref + units;
+        units += free_at(slab, behind)->units;
+        free_unlink(slab, head, behind);
+    }
+    if (edge_is(slab, ref - 1, ENDS)) {
+        uint32_t before = *free_foot(slab, ref);
+        ref -= before;
+        units += before;
+        free_unlink(slab, head, ref);
+    }
+    free_link(slab, head, ref, units);
 }
 
 slab_ref slab_root(const struct slab *slab, int root)
@@ -220,7 +358,7 @@ size_t slab_used(const struct slab *slab)
 
 size_t slab_resident(const struct slab *slab)
 {
-    return (head_of(slab)->brk + SLAB_PAGE - 1) / SLAB_PAGE * SLAB_PAGE;
+    return (head_of(slab)->brk + SLAB_PAGE - 1) / SLAB_PAGE * SLAB_PAGE + slab->in->edge_words * sizeof *slab->in->edge;
 }
 
 uint64_t slab_refused(const struct slab *slab)
@@ -238,10 +376,32 @@ bool slab_restore_page(struct slab *slab, uint32_t page, const char in[SLAB_PAGE
     return true;
 }
 
+/* Finds the edges of the free blocks from their lists. */
+static bool edges_restore(struct slab *slab)
+{
+    const struct slab_head *head = head_of(slab);
+    uint64_t units = head->brk / UNIT, found = 0;
+    memset(slab->in->filled, 0, sizeof slab->in->filled);
+    if (slab->in->edge)
+        memset(slab->in->edge, 0, slab->in->edge_words * sizeof *slab->in->edge);
+    edges_reserve(slab, head->brk);
+    for (size_t class = 1; class < SLAB_CLASSES; class++) {
+        filled_set(slab, class, head->free[class] != 0);
+        for (slab_ref ref = head->free[class]; ref; ref = free_at(slab, ref)->next) {
+            uint32_t size = ref < units ? free_at(slab, ref)->units : 0;
+            found += size;
+            if (!size || size > units - ref || found > units || class_within(size) != class || edge_is(slab, ref, BEGINS))
+                return false;
+            edges_flip(slab, ref, size);
+        }
+    }
+    return true;
+}
+
 bool slab_restore_finish(struct slab *slab, struct error *err)
 {
     const struct slab_head *head = head_of(slab);
-    if (head->magic != SLAB_MAGIC || head->brk < sizeof *head || head->brk > slab->in->bytes_max)
+    if (head->magic != SLAB_MAGIC || head->brk < sizeof *head || head->brk > slab->in->bytes_max || !edges_restore(slab))
         return error_set(err, ERROR_FATAL, "a shard's memory in the checkpoint is not one of this engine's");
     return true;
 }

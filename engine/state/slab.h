@@ -20,7 +20,7 @@
 
 typedef uint32_t slab_ref; /* in units of 16 bytes; 0 is none */
 
-enum { SLAB_PAGE = 64 * 1024, SLAB_ROOTS = 64, SLAB_CLASSES = 93 };
+enum { SLAB_PAGE = 64 * 1024, SLAB_ROOTS = 64, SLAB_CLASSES = 169 };
 
 struct slab {
     char *base;            /* start of the reserved range */
@@ -38,8 +38,8 @@ void slab_fini(struct slab *slab);
 slab_ref slab_alloc(struct slab *slab, size_t size) must_check;
 void slab_free(struct slab *slab, slab_ref ref, size_t size);
 
-/* Which free list (below SLAB_CLASSES) a block of `size` bytes comes from, and how long its blocks are:
- * what is not reused by the same class stays with it, which engine/state/size.h reckons with. */
+/* Which class (below SLAB_CLASSES) a block of `size` bytes is of, and how long its blocks are. What is freed is joined with what
+ * lies free beside it, and serves whoever needs as much or less. */
 size_t slab_class(size_t size, size_t *bytes);
 static inline size_t slab_block(size_t size)
 {
@@ -71,7 +71,7 @@ slab_ref slab_root(const struct slab *slab, int root);
 void slab_root_set(struct slab *slab, int root, slab_ref ref);
 
 size_t slab_used(const struct slab *slab);      /* bytes handed out and not freed */
-size_t slab_resident(const struct slab *slab);  /* bytes of pages ever used */
+size_t slab_resident(const struct slab *slab);  /* bytes of pages ever used, and of the marks of what is free among them */
 uint64_t slab_refused(const struct slab *slab); /* allocations refused for the bound */
 
 /* Snapshot: begin at a batch boundary; then, from the saver's thread, slab_snapshot_page for each

@@ -254,10 +254,33 @@ bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
  * instead of what the key's own clock has left behind. The floor never falls. */
 bool window_add_above(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, const struct record *record,
                       bool key_is_receiver, int64_t floor_ms);
-/* The records as they lie, oldest (time, seq) first, *stride bytes apart: time_ms, seq with the window's own bits above the
- * lower 48, amount, sender, receiver, extras. Returns how many. Any thread, while nobody changes the shard's keyspace. */
-uint32_t window_ring(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window, const char **first,
-                     uint32_t *stride);
+/* The records of a window as they lie, oldest (time, seq) first, stride bytes apart. Whole (words 0): time_ms, seq with the window's
+ * own bits above the lower 48, amount, sender, receiver, extras. Packed: so many words of four bytes, which records_unpack reads. */
+struct records {
+    const char *first;
+    uint32_t count, stride;
+    uint8_t words;
+    bool key_is_receiver;     /* packed: of all of them */
+    entity_id key;
+    int64_t base_ms;
+    uint64_t base_seq;
+};
+enum { PACKED_TIME, PACKED_SEQ, PACKED_OTHER, PACKED_AMOUNT, PACKED_WORDS, PACKED_HIGH = PACKED_WORDS, PACKED_WORDS_MOST };
+/* Fills in all but extras and the day. */
+static inline void records_unpack(const struct records *records, uint32_t i, struct record *out)
+{
+    const uint32_t *word = (const uint32_t *)(const void *)(records->first + (size_t)i * records->stride);
+    out->time_ms = records->base_ms + word[PACKED_TIME];
+    out->seq = records->base_seq + word[PACKED_SEQ];
+    if (records->words == PACKED_WORDS)
+        out->amount = word[PACKED_AMOUNT] == UINT32_MAX ? MISSING_I64 : (int64_t)word[PACKED_AMOUNT];
+    else
+        out->amount = (int64_t)((uint64_t)word[PACKED_HIGH] << 32 | word[PACKED_AMOUNT]);
+    out->sender = records->key_is_receiver ? word[PACKED_OTHER] : records->key;
+    out->receiver = records->key_is_receiver ? records->key : word[PACKED_OTHER];
+}
+/* Any thread, while nobody changes the shard's keyspace. */
+struct records window_look(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 
 /* What an aggregate covers: times in (floor_ms, ceiling_ms], or, for one kept by day, the whole days
  * (floor_day, ceiling_day]. */

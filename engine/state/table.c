@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { TABLE_ROOM_LEAST = 8 };
+enum { TABLE_ROOM_LEAST = 8, TABLE_ENTRY_MOST = 256 };
 
 static uint32_t entry_tag(const void *entry)
 {
@@ -14,14 +14,19 @@ static uint32_t entry_tag(const void *entry)
     return tag;
 }
 
+static uint32_t place_next(uint32_t at, uint32_t room)
+{
+    return at + 1 == room ? 0 : at + 1;
+}
+
 const void *table_find(const struct slab *slab, const struct table *table, size_t entry_size, uint64_t hash,
                        table_same_fn same, const void *context)
 {
     if (table->room == 0)
         return NULL;
     const char *entries = slab_at(slab, table->entries);
-    uint32_t tag = table_tag(hash), mask = table->room - 1;
-    for (uint32_t at = (uint32_t)(hash >> 8) & mask;; at = (at + 1) & mask) {
+    uint32_t tag = table_tag(hash);
+    for (uint32_t at = table_place(table_home(hash), table->room);; at = place_next(at, table->room)) {
         const char *entry = entries + (size_t)at * entry_size;
         uint32_t have = entry_tag(entry);
         if (have == TAG_FREE)
@@ -31,16 +36,6 @@ const void *table_find(const struct slab *slab, const struct table *table, size_
     }
 }
 
-/* An entry's home stands behind its tag, so growing needs no hash of the caller's. */
-static void table_place(char *entries, uint32_t room, size_t entry_size, const char *entry, uint64_t home)
-{
-    uint32_t mask = room - 1;
-    uint32_t at = (uint32_t)home & mask;
-    while (entry_tag(entries + (size_t)at * entry_size) != TAG_FREE)
-        at = (at + 1) & mask;
-    memcpy(entries + (size_t)at * entry_size, entry, entry_size);
-}
-
 static uint32_t entry_home(const void *entry)
 {
     uint32_t home;
@@ -48,11 +43,24 @@ static uint32_t entry_home(const void *entry)
     return home;
 }
 
-static uint32_t room_for(uint32_t live, uint32_t room)
+/* An entry's home stands behind its tag, so growing needs no hash of the caller's. */
+static void entry_put(char *entries, uint32_t room, size_t entry_size, const char *entry)
 {
-    while (live + 1 > room / 4 * 2)
-        room *= 2;
-    return room;
+    uint32_t at = table_place(entry_home(entry), room);
+    while (entry_tag(entries + (size_t)at * entry_size) != TAG_FREE)
+        at = place_next(at, room);
+    memcpy(entries + (size_t)at * entry_size, entry, entry_size);
+}
+
+/* Whether so many fill three quarters of the room. */
+static bool room_filled(uint32_t entries, uint32_t room)
+{
+    return entries > (uint64_t)room * 3 / 4;
+}
+
+uint32_t table_room_next(uint32_t room, size_t entry_size)
+{
+    return (uint32_t)(slab_block((room ? room + (size_t)room / 2 : TABLE_ROOM_LEAST) * entry_size) / entry_size);
 }
 
 static bool table_move(struct slab *slab, struct table *table, size_t entry_size, uint32_t room)
@@ -65,7 +73,7 @@ static bool table_move(struct slab *slab, struct table *table, size_t entry_size
     for (uint32_t i = 0; i < table->room; i++) {
         const char *entry = from + (size_t)i * entry_size;
         if (entry_tag(entry) > TAG_REMOVED)
-            table_place(to, room, entry_size, entry, entry_home(entry));
+            entry_put(to, room, entry_size, entry);
     }
     slab_free(slab, table->entries, (size_t)table->room * entry_size);
     table->entries = fresh;
@@ -74,31 +82,62 @@ static bool table_move(struct slab *slab, struct table *table, size_t entry_size
     return true;
 }
 
+/* Takes the marks of removed entries out where the table lies: beginning behind a place that no search passes, each entry goes to the
+ * first free place from its own on, which is never behind the one it had. */
+static void table_clear_up(struct slab *slab, struct table *table, size_t entry_size)
+{
+    char *entries = slab_edit(slab, table->entries, (size_t)table->room * entry_size), held[TABLE_ENTRY_MOST];
+    uint32_t at = 0, none = TAG_FREE;
+    invariant(entry_size <= sizeof held);
+    while (entry_tag(entries + (size_t)at * entry_size) != TAG_FREE)
+        at++;
+    for (uint32_t i = 1; i < table->room; i++) {
+        at = place_next(at, table->room);
+        char *entry = entries + (size_t)at * entry_size;
+        uint32_t tag = entry_tag(entry);
+        if (tag == TAG_FREE)
+            continue;
+        memcpy(held, entry, entry_size);
+        memcpy(entry, &none, sizeof none);
+        if (tag != TAG_REMOVED)
+            entry_put(entries, table->room, entry_size, held);
+    }
+    table->removed = 0;
+}
+
+/* Where a sixteenth and more is removed entries, clearing up is enough. */
 static bool table_grow(struct slab *slab, struct table *table, size_t entry_size)
 {
-    return table_move(slab, table, entry_size, room_for(table->count, table->room ? table->room : TABLE_ROOM_LEAST));
+    if (!table->room || table->count + 1 > (uint64_t)table->room * 11 / 16)
+        return table_move(slab, table, entry_size, table_room_next(table->room, entry_size));
+    table_clear_up(slab, table, entry_size);
+    return true;
 }
 
 void table_fit(struct slab *slab, struct table *table, size_t entry_size)
 {
-    uint32_t want = room_for(table->count, TABLE_ROOM_LEAST);
+    uint32_t want = 0;
+    do
+        want = table_room_next(want, entry_size);
+    while (table->count + 1 > want / 2);
     if (table->count == 0) {
         slab_free(slab, table->entries, (size_t)table->room * entry_size);
         *table = (struct table){0};
-    } else if (table->removed || table->room > 4 * want) {
-        (void)table_move(slab, table, entry_size, table->room > 4 * want ? want : table->room); /* where there is no room for it, it stays as it is */
+    } else if (table->room > 2 * want) {
+        (void)table_move(slab, table, entry_size, want); /* where there is no room for it, it stays as it is */
+    } else if (table->removed) {
+        table_clear_up(slab, table, entry_size);
     }
 }
 
 void *table_add(struct slab *slab, struct table *table, size_t entry_size, uint64_t hash)
 {
-    if (table->count + table->removed + 1 > table->room / 4 * 3 && !table_grow(slab, table, entry_size))
+    if (room_filled(table->count + table->removed + 1, table->room) && !table_grow(slab, table, entry_size))
         return NULL;
-    uint32_t mask = table->room - 1, home = (uint32_t)(hash >> 8), tag = table_tag(hash);
-    uint32_t at = home & mask;
+    uint32_t home = table_home(hash), tag = table_tag(hash), at = table_place(home, table->room);
     char *entries = slab->base + (size_t)table->entries * 16;
     while (entry_tag(entries + (size_t)at * entry_size) > TAG_REMOVED)
-        at = (at + 1) & mask;
+        at = place_next(at, table->room);
     char *entry = entries + (size_t)at * entry_size;
     size_t offset = (size_t)(entry - slab->base);
     (void)slab_edit(slab, (slab_ref)(offset / 16), entry_size + offset % 16);

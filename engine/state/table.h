@@ -7,8 +7,8 @@
 
 #include "engine/state/slab.h"
 
-/* Power-of-two room, linear probing, at most three quarters full. The first four bytes of an entry
- * are its tag: 0 free, 1 removed, else hash; the next four the place it would like best. */
+/* Linear probing, at most three quarters full; grows by a half. The first four bytes of an entry are its tag: 0 free, 1
+ * removed, else hash; the next four say by which place it is looked for first. */
 struct table {
     slab_ref entries;
     uint32_t room, count, removed;
@@ -22,6 +22,16 @@ static inline uint32_t table_tag(uint64_t hash)
     return tag < 2 ? tag + 2 : tag;
 }
 
+/* The place where an entry of this hash is looked for first; room is not 0. */
+static inline uint32_t table_place(uint32_t home, uint32_t room)
+{
+    return (uint32_t)((uint64_t)home * room >> 32);
+}
+static inline uint32_t table_home(uint64_t hash)
+{
+    return (uint32_t)(hash >> 8);
+}
+
 /* Finds the entry with this tag for which same says true; NULL when absent. */
 typedef bool (*table_same_fn)(const void *context, const void *entry);
 const void *table_find(const struct slab *slab, const struct table *table, size_t entry_size, uint64_t hash,
@@ -29,9 +39,11 @@ const void *table_find(const struct slab *slab, const struct table *table, size_
 /* A free entry to fill in, its tag set, counted; grows the table when due. `table` must lie in
  * the slab and be edited already. NULL when the slab is full. */
 void *table_add(struct slab *slab, struct table *table, size_t entry_size, uint64_t hash);
+/* How large a table is made that outgrew this room (0: a new one). */
+uint32_t table_room_next(uint32_t room, size_t entry_size);
 /* Marks an entry (of this table, edited) as removed. */
 void table_remove(struct table *table, void *entry);
-/* Forgets removed entries and gives back room that is four times what is needed (`table` edited already). Called
+/* Forgets removed entries and gives back room that is more than twice what is needed (`table` edited already). Called
  * after every sweep that removes; so a table's room depends on what was put in and taken out, not on the order. */
 void table_fit(struct slab *slab, struct table *table, size_t entry_size);
 

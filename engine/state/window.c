@@ -28,7 +28,7 @@ struct last_entry {
 
 size_t window_record_bytes(const struct window_layout *layout)
 {
-    return kept_size(layout);
+    return window_of_edges(layout) ? PACKED_WORDS * sizeof(uint32_t) : kept_size(layout);
 }
 
 size_t window_maps_bytes(void)
@@ -228,18 +228,16 @@ void maps_trim(const struct at *at)
 
 /* --- adding and evicting --- */
 
-static bool ring_reserve(struct at *at)
+bool ring_make_room(struct at *at)
 {
     struct window *window = at->window;
-    if (window->head + window->count < window->room)
-        return true;
-    if (window->head >= window->room / 2 && window->head > 0) {
+    if (ring_has_gone(window->room, window->head)) {
         char *ring = slab_edit(&at->shard->slab, window->ring, window->room * at->size);
         memmove(ring, ring + window->head * at->size, window->count * at->size);
         window->head = 0;
         return true;
     }
-    uint32_t room = window->room ? window->room * 2 : 2;
+    uint32_t room = ring_room_next(window->room, at->size);
     slab_ref fresh = slab_alloc(&at->shard->slab, room * at->size);
     if (!fresh)
         return false;
@@ -382,15 +380,11 @@ slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace
     return *slot;
 }
 
-static void record_write(struct kept *kept, const struct record *record, bool key_is_receiver, uint8_t extra_count)
+static void cell_touch(struct shard *shard, struct cell *cell, int64_t time_ms)
 {
-    invariant(record->seq <= SEQ_BITS);
-    kept->time_ms = record->time_ms;
-    kept->seq = record->seq | (key_is_receiver ? SEQ_RECEIVER : 0);
-    kept->amount = record->amount;
-    kept->sender = record->sender;
-    kept->receiver = record->receiver;
-    memcpy(kept->extra, record->extra, extra_count * sizeof(int64_t));
+    struct cell *edited = shard_edit(shard, cell, sizeof *cell);
+    if (time_ms > edited->newest_ms)
+        edited->newest_ms = time_ms;
 }
 
 /* own: evict by the key's own newest time; else what is at or before floor_ms. */
@@ -411,9 +405,18 @@ static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace
     bool late = at.window->count && record->time_ms < at.window->newest_ms;
     if (record->time_ms > at.window->newest_ms)
         at.window->newest_ms = record->time_ms;
+    if (window_of_edges(at.layout)) {
+        const struct edge_key key = {cell->key[0], layout->width == 1 && layout->entity_words == 1};
+        bool added = edge_add(&at, &key, record, key_is_receiver, late, own ? at.window->newest_ms - at.layout->keep_ms : floor_ms + 1);
+        if (added)
+            cell_touch(shard, cell, record->time_ms);
+        else
+            shard_bound_hit(shard, BOUND_RECORD);
+        return added;
+    }
     while (at.window->count && (own ? at.window->oldest_ms < at.window->newest_ms - at.layout->keep_ms : at.window->oldest_ms <= floor_ms))
         evict_first(&at);
-    if (!ring_reserve(&at)) {
+    if (ring_full(at.window) && !ring_make_room(&at)) {
         shard_bound_hit(shard, BOUND_RECORD);
         return false;
     }
@@ -430,9 +433,7 @@ static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace
         shard_bound_hit(shard, BOUND_RECORD);
     if (at.window->count == WINDOW_MAP_FROM && !at.window->maps)
         maps_make(&at);
-    struct cell *edited = shard_edit(shard, cell, sizeof *cell);
-    if (record->time_ms > edited->newest_ms)
-        edited->newest_ms = record->time_ms;
+    cell_touch(shard, cell, record->time_ms);
     return good;
 }
 
@@ -591,22 +592,43 @@ struct window_result window_value(struct shard *shard, struct cell *cell, uint16
     return tail_value(&at, def, &state->tail, span->floor_ms);
 }
 
-uint32_t window_ring(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index, const char **first,
-                     uint32_t *stride)
+struct records records_of(const struct shard *shard, const struct window *window, const struct window_layout *layout, entity_id key)
 {
-    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_window_at(layout, index), sizeof ref);
-    *stride = (uint32_t)kept_size(&layout->window[index]);
-    *first = NULL;
-    if (!ref)
-        return 0;
-    const struct window *window = slab_at(&shard->slab, ref);
-    *first = (const char *)slab_at(&shard->slab, window->ring) + (size_t)window->head * *stride;
-    return window->count;
+    struct records records = {.count = window->count, .stride = (uint32_t)window_stride(window, layout), .key = key};
+    records.first = (const char *)slab_at(&shard->slab, window->ring) + (size_t)window->head * records.stride;
+    if (!window_of_edges(layout) || window->edge.words == PACKED_NOT)
+        return records;
+    records.words = window->edge.words;
+    records.key_is_receiver = window->edge.key_is_receiver;
+    records.base_seq = window->edge.base_seq;
+    memcpy(&records.base_ms, window->aggregate, sizeof records.base_ms);
+    return records;
 }
 
-static const struct window *window_look(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
+bool records_read(const struct records *records, const struct window_layout *layout, uint32_t i, struct record *out)
+{
+    if (records->words) {
+        records_unpack(records, i, out);
+        return records->key_is_receiver;
+    }
+    const struct kept *kept = (const void *)(records->first + (size_t)i * records->stride);
+    out->time_ms = kept->time_ms;
+    out->seq = kept->seq & SEQ_BITS;
+    out->amount = kept->amount;
+    out->sender = kept->sender;
+    out->receiver = kept->receiver;
+    memcpy(out->extra, kept->extra, layout->extra_count * sizeof(int64_t));
+    return (kept->seq & SEQ_RECEIVER) != 0;
+}
+
+struct records window_look(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    slab_ref ref = window_ref(cell, layout, index);
+    return ref ? records_of(shard, slab_at(&shard->slab, ref), &layout->window[index], cell->key[0]) : (struct records){0};
+}
+
+static const struct window *window_at(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
 {
     slab_ref ref;
     memcpy(&ref, (const char *)cell + cell_window_at(shard_layout(shard, keyspace), index), sizeof ref);
@@ -615,7 +637,7 @@ static const struct window *window_look(const struct shard *shard, const struct 
 
 void window_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
 {
-    const char *window = (const char *)window_look(shard, cell, keyspace, index);
+    const char *window = (const char *)window_at(shard, cell, keyspace, index);
     size_t size = window_size(&shard_layout(shard, keyspace)->window[index]);
     for (size_t at = 0; window && at < size; at += 64)
         __builtin_prefetch(window + at, 1);
@@ -623,11 +645,11 @@ void window_prefetch(const struct shard *shard, const struct cell *cell, uint16_
 
 void window_prefetch_end(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
 {
-    const struct window *window = window_look(shard, cell, keyspace, index);
+    const struct window *window = window_at(shard, cell, keyspace, index);
     const struct window_layout *layout = &shard_layout(shard, keyspace)->window[index];
     if (!window)
         return;
-    __builtin_prefetch((const char *)slab_at(&shard->slab, window->ring) + (size_t)(window->head + window->count) * kept_size(layout), 1);
+    __builtin_prefetch((const char *)slab_at(&shard->slab, window->ring) + (size_t)(window->head + window->count) * window_stride(window, layout), 1);
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
@@ -638,7 +660,7 @@ void window_prefetch_end(const struct shard *shard, const struct cell *cell, uin
 void window_ask(const struct shard *shard, slab_ref ref, const struct window_layout *layout, bool records)
 {
     const struct window *window = ref ? slab_at(&shard->slab, ref) : NULL;
-    size_t size = kept_size(layout), all = window && records ? window->count * size : 0;
+    size_t size = window && records ? window_stride(window, layout) : 0, all = size ? window->count * size : 0;
     if (window && !records)
         cache_ask(window, window_size(layout));
     else if (all)
@@ -648,25 +670,11 @@ void window_ask(const struct shard *shard, slab_ref ref, const struct window_lay
 void window_walk(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index, int64_t floor_ms,
                  record_visit_fn visit, void *context)
 {
-    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_window_at(layout, index), sizeof ref);
-    if (!ref)
-        return;
-    const struct window *window = slab_at(&shard->slab, ref);
-    size_t size = kept_size(&layout->window[index]);
-    const char *ring = slab_at(&shard->slab, window->ring);
-    for (uint32_t i = window->count; i-- > 0;) {
-        const struct kept *kept = (const void *)(ring + (size_t)(window->head + i) * size);
-        if (kept->time_ms <= floor_ms)
-            return;
-        struct record record = {.time_ms = kept->time_ms,
-                                .seq = kept->seq & SEQ_BITS,
-                                .amount = kept->amount,
-                                .sender = kept->sender,
-                                .receiver = kept->receiver};
-        memcpy(record.extra, kept->extra, layout->window[index].extra_count * sizeof(int64_t));
-        if (!visit(context, &record, (kept->seq & SEQ_RECEIVER) != 0))
+    const struct records records = window_look(shard, cell, keyspace, index);
+    for (uint32_t i = records.count; i-- > 0;) {
+        struct record record = {0};
+        bool key_is_receiver = records_read(&records, &shard_layout(shard, keyspace)->window[index], i, &record);
+        if (record.time_ms <= floor_ms || !visit(context, &record, key_is_receiver))
             return;
     }
 }
@@ -675,9 +683,10 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
 {
     if (!ref)
         return;
-    struct at at = {.shard = shard, .layout = layout, .size = kept_size(layout)};
-    at.window = slab_edit(&shard->slab, ref, window_size(layout));
-    maps_free(&at);
+    struct at at = {.shard = shard, .layout = layout, .window = slab_edit(&shard->slab, ref, window_size(layout))};
+    at.size = window_stride(at.window, layout);
+    if (!window_of_edges(layout))
+        maps_free(&at);
     shard_count_records(shard, -(int64_t)at.window->count);
     for (uint16_t i = 0; i < layout->aggregate_count; i++) {
         if (layout->aggregate[i].days)
@@ -704,13 +713,13 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
     if (!ref)
         return 0;
     const struct window *window = slab_at(&shard->slab, ref);
-    size_t bytes = slab_block(window_size(layout)) + slab_block(window->room * kept_size(layout));
+    size_t bytes = slab_block(window_size(layout)) + slab_block(window->room * window_stride(window, layout));
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
         bytes += kept ? slab_block(habit_bytes()) : 0;
     }
-    const struct table *maps = window->maps ? slab_at(&shard->slab, window->maps) : NULL;
+    const struct table *maps = !window_of_edges(layout) && window->maps ? slab_at(&shard->slab, window->maps) : NULL;
     bytes += maps ? slab_block(window_maps_bytes()) : 0;
     for (int column = 0; maps && column < COLUMNS; column++)
         bytes += slab_block((size_t)maps[column].room * sizeof(struct last_entry));

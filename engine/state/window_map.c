@@ -53,18 +53,14 @@ static bool record_take(struct shard *shard, struct cell *cell, uint16_t keyspac
 }
 
 /* Every record in its order; what runs by day has no day here and is replaced behind it. */
-static bool records_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct window *old, size_t size,
-                        uint8_t extra_count)
+static bool records_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct window *old,
+                        const struct window_layout *from)
 {
-    for (uint32_t i = 0; i < old->count; i++) {
-        const struct kept *kept = (const void *)((const char *)slab_at(&shard->slab, old->ring) + (size_t)(old->head + i) * size);
-        struct record record = {.time_ms = kept->time_ms,
-                                .seq = kept->seq & SEQ_BITS,
-                                .amount = kept->amount,
-                                .sender = kept->sender,
-                                .receiver = kept->receiver};
-        memcpy(record.extra, kept->extra, extra_count * sizeof(int64_t));
-        if (!record_take(shard, cell, keyspace, index, &record, (kept->seq & SEQ_RECEIVER) != 0))
+    const struct records records = records_of(shard, old, from, cell->key[0]);
+    for (uint32_t i = 0; i < records.count; i++) {
+        struct record record = {0};
+        bool key_is_receiver = records_read(&records, from, i, &record);
+        if (!record_take(shard, cell, keyspace, index, &record, key_is_receiver))
             return false;
     }
     return true;
@@ -110,7 +106,7 @@ bool window_remake(struct shard *shard, struct cell *cell, uint16_t keyspace, ui
     const struct window_layout *layout = &shard_layout(shard, keyspace)->window[index];
     const struct window *old = slab_at(&shard->slab, old_ref);
     slab_ref ref = window_ensure(shard, cell, keyspace, index);
-    if (!ref || !records_add(shard, cell, keyspace, index, old, kept_size(from), from->extra_count))
+    if (!ref || !records_add(shard, cell, keyspace, index, old, from))
         return false;
     struct window *window = slab_edit(&shard->slab, ref, window_size(layout));
     if (old->newest_ms > window->newest_ms)
@@ -120,57 +116,70 @@ bool window_remake(struct shard *shard, struct cell *cell, uint16_t keyspace, ui
 
 /* --- out of another state --- */
 
-/* A ring being read: this state's old one, or the other's. */
+/* A window being read: this state's old one, or the other's. */
 struct ring {
     const struct shard *shard;
     const struct window *window; /* NULL: there is none */
+    const struct window_layout *layout;
+    struct records records;
+    const struct grafting *grafting; /* the other's ids are to be made the state's own; NULL: they are */
     uint32_t at;
 };
 
-static const struct kept *ring_next(const struct ring *ring, size_t size)
+static struct ring ring_begin(const struct shard *shard, slab_ref ref, const struct window_layout *layout, entity_id key, const struct grafting *grafting)
 {
-    if (!ring->window || ring->at == ring->window->count)
-        return NULL;
-    return (const void *)((const char *)slab_at(&ring->shard->slab, ring->window->ring) + (size_t)(ring->window->head + ring->at) * size);
+    struct ring ring = {.shard = shard, .window = ref ? slab_at(&shard->slab, ref) : NULL, .layout = layout, .grafting = grafting};
+    if (ring.window)
+        ring.records = records_of(shard, ring.window, layout, key);
+    return ring;
 }
 
-static int kept_order(const struct kept *a, const struct kept *b)
+/* The record at hand, with its ids as they are there. */
+struct reading {
+    struct record record;
+    bool any, key_is_receiver;
+};
+
+static struct reading ring_read(const struct ring *ring)
 {
-    uint64_t x = a->seq & SEQ_BITS, y = b->seq & SEQ_BITS;
-    if (a->time_ms != b->time_ms)
-        return a->time_ms < b->time_ms ? -1 : 1;
-    return x < y ? -1 : x > y;
+    struct reading reading = {.any = ring->at < ring->records.count};
+    if (reading.any)
+        reading.key_is_receiver = records_read(&ring->records, ring->layout, ring->at, &reading.record);
+    return reading;
 }
 
-static struct record record_of(const struct kept *kept, const struct window_layout *layout, const struct grafting *grafting)
+static int reading_order(const struct reading *a, const struct reading *b)
 {
-    struct record record = {.time_ms = kept->time_ms,
-                            .seq = kept->seq & SEQ_BITS,
-                            .amount = kept->amount,
-                            .sender = grafting ? graft_id(grafting, kept->sender) : kept->sender,
-                            .receiver = grafting ? graft_id(grafting, kept->receiver) : kept->receiver};
+    if (!a->any || !b->any)
+        return a->any ? -1 : 1;
+    if (a->record.time_ms != b->record.time_ms)
+        return a->record.time_ms < b->record.time_ms ? -1 : 1;
+    return a->record.seq < b->record.seq ? -1 : a->record.seq > b->record.seq;
+}
+
+static void ids_bring(struct record *record, const struct window_layout *layout, const struct grafting *grafting)
+{
+    record->sender = graft_id(grafting, record->sender);
+    record->receiver = graft_id(grafting, record->receiver);
     for (uint8_t i = 0; i < layout->extra_count; i++)
-        record.extra[i] = grafting ? graft_number(grafting, kept->extra[i], layout->entity_extras >> i & 1) : kept->extra[i];
-    return record;
+        record->extra[i] = graft_number(grafting, record->extra[i], layout->entity_extras >> i & 1);
 }
 
 /* Both rings' records in their order; what stands in both comes once. */
-static bool rings_join(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, struct ring *own, struct ring *other,
-                       const struct grafting *grafting)
+static bool rings_join(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, struct ring *own, struct ring *other)
 {
-    const struct window_layout *layout = &shard_layout(shard, keyspace)->window[index];
-    size_t size = kept_size(layout);
     for (;;) {
-        const struct kept *a = ring_next(own, size), *b = ring_next(other, size);
-        if (!a && !b)
+        struct reading a = ring_read(own), b = ring_read(other);
+        if (!a.any && !b.any)
             return true;
-        int order = !a ? 1 : !b ? -1 : kept_order(a, b);
-        bool both = order == 0 && (a->seq & SEQ_RECEIVER) == (b->seq & SEQ_RECEIVER);
-        const struct kept *kept = order <= 0 ? a : b;
-        struct record record = record_of(kept, layout, kept == b ? grafting : NULL);
-        own->at += kept == a;
-        other->at += kept == b || both;
-        if (!record_take(shard, cell, keyspace, index, &record, (kept->seq & SEQ_RECEIVER) != 0))
+        int order = reading_order(&a, &b);
+        bool both = order == 0 && a.key_is_receiver == b.key_is_receiver;
+        struct reading *first = order <= 0 ? &a : &b;
+        own->at += order <= 0;
+        other->at += order > 0 || both;
+        if (first == &b)
+            ids_bring(&b.record, other->layout, other->grafting);
+        if (!record_take(shard, cell, keyspace, index, &first->record, first->key_is_receiver))
             return false;
     }
 }
@@ -196,7 +205,7 @@ static bool habit_take(struct shard *shard, struct window *window, size_t at, co
 
 /* Buckets by day and habits: the state's own, or, where it lacks them, the other's. All three windows have one layout. */
 static bool past_join(struct shard *shard, struct window *window, const struct window_layout *layout, const bool *lack, const struct ring *own,
-                      const struct ring *other, const struct grafting *grafting)
+                      const struct ring *other)
 {
     bool good = true;
     for (uint16_t i = 0; good && i < layout->aggregate_count; i++) {
@@ -208,7 +217,7 @@ static bool past_join(struct shard *shard, struct window *window, const struct w
         }
         if (aggregate->days && from->window)
             good = days_graft(shard, from->shard, &from->window->aggregate[i].days, column_holds_ids(layout, aggregate->column), aggregate->fn,
-                              &window->aggregate[i].days, lack[i] ? grafting : NULL);
+                              &window->aggregate[i].days, from->grafting);
         if (good && aggregate->habit && from->window)
             good = habit_take(shard, window, window_habit_at(layout, aggregate->habit), from->shard, from->window);
     }
@@ -225,22 +234,22 @@ static void window_put_back(struct shard *shard, struct cell *cell, uint16_t key
 }
 
 bool window_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct keyspace_lack *lack,
-                  const struct shard *other, slab_ref ref, const struct grafting *grafting)
+                  const struct shard *other, const struct cell *from, const struct grafting *grafting)
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref old = window_ref(cell, layout, index), none = 0;
+    slab_ref ref = window_ref(from, layout, index), old = window_ref(cell, layout, index), none = 0;
     if (!ref)
         return true;
-    struct ring own = {shard, old ? slab_at(&shard->slab, old) : NULL, 0}, theirs = {other, slab_at(&other->slab, ref), 0};
-    struct ring records = theirs;
+    struct ring own = ring_begin(shard, old, &layout->window[index], cell->key[0], NULL);
+    struct ring theirs = ring_begin(other, ref, &layout->window[index], from->key[0], grafting), records = theirs;
     if (!lack->window[index])
-        records.window = NULL;
+        records.records.count = 0;
     (void)shard_edit(shard, cell, cell_size(layout));
     memcpy((char *)cell + cell_window_at(layout, index), &none, sizeof none);
     slab_ref fresh = window_ensure(shard, cell, keyspace, index);
-    bool good = fresh && rings_join(shard, cell, keyspace, index, &own, &records, grafting);
+    bool good = fresh && rings_join(shard, cell, keyspace, index, &own, &records);
     struct window *window = fresh ? slab_edit(&shard->slab, fresh, window_size(&layout->window[index])) : NULL;
-    good = good && past_join(shard, window, &layout->window[index], lack->past[index], &own, &theirs, grafting);
+    good = good && past_join(shard, window, &layout->window[index], lack->past[index], &own, &theirs);
     if (!good) {
         window_put_back(shard, cell, keyspace, index, old);
         return false;

@@ -1,9 +1,10 @@
 /* What the files behind windows share: how a window lies in the slab.
  *
- * Included by engine/state/window{,_extreme,_day,_sweep,_map}.c and habit.c only. */
+ * Included by engine/state/window{,_edge,_extreme,_day,_sweep,_map}.c and habit.c only. */
 #ifndef ENGINE_STATE_WINDOW_PRIVATE_H
 #define ENGINE_STATE_WINDOW_PRIVATE_H
 
+#include "engine/base/invariant.h"
 #include "engine/state/private.h"
 
 /* Bits of a kept record's seq: which end the key is, and for which columns it is its id's last. */
@@ -45,12 +46,16 @@ union aggregate_state {
 struct window {
     slab_ref ring;
     uint32_t room, head, count; /* records [head, head + count) of room */
-    slab_ref maps;              /* struct table by column, once there are enough records; 0 before */
-    uint32_t pad;
+    union {
+        slab_ref maps;          /* struct table by column, once there are enough records; 0 before */
+        struct {                /* of edges: how they are packed; words 0 in an empty ring, PACKED_NOT where they lie whole */
+            uint64_t base_seq : 48, words : 8, key_is_receiver : 1;
+        } edge;
+    };
     int64_t newest_ms;          /* the ring's first and last times stand here too, for the same reason */
     int64_t oldest_ms;
     union aggregate_state aggregate[];
-    /* slab_ref habit[habit_count]; */
+    /* slab_ref habit[habit_count]; or, of edges, int64_t base_ms */
 };
 
 struct kept {               /* a record as the ring holds it, extra_count extras long */
@@ -69,6 +74,14 @@ struct at {                 /* a window being worked on */
     uint32_t distinct;      /* columns whose distinct values are counted over the ring */
 };
 
+/* The key of a cell whose windows hold edges. */
+struct edge_key {
+    entity_id id;
+    bool is_id;             /* one identity and nothing else */
+};
+
+enum { PACKED_NOT = 8 };
+
 static inline bool is_extreme(const struct aggregate_layout *aggregate)
 {
     return aggregate->fn == WINDOW_MIN || aggregate->fn == WINDOW_MAX;
@@ -79,9 +92,15 @@ static inline size_t window_habit_at(const struct window_layout *layout, uint8_t
     return sizeof(struct window) + layout->aggregate_count * sizeof(union aggregate_state) + (size_t)(habit - 1) * sizeof(slab_ref);
 }
 
+/* Whether the window keeps nothing but records without extras, such as the payments that graph searches look at. */
+static inline bool window_of_edges(const struct window_layout *layout)
+{
+    return layout->aggregate_count == 0 && layout->habit_count == 0 && layout->extra_count == 0;
+}
+
 static inline size_t window_size(const struct window_layout *layout)
 {
-    return window_habit_at(layout, (uint8_t)(layout->habit_count + 1));
+    return window_habit_at(layout, (uint8_t)(layout->habit_count + 1)) + (window_of_edges(layout) ? sizeof(int64_t) : 0);
 }
 
 /* From so many records on a table finds an id's last record. */
@@ -96,6 +115,12 @@ static inline size_t kept_size(const struct window_layout *layout)
 {
     return sizeof(struct kept) + layout->extra_count * sizeof(int64_t);
 }
+/* Bytes of each record of a window's ring. */
+static inline size_t window_stride(const struct window *window, const struct window_layout *layout)
+{
+    bool packed = window_of_edges(layout) && window->edge.words != PACKED_NOT;
+    return packed ? window->edge.words * sizeof(uint32_t) : kept_size(layout);
+}
 
 /* What has room for four times its things and more gives back down to this room. */
 static inline bool room_too_large(uint32_t room, uint32_t count)
@@ -108,6 +133,48 @@ static inline uint32_t room_fitting(uint32_t count)
     while (room < 2 * count)
         room *= 2;
     return room;
+}
+
+/* Rings grow by a quarter, as far as the block of the slab has room, and give back when less than half is in use. A quarter that is
+ * free at the beginning is used again before a ring grows. */
+static inline uint32_t ring_room(uint32_t records, size_t record_bytes)
+{
+    return (uint32_t)(slab_block(records * record_bytes) / record_bytes);
+}
+static inline uint32_t ring_room_next(uint32_t room, size_t record_bytes)
+{
+    return ring_room(room ? room + room / 4 + 2 : 2, record_bytes);
+}
+static inline bool ring_has_gone(uint32_t room, uint32_t head)
+{
+    return head > room / 4;
+}
+static inline bool ring_too_large(uint32_t room, uint32_t count)
+{
+    return room > 8 && room / 2 > count;
+}
+
+/* window.c: a window's records; key: the first word of its cell's. And one of them, whose key is the receiver or not. */
+struct records records_of(const struct shard *shard, const struct window *window, const struct window_layout *layout, entity_id key);
+bool records_read(const struct records *records, const struct window_layout *layout, uint32_t i, struct record *out);
+static inline bool ring_full(const struct window *window)
+{
+    return window->head + window->count == window->room;
+}
+/* window.c: room for one more record as large as the others in a full ring; false when the shard is full. */
+bool ring_make_room(struct at *at);
+/* window_edge.c: adds a record, at its place if it is late, and those before from_ms go; false when the shard is full. */
+bool edge_add(struct at *at, const struct edge_key *key, const struct record *record, bool key_is_receiver, bool late, int64_t from_ms);
+/* A record as it lies whole. */
+static inline void record_write(struct kept *kept, const struct record *record, bool key_is_receiver, uint8_t extra_count)
+{
+    invariant(record->seq <= SEQ_BITS);
+    kept->time_ms = record->time_ms;
+    kept->seq = record->seq | (key_is_receiver ? SEQ_RECEIVER : 0);
+    kept->amount = record->amount;
+    kept->sender = record->sender;
+    kept->receiver = record->receiver;
+    memcpy(kept->extra, record->extra, extra_count * sizeof(int64_t));
 }
 
 /* window.c: a cell's window, made where there is none yet; 0 when the shard is full. */

@@ -15,27 +15,30 @@ static bool column_holds_ids(const struct window_layout *layout, uint8_t column)
     return column == WINDOW_SENDER || column == WINDOW_RECEIVER || column == WINDOW_OTHER;
 }
 
-static void record_mark(const struct state *state, const struct kept *kept, uint32_t entity_extras)
+static void record_mark(const struct state *state, const struct record *record, uint32_t entity_extras)
 {
-    ident_mark(state, kept->sender);
-    ident_mark(state, kept->receiver);
+    ident_mark(state, record->sender);
+    ident_mark(state, record->receiver);
     for (uint32_t left = entity_extras; left; left &= left - 1) {
-        int64_t id = kept->extra[__builtin_ctz(left)];
+        int64_t id = record->extra[__builtin_ctz(left)];
         if (id != MISSING_I64)
             ident_mark(state, (entity_id)id);
     }
 }
 
-/* The tables that find an id's last record hold no id that is not in the ring, and extremes are no ids. */
+/* The tables that find an id's last record hold no id that is not in the ring, and extremes are no ids. Nor is the key's own id marked
+ * again where edges leave it out. */
 void window_mark(const struct shard *shard, slab_ref ref, const struct window_layout *layout)
 {
     if (!ref)
         return;
     const struct window *window = slab_at(&shard->slab, ref);
-    size_t size = kept_size(layout);
-    const char *ring = (const char *)slab_at(&shard->slab, window->ring) + window->head * size;
-    for (uint32_t i = 0; i < window->count; i++)
-        record_mark(shard->state, (const void *)(ring + i * size), layout->entity_extras);
+    const struct records records = records_of(shard, window, layout, ENTITY_MISSING);
+    for (uint32_t i = 0; i < records.count; i++) {
+        struct record record;
+        (void)records_read(&records, layout, i, &record);
+        record_mark(shard->state, &record, layout->entity_extras);
+    }
     for (uint16_t i = 0; i < layout->aggregate_count; i++)
         if (layout->aggregate[i].days && layout->aggregate[i].fn != WINDOW_COUNT && column_holds_ids(layout, layout->aggregate[i].column))
             days_mark(shard, &window->aggregate[i].days, layout->aggregate[i].fn);
@@ -47,9 +50,9 @@ static void ring_trim(const struct at *at)
 {
     struct window *window = at->window;
     struct slab *slab = &at->shard->slab;
-    if (!room_too_large(window->room, window->count))
+    if (!ring_too_large(window->room, window->count))
         return;
-    uint32_t room = room_fitting(window->count);
+    uint32_t room = ring_room_next(window->count, at->size);
     slab_ref fresh = slab_alloc(slab, room * at->size);
     if (!fresh)
         return;
@@ -64,8 +67,8 @@ static void ring_trim(const struct at *at)
 
 void window_trim(struct shard *shard, slab_ref ref, const struct window_layout *layout)
 {
-    struct at at = {.shard = shard, .layout = layout, .size = kept_size(layout)};
-    at.window = slab_edit(&shard->slab, ref, window_size(layout));
+    struct at at = {.shard = shard, .layout = layout, .window = slab_edit(&shard->slab, ref, window_size(layout))};
+    at.size = window_stride(at.window, layout);
     for (uint16_t i = 0; i < layout->aggregate_count; i++) {
         if (layout->aggregate[i].fn == WINDOW_DISTINCT && !layout->aggregate[i].days)
             at.distinct |= 1u << layout->aggregate[i].column;
@@ -75,5 +78,6 @@ void window_trim(struct shard *shard, slab_ref ref, const struct window_layout *
             extreme_trim(shard, &at.window->aggregate[i].extreme);
     }
     ring_trim(&at);
-    maps_trim(&at);
+    if (!window_of_edges(layout))
+        maps_trim(&at);
 }

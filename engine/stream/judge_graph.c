@@ -18,7 +18,7 @@ static struct legs sight_legs(const struct sight *sight, uint16_t stream, entity
     struct shard *shard = state_shard(step->state, key_shard(&account, 1));
     const struct cell *cell = cell_find(shard, keyspace, &account);
     if (cell)
-        legs.count = window_ring(shard, cell, keyspace, step->plan->stream[stream].window, &legs.first, &legs.stride);
+        legs.records = window_look(shard, cell, keyspace, step->plan->stream[stream].window);
     return legs;
 }
 

@@ -91,7 +91,7 @@ static struct legs legs_of(const void *context, entity_id account, enum leg_role
             leg[count++] = (struct leg){p->t, (uint64_t)j + 1, p->amount, (entity_id)p->sender, (entity_id)p->receiver};
     }
     qsort(leg, count, sizeof *leg, by_time);
-    return (struct legs){(const char *)leg, count, sizeof *leg};
+    return (struct legs){{.first = (const char *)leg, .count = count, .stride = sizeof *leg}};
 }
 
 static struct legs ins_of(const void *context, entity_id account, enum leg_role role)
@@ -131,7 +131,7 @@ static struct legs carried_of(const void *context, uint32_t id, bool by_value)
             memcpy(at + count++ * (sizeof leg + sizeof extra) + sizeof leg, &extra, sizeof extra);
         }
     }
-    return (struct legs){at, count, sizeof(struct leg) + sizeof(int64_t)};
+    return (struct legs){{.first = at, .count = count, .stride = sizeof(struct leg) + sizeof(int64_t)}};
 }
 
 static struct legs carried_by(const void *context, entity_id account)
@@ -161,7 +161,7 @@ static struct legs stops_of(const void *context, entity_id account)
         memcpy(at + count * (sizeof leg + sizeof extra), &leg, sizeof leg);
         memcpy(at + count++ * (sizeof leg + sizeof extra) + sizeof leg, &extra, sizeof extra);
     }
-    return (struct legs){at, count, sizeof(struct leg) + sizeof(int64_t)};
+    return (struct legs){{.first = at, .count = count, .stride = sizeof(struct leg) + sizeof(int64_t)}};
 }
 
 static bool is_listed(const void *context, entity_id account)

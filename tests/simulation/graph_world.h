@@ -273,7 +273,7 @@ static inline struct legs look(const void *context, enum list list, uint32_t key
     invariant(world->ask_count < ASKS && key < ACCOUNTS);
     world->asked[world->ask_count++] = (struct ask){list, key};
     const struct shown *shown = &world->shown[list][key];
-    return (struct legs){(const char *)(world->held[list] + shown->first), shown->count, sizeof(union held)};
+    return (struct legs){{.first = (const char *)(world->held[list] + shown->first), .count = shown->count, .stride = sizeof(union held)}};
 }
 static inline struct legs view_ins(const void *context, entity_id account, enum leg_role role)
 {

@@ -73,7 +73,7 @@ static inline void enter_stop(struct ledger *ledger, int64_t time_ms, char accou
 
 static inline struct legs page_legs(const struct page *page)
 {
-    return (struct legs){(const char *)page->held, page->count, sizeof(union held)};
+    return (struct legs){{.first = (const char *)page->held, .count = page->count, .stride = sizeof(union held)}};
 }
 static inline struct legs ledger_ins(const void *context, entity_id account, enum leg_role role)
 {
