@@ -11,10 +11,10 @@
 enum { MOMENTS = 40, ROOMS = 26, DEVIATES = 9, PHASES = 4, RING_LEAST = 2, TABLE_LEAST = 8, DIRECTORY_LEAST = 16, EXTREME_LEAST = 4 };
 static const double STEP_BACK = 0.85;
 
-/* --- what engine/state/{ident,dedup}.c take, weighed --- */
+/* --- what engine/state/ident.c takes, weighed --- */
 
 struct weights {
-    size_t ident_entry, ident_head, repeat_entry, join_entry;
+    size_t ident_entry, ident_head;
 };
 
 /* Bytes that a second identity takes in a fresh shard; *first: that the first took, its tables with it. */
@@ -39,15 +39,6 @@ static void weigh(struct weights *weights)
     const struct state_layout layout = {.shard_bytes_max = 16 * SLAB_PAGE};
     struct state *state = state_new(&layout, key, &err);
     invariant(state);
-    struct shard *shard = state_shard(state, 0);
-    const struct hash128 none[REF_COUNT] = {{0, 0}}, one = {0, 1};
-    uint32_t same;
-    size_t before = slab_used(&shard->slab);
-    (void)dedup_check(shard, one, one, 0, INT64_MIN);
-    weights->repeat_entry = (slab_used(&shard->slab) - before) / TABLE_LEAST;
-    before = slab_used(&shard->slab);
-    (void)join_check(shard, one, none, 0, INT64_MIN, &same);
-    weights->join_entry = (slab_used(&shard->slab) - before) / TABLE_LEAST;
     size_t first, rest, text = 2, next = weigh_intern(state, 1, 1, &first);
     weights->ident_entry = (first - next - DIRECTORY_LEAST * sizeof(slab_ref)) / TABLE_LEAST;
     while (weigh_intern(state, (uint32_t)text, text, &rest) == next)
@@ -113,6 +104,32 @@ static void take_tables(struct tally *tally, struct size_part *part, size_t entr
         double here = mean + (i - DEVIATES / 2) * 0.5 * sqrt(mean);
         take(tally, part, (double)entry_size * table_room(here > 1 ? here : 1, gone), shards * weight[i] / sum);
     }
+}
+
+/* Blocks of `buckets` buckets that share so many entries. */
+static void take_blocks(struct tally *tally, struct size_part *part, double entry_bytes, double entries, double buckets, double shards)
+{
+    double mean = entries / buckets, deviation = sqrt(mean), from = floor(fmax(1, mean - 5 * deviation)), before = poisson_most(from - 1, mean);
+    for (double here = from; before < 1 - 1e-6 && here < mean + 6 * deviation + 8; here++) {
+        double most = poisson_most(here, mean);
+        take(tally, part, BUCKET_HEAD_BYTES + here * entry_bytes, shards * buckets * (most - before));
+        before = most;
+    }
+}
+
+/* Buckets in each of so many shards, `live` being the entries of all 256, when they have been `peak` since the buckets were last put
+ * together: those whose turn to be split has come are half as full as the others (engine/state/bucket.h). */
+static void take_buckets(struct tally *tally, struct size_part *part, double entry_bytes, double live, double peak, double shards)
+{
+    double mean = live / SHARD_COUNT, count = fmax(1, fmin(peak / SHARD_COUNT, mean / 0.75) * entry_bytes / BUCKET_BYTES);
+    double whole = 1;
+    while (2 * whole <= count)
+        whole *= 2;
+    double halves = 2 * (count - whole), rest = 2 * whole - count, all = halves / 2 + rest;
+    take_blocks(tally, part, entry_bytes, mean * rest / all, rest, shards);
+    if (halves >= 1e-6)
+        take_blocks(tally, part, entry_bytes, mean * halves / 2 / all, halves, shards);
+    take(tally, part, sizeof(slab_ref) * power_from(4, count), shards);
 }
 
 /* --- keys and windows --- */
@@ -310,16 +327,16 @@ static void take_identities(struct tally *tally, struct size_state *out)
     }
 }
 
-/* The horizon rises once in sweep_events, and then each shard waits for its turn: a table is cleared up, or
- * grows, between turns, when it holds what came in a half to one and a half of them beyond the span. */
-static void take_repeats(struct tally *tally, double per_event, size_t entry_size, struct size_part *part)
+/* The horizon rises once in sweep_events, and then each shard waits for its turn: buckets hold what came in a half to one
+ * and a half of them beyond the span. */
+static void take_repeats(struct tally *tally, double per_event, double entry_bytes, struct size_part *part)
 {
     const struct size_load *load = tally->load;
-    double span = events_of(tally, load->dedup_ms + load->layout->lateness_ms);
+    double span = events_of(tally, load->dedup_ms + load->layout->lateness_ms), peak = per_event * fmin(span + 1.5 * load->sweep_events, tally->now);
     part->count = per_event * fmin(span + load->sweep_events, tally->now);
     for (int i = 0; part->count >= 1 && i < PHASES; i++) {
         double most = per_event * fmin(span + load->sweep_events * (0.5 + (i + 0.5) / PHASES), tally->now);
-        take_tables(tally, part, entry_size, most, per_event * tally->now - most, (double)SHARD_COUNT / PHASES);
+        take_buckets(tally, part, entry_bytes, most, peak, (double)SHARD_COUNT / PHASES);
     }
 }
 
@@ -343,8 +360,8 @@ static void take_all(struct tally *tally, struct size_state *out)
     state_clear(load, out);
     memset(tally->in_use, 0, sizeof tally->in_use);
     take_identities(tally, out);
-    take_repeats(tally, load->remembered, tally->weights.repeat_entry, &out->repeat);
-    take_repeats(tally, load->joinable, tally->weights.join_entry, &out->join);
+    take_repeats(tally, load->remembered, (double)repeat_bytes(), &out->repeat);
+    take_repeats(tally, load->joinable, report_bytes(load->join_ends), &out->join);
     for (uint16_t k = 0; k < load->layout->keyspace_count; k++)
         take_keyspace(tally, k, &out->keyspace[k]);
     out->score.bytes = load->score_bytes * tally->now;

@@ -152,11 +152,11 @@ struct state_totals {
 };
 void state_totals(const struct state *state, struct state_totals *out);
 
-/* Statistics for `make bench` and sizes: walks every table; bytes are those of the blocks (but identities' and repeats' are as asked for). */
+/* Statistics for `make bench` and sizes: walks every table; bytes are those of the blocks (but identities' are as asked for). */
 struct state_stats {
     uint64_t bytes_used, bytes_resident, refused;
-    uint64_t identities, dedup_entries, keys, records, memories, attempts;
-    uint64_t identity_bytes, dedup_bytes, key_bytes, record_bytes, memory_bytes;
+    uint64_t identities, dedup_entries, report_entries, keys, records, memories, attempts;
+    uint64_t identity_bytes, dedup_bytes, report_bytes, key_bytes, record_bytes, memory_bytes;
 };
 void state_stats(struct state *state, struct state_stats *out);
 

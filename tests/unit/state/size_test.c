@@ -131,6 +131,53 @@ Test(size, many_keys_by_chance)
     arena_fini(&arena);
 }
 
+/* Ids and references of two days, swept as the engine does it: a shard after the other. */
+Test(size, repeats_by_chance)
+{
+    enum { EVENTS = 900000, DAYS = 6, SWEEP = 8192, JOIN_EACH = 3 };
+    const struct state_layout none = {.lateness_ms = DAY, .shard_bytes_max = 1 << 24};
+    struct error err = {0};
+    static const unsigned char seed[16] = {3};
+    struct state *state = state_new(&none, seed, &err);
+    struct hash128 ref[REF_COUNT] = {{0, 0}};
+    uint64_t chance = 7, refs = 0;
+    int64_t horizon_ms = INT64_MIN;
+    uint32_t same;
+    for (uint64_t n = 0; n < EVENTS; n++) {
+        int64_t time_ms = (int64_t)(n * DAYS * DAY / EVENTS) + DAY;
+        struct hash128 id = {draw(&chance), draw(&chance)}, join = {draw(&chance), draw(&chance)};
+        (void)dedup_check(state_shard(state, id.lo & 255), id, id, time_ms, horizon_ms);
+        if (n % JOIN_EACH == 0) {
+            uint64_t ends = draw(&chance) % 5;
+            for (uint64_t r = 0; r < 4; r++)
+                ref[r] = (struct hash128){r < ends, r < ends ? draw(&chance) : 0};
+            refs += ends;
+            (void)join_check(state_shard(state, join.lo & 255), join, ref, time_ms, horizon_ms, &same);
+        }
+        if (n % SWEEP == 0)
+            horizon_ms = time_ms - 2 * DAY;
+        if (n % (SWEEP / 256) == 0)
+            (void)shard_sweep(state_shard(state, (uint32_t)(n / (SWEEP / 256) % 256)), INT64_MIN / 2, horizon_ms);
+    }
+    struct size_load load = {.layout = &none, .events_per_ms = (double)EVENTS / (DAYS * (double)DAY), .sweep_events = SWEEP, .dedup_ms = DAY,
+                             .remembered = 1, .joinable = 1.0 / JOIN_EACH, .join_ends = (double)refs * JOIN_EACH / EVENTS};
+    struct arena arena;
+    struct size_state size;
+    struct state_stats stats;
+    arena_init(&arena);
+    size_state(&load, DAYS * (int64_t)DAY, &arena, &size);
+    state_stats(state, &stats);
+    cr_expect_float_eq(size.repeat.count / (double)stats.dedup_entries, 1, 0.02);
+    cr_expect_float_eq(size.repeat.bytes / (double)stats.dedup_bytes, 1, 0.02, "%llu bytes, foretold %.0f", (unsigned long long)stats.dedup_bytes, size.repeat.bytes);
+    cr_expect_float_eq(size.join.count / (double)stats.report_entries, 1, 0.02);
+    cr_expect_float_eq(size.join.bytes / (double)stats.report_bytes, 1, 0.04, "%llu bytes, foretold %.0f", (unsigned long long)stats.report_bytes, size.join.bytes);
+    cr_expect_leq(stats.dedup_bytes, 24 * stats.dedup_entries, "%llu bytes for %llu ids", (unsigned long long)stats.dedup_bytes, (unsigned long long)stats.dedup_entries);
+    cr_expect_lt(stats.report_bytes, 36 * stats.report_entries, "%llu bytes for %llu references of two ends each", (unsigned long long)stats.report_bytes,
+                 (unsigned long long)stats.report_entries);
+    state_free(state);
+    arena_fini(&arena);
+}
+
 Test(size, more_accounts_share_the_same_events)
 {
     struct spread spread = {2, (double[]){0.5, 0.001}, (double[]){1, 500}};
