@@ -164,6 +164,8 @@ bool fact_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
 /* Frees a window and all it holds. */
 void window_free(struct shard *shard, slab_ref window, const struct window_layout *layout);
 int64_t window_newest(const struct shard *shard, slab_ref window);
+/* So long before the horizon a window's newest record may lie for it to matter still; at most as long as its key may. */
+int64_t window_idle_ms(const struct window_layout *layout, int64_t widest_ms);
 /* Gives back what the window has much more of than it needs. */
 void window_trim(struct shard *shard, slab_ref window, const struct window_layout *layout);
 /* Marks every id that the window holds. */

@@ -289,9 +289,13 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     part->key.count = live;
     take(tally, &part->key, (double)cell_size(layout), live);
     take_tables(tally, &part->key, cell_entry_bytes(), live, gone, SHARD_COUNT);
-    for (uint16_t w = 0; w < layout->window_count; w++)
-        take_window(tally, &layout->window[w], &from->window[w], idle, often_than(&from->touched, &from->window[w].records), live,
+    for (uint16_t w = 0; w < layout->window_count; w++) {
+        int64_t own_ms = window_idle_ms(&layout->window[w], layout->widest_ms);
+        bool alone = own_ms < layout->widest_ms; /* only its own records keep it */
+        double goes = alone ? events_of(tally, own_ms + tally->load->layout->lateness_ms) + tally->load->sweep_events / 2 : idle;
+        take_window(tally, &layout->window[w], &from->window[w], goes, alone ? 1 : often_than(&from->touched, &from->window[w].records), live,
                     &part->window[w]);
+    }
     for (uint16_t m = 0; m < layout->memory_count; m++) {
         const struct spread *memory = &from->memory[m];
         double size = (double)(layout->memory[m].dated ? fact_row_bytes(&layout->memory[m]) : memory_bytes(&layout->memory[m]));

@@ -10,7 +10,8 @@ static const uint64_t clocks[] = {11, 12};
 static const struct aggregate_layout short_aggregates[] = {{.hash = 1, .fn = WINDOW_COUNT}, {.hash = 2, .fn = WINDOW_DISTINCT, .column = WINDOW_SENDER}};
 static const struct aggregate_layout long_aggregates[] = {{.hash = 3, .fn = WINDOW_SUM, .days = 60, .days_kept = 62, .habit = 1}};
 static const struct window_layout windows[] = {
-    {.hash = 1, .keep_ms = 2 * DAY, .aggregate_count = 2, .aggregate = short_aggregates},
+    /* read by others, so that it stays as long as its key: ids here are made up, and a sweep would mark them */
+    {.hash = 1, .keep_ms = 2 * DAY, .aggregate_count = 2, .aggregate = short_aggregates, .read_by_others = true},
     {.hash = 2, .keep_ms = DAY, .aggregate_count = 1, .aggregate = long_aggregates, .extra_count = 1, .habit_count = 1, .by_day = true}};
 static const struct memory_layout memories[] = {{.hash = 7, .for_ms = DAY, .keep_count = 2}};
 static const struct keyspace_layout keyspaces[] = {{.hash = 5, .width = 1, .clock_count = 2, .clock_hash = clocks, .window_count = 2,
