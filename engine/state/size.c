@@ -251,6 +251,13 @@ static double share_held(const struct tally *tally, const struct spread *spread,
     return sum > live ? live / sum : 1;
 }
 
+/* Share of keys whose habit has samples: a record came two turns of the week behind the first, ten days and a half on average. */
+static double life_sampled(const struct tally *tally, const struct life *life)
+{
+    double later = life->rate * (life->age - events_of(tally, 21 * (int64_t)86400000 / 2));
+    return later > 0 ? fmin(1, (1 - exp(-later) * (1 + later)) / -expm1(-life->rate * life->age)) : 0;
+}
+
 static void take_window(struct tally *tally, const struct window_layout *layout, const struct size_window *from, double idle, double often,
                         double live, struct size_window_part *part)
 {
@@ -268,7 +275,9 @@ static void take_window(struct tally *tally, const struct window_layout *layout,
             else if (is_extreme(&layout->aggregate[a]))
                 take_extreme(tally, &part->record, &life);
         }
-        take(tally, &part->habit, (double)habit_bytes(), life.keys * layout->habit_count);
+        double sampled = life_sampled(tally, &life);
+        take(tally, &part->habit, (double)habit_bytes(), life.keys * layout->habit_count * sampled);
+        take(tally, &part->habit, (double)habit_first_bytes(), life.keys * layout->habit_count * (1 - sampled));
         part->habit.count += life.keys * layout->habit_count;
     }
 }
