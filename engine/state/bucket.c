@@ -39,6 +39,13 @@ void bucket_head_write(unsigned char *entry, const struct bucket_head *head)
     memcpy(entry + 16, &head->id_low, 4);
 }
 
+static uint32_t entry_low(const unsigned char *entry)
+{
+    uint32_t low;
+    memcpy(&low, entry + 16, sizeof low);
+    return low;
+}
+
 static uint32_t entry_bytes(const struct bucket_form *form, const unsigned char *entry)
 {
     uint64_t seen;
@@ -137,19 +144,17 @@ bool buckets_find(const struct slab *slab, const struct buckets *table, const st
     slab_ref ref = bucket_ref(slab, table, place->bucket);
     if (!ref)
         return false;
-    const unsigned char *entries = block_entries(slab, ref);
-    uint32_t used = block_used(slab, ref), bytes;
-    for (; place->offset < used; place->offset += bytes) {
-        const unsigned char *entry = entries + place->offset;
-        struct bucket_head head;
-        bucket_head_read(entry, &head);
-        bytes = entry_bytes(form, entry);
-        if (head.id_high == id_high && head.id_low == id_low) {
-            place->bytes = bytes;
-            return true;
+    const unsigned char *entries = block_entries(slab, ref), *entry = entries, *end = entries + block_used(slab, ref);
+    for (; entry < end; entry += entry_bytes(form, entry)) {
+        uint64_t high; /* nearly always another: no need to look at the rest */
+        memcpy(&high, entry, sizeof high);
+        if (high == id_high && entry_low(entry) == id_low) {
+            place->bytes = entry_bytes(form, entry);
+            break;
         }
     }
-    return false;
+    place->offset = (uint32_t)(entry - entries);
+    return place->bytes != 0;
 }
 
 const unsigned char *buckets_entry(const struct slab *slab, const struct buckets *table, const struct bucket_place *place)

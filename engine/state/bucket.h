@@ -11,7 +11,7 @@
 
 #include "engine/state/slab.h"
 
-enum { BUCKET_BYTES = 352, BUCKET_HEAD_BYTES = 2, ENTRY_HEAD_BYTES = 20, ENTRY_BYTES_MAX = 128, SEEN_SHIFT = 20 };
+enum { BUCKET_BYTES = 288, BUCKET_HEAD_BYTES = 2, ENTRY_HEAD_BYTES = 20, ENTRY_BYTES_MAX = 128, SEEN_SHIFT = 20 };
 
 struct buckets {
     slab_ref directory;     /* a slab_ref per bucket, 0: an empty one */

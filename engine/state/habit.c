@@ -60,7 +60,7 @@ static slab_ref cell_window(const struct shard *shard, const struct cell *cell, 
     return ref;
 }
 
-/* The habit of a window, made where there is none yet; NULL when the shard is full. */
+/* The habit of a window, its weeks to be changed, made where there is none yet; NULL when the shard is full. */
 static struct habit *habit_get(struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit, bool *fresh)
 {
     slab_ref ref = habit_ref(shard, window, layout, habit);
@@ -74,16 +74,16 @@ static struct habit *habit_get(struct shard *shard, slab_ref window, const struc
         char *at = slab_edit(&shard->slab, window, window_size(layout));
         memcpy(at + window_habit_at(layout, habit), &ref, sizeof ref);
     }
-    return slab_edit(&shard->slab, ref, habit_block_bytes(shard, ref));
+    return slab_edit(&shard->slab, ref, sizeof(struct habit));
 }
 
 /* Room for the first sample and those after it; NULL when the shard is full. */
 static struct habit *habit_room(struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit)
 {
     slab_ref ref = habit_ref(shard, window, layout, habit), fresh;
-    struct habit *at = slab_edit(&shard->slab, ref, habit_block_bytes(shard, ref));
+    const struct habit *at = slab_at(&shard->slab, ref);
     if (at->room)
-        return at;
+        return slab_edit(&shard->slab, ref, habit_bytes());
     fresh = shard_full(shard) ? 0 : slab_alloc(&shard->slab, habit_bytes());
     if (!fresh) {
         shard_bound_hit(shard, BOUND_HABIT);
