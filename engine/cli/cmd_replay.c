@@ -193,6 +193,7 @@ static void print_state(const struct state_stats *state)
     printf("state       %llu bytes used, %llu held\n", (unsigned long long)state->bytes_used, (unsigned long long)state->bytes_resident);
     printf("  identities %llu, %llu bytes\n", (unsigned long long)state->identities, (unsigned long long)state->identity_bytes);
     printf("  ids        %llu, %llu bytes\n", (unsigned long long)state->dedup_entries, (unsigned long long)state->dedup_bytes);
+    printf("  references %llu, %llu bytes\n", (unsigned long long)state->report_entries, (unsigned long long)state->report_bytes);
     printf("  keys       %llu, %llu bytes\n", (unsigned long long)state->keys, (unsigned long long)state->key_bytes);
     printf("  records    %llu, windows %llu bytes\n", (unsigned long long)state->records, (unsigned long long)state->record_bytes);
     printf("  memories   %llu, %llu bytes\n", (unsigned long long)state->memories, (unsigned long long)state->memory_bytes);

@@ -213,14 +213,16 @@ static void slot_clear(struct shard *shard, struct cell *cell, size_t at)
     memset(shard_edit(shard, (char *)cell + at, sizeof(slab_ref)), 0, sizeof(slab_ref));
 }
 
-/* A key that goes on may hold windows, memories and attempts that have gone quiet: they go as the key would. */
-static void cell_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t before_ms)
+/* A key that goes on may hold windows, memories and attempts that have gone quiet: windows go when their own span has
+ * passed, the others as the key would. */
+static void cell_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms)
 {
+    int64_t before_ms = horizon_ms - layout->widest_ms;
     for (uint16_t i = 0; i < layout->window_count; i++) {
         slab_ref window = window_ref(cell, layout, i);
         if (!window)
             continue;
-        if (window_newest(shard, window) >= before_ms) {
+        if (window_newest(shard, window) >= horizon_ms - window_idle_ms(&layout->window[i], layout->widest_ms)) {
             window_trim(shard, window, &layout->window[i]);
             continue;
         }
@@ -272,7 +274,7 @@ static uint64_t keys_sweep(struct shard *shard, uint16_t keyspace, int64_t horiz
             continue;
         struct cell *cell = (struct cell *)(void *)(shard->slab.base + (size_t)entries[i].cell * 16);
         if (cell->newest_ms >= before_ms) {
-            cell_thin(shard, cell, layout, before_ms);
+            cell_thin(shard, cell, layout, horizon_ms);
             cell_mark(shard, cell, layout);
             continue;
         }

@@ -21,7 +21,9 @@ enum {
     LAYOUT_MAX = 1 << 22,
     PATH_MAX_BYTES = 4096,
     FILES_MAX = 1024,
-    FORMAT = 4, /* 1: identities without marks; 2: a layout that others could not be mapped from; 3: free blocks of one length by list */
+    /* 1: identities without marks; 2: a layout that others could not be mapped from; 3: free blocks of one length by list,
+     * repeats in tables */
+    FORMAT = 4,
 };
 
 static const char file_magic[8] = {'M', 'U', 'S', 'T', 'C', 'K', 'P', '1'};

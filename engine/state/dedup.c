@@ -1,25 +1,27 @@
-/* Repeats of (source, id), and second reports of one payment, each in a table of its own per shard. */
+/* Repeats of (source, id), and second reports of one payment, each in buckets of its own per shard.
+ *
+ * What tells two ids (or references) apart: the shard (8 bits of the hash) and 96 further bits, so among 10^9 remembered
+ * ids chance takes two for one once in 10^22 events. Of a body 36 bits are kept: of the events that reuse an id with another
+ * body, one in 7 * 10^10 counts as a repeat instead of a conflict, and neither is scored. Of each end that a report names 48 bits
+ * are kept. All are bits of keyed hashes, so nobody can aim at them. */
+#include "engine/state/bucket.h"
 #include "engine/state/hash.h"
 #include "engine/state/private.h"
 
-/* 32 bytes: the shard (8 bits), the table's place and tag and 64 further bits tell two ids apart. */
-struct dedup_entry {
-    uint32_t tag, home;
-    uint64_t id, body;
-    int64_t time_ms;
-};
+enum { BODY_BITS = 36, WORD_BYTES = 6, REPEAT_BYTES = ENTRY_HEAD_BYTES + 2 };
+_Static_assert(BODY_BITS == SEEN_SHIFT + 16, "a body's bits fill what lies below the time, and two bytes behind the head");
+_Static_assert((int)REF_COUNT <= SEEN_SHIFT && ENTRY_HEAD_BYTES + (int)REF_COUNT * WORD_BYTES <= ENTRY_BYTES_MAX, "which ends are named lies below the time");
 
-struct join_entry {
-    uint32_t tag, home;
-    uint64_t id;
-    int64_t time_ms;
-    uint64_t ref[REF_COUNT]; /* hash of what was named, 0: not named */
-};
+static const uint64_t SEEN_BITS = ((uint64_t)1 << SEEN_SHIFT) - 1, BODY_MASK = ((uint64_t)1 << BODY_BITS) - 1, WORD_MASK = ((uint64_t)1 << 8 * WORD_BYTES) - 1;
+
+static const struct bucket_form repeat_form = {.fixed_bytes = REPEAT_BYTES};
+/* Behind the head one word for each end that was named, in their order; which those are stands below the time. */
+static const struct bucket_form report_form = {.fixed_bytes = ENTRY_HEAD_BYTES, .each_bytes = WORD_BYTES, .mask = ((uint32_t)1 << REF_COUNT) - 1};
 
 bool dedup_init(struct shard *shard, struct error *err)
 {
-    slab_ref repeats = slab_alloc(&shard->slab, sizeof(struct table));
-    slab_ref joins = slab_alloc(&shard->slab, sizeof(struct table));
+    slab_ref repeats = slab_alloc(&shard->slab, sizeof(struct buckets));
+    slab_ref joins = slab_alloc(&shard->slab, sizeof(struct buckets));
     if (!repeats || !joins)
         return error_set(err, ERROR_FATAL, "shard_mb_max is too small to begin with");
     slab_root_set(&shard->slab, ROOT_DEDUP, repeats);
@@ -27,149 +29,178 @@ bool dedup_init(struct shard *shard, struct error *err)
     return true;
 }
 
-static const struct table *root_table(const struct shard *shard, int root)
+/* Whether what was seen then still counts. */
+static bool still_seen(uint64_t seen, int64_t horizon_ms)
 {
-    return root == ROOT_DEDUP ? shard->repeats : shard->joins;
+    return seen >= seen_word(horizon_ms);
 }
 
-static struct table *root_edit(struct shard *shard, int root)
+/* --- repeats --- */
+
+static uint64_t repeat_body(const unsigned char *entry, const struct bucket_head *head)
 {
-    return shard_edit(shard, root_table(shard, root), sizeof(struct table));
+    uint16_t high;
+    memcpy(&high, entry + ENTRY_HEAD_BYTES, sizeof high);
+    return (head->seen & SEEN_BITS) | (uint64_t)high << SEEN_SHIFT;
 }
 
-static bool dedup_same(const void *context, const void *entry)
+/* What is new goes in at place; false when the shard is full. A forgotten entry makes way for the new one even then. */
+static bool entry_put(struct shard *shard, struct buckets *table, const struct bucket_form *form, const struct bucket_place *place, const unsigned char *entry)
 {
-    return ((const struct dedup_entry *)entry)->id == *(const uint64_t *)context;
+    return (place->bytes || !shard_full(shard)) && buckets_put(&shard->slab, shard_edit(shard, table, sizeof *table), form, place, entry);
 }
 
 enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, struct hash128 body_hash, int64_t time_ms,
                                int64_t horizon_ms)
 {
-    const struct dedup_entry *found = table_find(&shard->slab, root_table(shard, ROOT_DEDUP), sizeof *found, id_hash.lo,
-                                                 dedup_same, &id_hash.hi);
-    if (found && found->time_ms >= horizon_ms)
-        return found->body == body_hash.lo ? DEDUP_REPEAT : DEDUP_CONFLICT;
-    struct dedup_entry *entry = found               ? shard_edit(shard, found, sizeof *found)
-                                : shard_full(shard) ? NULL
-                                                    : table_add(&shard->slab, root_edit(shard, ROOT_DEDUP), sizeof *entry, id_hash.lo);
-    if (!entry) {
-        shard_bound_hit(shard, BOUND_REPEAT);
-        return DEDUP_NEW;
+    struct bucket_place place;
+    struct bucket_head head;
+    uint64_t body = body_hash.lo & BODY_MASK;
+    uint16_t body_high = (uint16_t)(body >> SEEN_SHIFT);
+    if (buckets_find(&shard->slab, shard->repeats, &repeat_form, id_hash.hi, (uint32_t)(id_hash.lo >> 32), &place)) {
+        const unsigned char *found = buckets_entry(&shard->slab, shard->repeats, &place);
+        bucket_head_read(found, &head);
+        if (still_seen(head.seen, horizon_ms))
+            return repeat_body(found, &head) == body ? DEDUP_REPEAT : DEDUP_CONFLICT;
     }
-    entry->id = id_hash.hi;
-    entry->body = body_hash.lo;
-    entry->time_ms = time_ms;
+    unsigned char entry[REPEAT_BYTES];
+    head = (struct bucket_head){.id_high = id_hash.hi, .id_low = (uint32_t)(id_hash.lo >> 32), .seen = seen_word(time_ms) | (body & SEEN_BITS)};
+    bucket_head_write(entry, &head);
+    memcpy(entry + ENTRY_HEAD_BYTES, &body_high, sizeof body_high);
+    if (!entry_put(shard, shard->repeats, &repeat_form, &place, entry))
+        shard_bound_hit(shard, BOUND_REPEAT);
     return DEDUP_NEW;
 }
 
-static bool join_same(const void *context, const void *entry)
+/* --- second reports --- */
+
+struct report {
+    struct bucket_head head; /* named ends below the time */
+    uint64_t word[REF_COUNT]; /* of what was named, 0: not named */
+};
+
+static void report_read(const unsigned char *entry, struct report *report)
 {
-    return ((const struct join_entry *)entry)->id == *(const uint64_t *)context;
+    *report = (struct report){0};
+    bucket_head_read(entry, &report->head);
+    entry += ENTRY_HEAD_BYTES;
+    for (uint32_t left = (uint32_t)report->head.seen & report_form.mask; left; left &= left - 1, entry += WORD_BYTES)
+        memcpy(&report->word[__builtin_ctz(left)], entry, WORD_BYTES);
+}
+
+static void report_write(unsigned char entry[ENTRY_BYTES_MAX], struct report *report)
+{
+    report->head.seen &= ~SEEN_BITS;
+    for (int r = 0; r < REF_COUNT; r++)
+        report->head.seen |= (uint64_t)(report->word[r] != 0) << r;
+    bucket_head_write(entry, &report->head);
+    entry += ENTRY_HEAD_BYTES;
+    for (int r = 0; r < REF_COUNT; r++) {
+        if (!report->word[r])
+            continue;
+        memcpy(entry, &report->word[r], WORD_BYTES);
+        entry += WORD_BYTES;
+    }
 }
 
 static uint64_t join_word(struct hash128 hash)
 {
-    return hash.lo | hash.hi ? hash.hi | 1 : 0;
+    return hash.lo | hash.hi ? (hash.hi & WORD_MASK) | 1 : 0;
 }
 
-static void join_first(struct shard *shard, const struct join_entry *found, struct hash128 join_hash,
-                       const struct hash128 ref_hash[REF_COUNT], int64_t time_ms)
+static void report_put(struct shard *shard, const struct bucket_place *place, struct report *report)
 {
-    struct join_entry *entry = found               ? shard_edit(shard, found, sizeof *found)
-                               : shard_full(shard) ? NULL
-                                                   : table_add(&shard->slab, root_edit(shard, ROOT_JOIN), sizeof *entry, join_hash.lo);
-    if (!entry) {
+    unsigned char entry[ENTRY_BYTES_MAX];
+    report_write(entry, report);
+    if (!entry_put(shard, shard->joins, &report_form, place, entry))
         shard_bound_hit(shard, BOUND_JOIN);
-        return;
-    }
-    entry->id = join_hash.hi;
-    entry->time_ms = time_ms;
-    for (int r = 0; r < REF_COUNT; r++)
-        entry->ref[r] = join_word(ref_hash[r]);
 }
 
 bool join_check(struct shard *shard, struct hash128 join_hash, const struct hash128 ref_hash[REF_COUNT], int64_t time_ms,
                 int64_t horizon_ms, uint32_t *same)
 {
-    const struct join_entry *found =
-        table_find(&shard->slab, root_table(shard, ROOT_JOIN), sizeof *found, join_hash.lo, join_same, &join_hash.hi);
+    struct bucket_place place;
+    struct report report;
+    bool found = buckets_find(&shard->slab, shard->joins, &report_form, join_hash.hi, (uint32_t)(join_hash.lo >> 32), &place), more = false;
     *same = 0;
-    if (!found || found->time_ms < horizon_ms) {
-        join_first(shard, found, join_hash, ref_hash, time_ms);
+    if (found)
+        report_read(buckets_entry(&shard->slab, shard->joins, &place), &report);
+    if (!found || !still_seen(report.head.seen, horizon_ms)) {
+        report = (struct report){.head = {.id_high = join_hash.hi, .id_low = (uint32_t)(join_hash.lo >> 32), .seen = seen_word(time_ms)}};
+        for (int r = 0; r < REF_COUNT; r++)
+            report.word[r] = join_word(ref_hash[r]);
+        report_put(shard, &place, &report);
         return false;
     }
+    struct report both = report;
     for (int r = 0; r < REF_COUNT; r++) {
         uint64_t word = join_word(ref_hash[r]);
-        if (word && found->ref[r] == word)
+        if (word && report.word[r] == word)
             *same |= 1u << r;
-        if (word && found->ref[r ^ 1] == word) /* sender and receiver stand beside each other */
+        if (word && report.word[r ^ 1] == word) /* sender and receiver stand beside each other */
             *same |= 1u << (REF_COUNT + r);
+        if (word && !report.word[r]) {
+            both.word[r] = word;
+            more = true;
+        }
     }
-    for (int r = 0; r < REF_COUNT; r++) {
-        uint64_t word = join_word(ref_hash[r]);
-        if (word && !found->ref[r])
-            ((struct join_entry *)shard_edit(shard, found, sizeof *found))->ref[r] = word;
-    }
+    if (more)
+        report_put(shard, &place, &both);
     return true;
 }
 
-static void table_expire(struct shard *shard, int root, size_t entry_size, size_t time_at, int64_t horizon_ms)
-{
-    const struct table *table = root_table(shard, root);
-    const char *entries = slab_at(&shard->slab, table->entries);
-    for (uint32_t i = 0; i < table->room; i++) {
-        const char *entry = entries + (size_t)i * entry_size;
-        uint32_t tag;
-        int64_t time_ms;
-        memcpy(&tag, entry, sizeof tag);
-        memcpy(&time_ms, entry + time_at, sizeof time_ms);
-        if (tag > TAG_REMOVED && time_ms < horizon_ms)
-            table_remove(root_edit(shard, root), shard_edit(shard, entry, entry_size));
-    }
-    table_fit(&shard->slab, root_edit(shard, root), entry_size);
-}
+/* --- all of them --- */
 
 void dedup_sweep(struct shard *shard, int64_t horizon_ms)
 {
-    table_expire(shard, ROOT_DEDUP, sizeof(struct dedup_entry), offsetof(struct dedup_entry, time_ms), horizon_ms);
-    table_expire(shard, ROOT_JOIN, sizeof(struct join_entry), offsetof(struct join_entry, time_ms), horizon_ms);
+    buckets_expire(&shard->slab, shard_edit(shard, shard->repeats, sizeof *shard->repeats), &repeat_form, horizon_ms);
+    buckets_expire(&shard->slab, shard_edit(shard, shard->joins, sizeof *shard->joins), &report_form, horizon_ms);
+}
+
+size_t repeat_bytes(void)
+{
+    return REPEAT_BYTES;
+}
+
+double report_bytes(double ends)
+{
+    return ENTRY_HEAD_BYTES + ends * WORD_BYTES;
 }
 
 void dedup_stats(const struct shard *shard, struct state_stats *stats)
 {
-    const struct table *repeats = root_table(shard, ROOT_DEDUP), *joins = root_table(shard, ROOT_JOIN);
-    stats->dedup_entries += repeats->count;
-    stats->dedup_bytes += (uint64_t)repeats->room * sizeof(struct dedup_entry) + (uint64_t)joins->room * sizeof(struct join_entry);
+    stats->dedup_entries += shard->repeats->entries;
+    stats->dedup_bytes += buckets_bytes(&shard->slab, shard->repeats);
+    stats->report_entries += shard->joins->entries;
+    stats->report_bytes += buckets_bytes(&shard->slab, shard->joins);
 }
 
 uint64_t repeats_count(const struct shard *shard)
 {
-    return (uint64_t)root_table(shard, ROOT_DEDUP)->count + root_table(shard, ROOT_JOIN)->count;
+    return (uint64_t)shard->repeats->entries + shard->joins->entries;
 }
 
 /* Ids, bodies and ends are keyed hashes here: when they were seen, and which ends were named, is what two
  * engines with different keys have in common. */
 void dedup_hash(const struct shard *shard, int64_t horizon_ms, struct hash_item *item, struct state_sum *sum)
 {
-    const struct table *repeats = root_table(shard, ROOT_DEDUP), *joins = root_table(shard, ROOT_JOIN);
-    const struct dedup_entry *repeat = slab_at(&shard->slab, repeats->entries);
-    const struct join_entry *join = slab_at(&shard->slab, joins->entries);
-    for (uint32_t i = 0; i < repeats->room; i++) {
-        if (repeat[i].tag <= TAG_REMOVED || repeat[i].time_ms < horizon_ms)
+    const unsigned char *entry;
+    struct bucket_head head;
+    for (struct bucket_place at = {0}; (entry = buckets_next(&shard->slab, shard->repeats, &repeat_form, &at));) {
+        bucket_head_read(entry, &head);
+        if (!still_seen(head.seen, horizon_ms))
             continue;
         hash_item_text(item, SLICE("repeat"));
-        hash_item_number(item, repeat[i].time_ms);
+        hash_item_number(item, seen_ms(head.seen));
         hash_item_add(item, sum);
     }
-    for (uint32_t i = 0; i < joins->room; i++) {
-        int64_t named = 0;
-        if (join[i].tag <= TAG_REMOVED || join[i].time_ms < horizon_ms)
+    for (struct bucket_place at = {0}; (entry = buckets_next(&shard->slab, shard->joins, &report_form, &at));) {
+        bucket_head_read(entry, &head);
+        if (!still_seen(head.seen, horizon_ms))
             continue;
-        for (int r = 0; r < REF_COUNT; r++)
-            named |= (int64_t)(join[i].ref[r] != 0) << r;
         hash_item_text(item, SLICE("report"));
-        hash_item_number(item, join[i].time_ms);
-        hash_item_number(item, named);
+        hash_item_number(item, seen_ms(head.seen));
+        hash_item_number(item, (int64_t)(head.seen & report_form.mask));
         hash_item_add(item, sum);
     }
 }

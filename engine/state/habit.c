@@ -7,12 +7,37 @@
 struct habit {
     int32_t first_week;          /* of the key's first record: itself never sampled */
     int32_t next_week;           /* the first week not sampled yet */
-    int64_t sample[HABIT_WEEKS]; /* by week modulo HABIT_WEEKS; MISSING_I64 where the aggregate was */
+    uint64_t room;               /* of sample: none before the first is put, for most accounts move money once; then HABIT_WEEKS */
+    int64_t sample[];            /* by week modulo HABIT_WEEKS; MISSING_I64 where the aggregate was */
 };
+
+static size_t habit_size(uint64_t room)
+{
+    return sizeof(struct habit) + room * sizeof(int64_t);
+}
 
 size_t habit_bytes(void)
 {
-    return sizeof(struct habit);
+    return habit_size(HABIT_WEEKS);
+}
+
+size_t habit_first_bytes(void)
+{
+    return habit_size(0);
+}
+
+size_t habit_block_bytes(const struct shard *shard, slab_ref ref)
+{
+    return ref ? slab_block(habit_size(((const struct habit *)slab_at(&shard->slab, ref))->room)) : 0;
+}
+
+slab_ref habit_copy(struct shard *shard, const struct shard *from, slab_ref ref)
+{
+    size_t size = habit_block_bytes(from, ref);
+    slab_ref fresh = slab_alloc(&shard->slab, size);
+    if (fresh)
+        memcpy(slab_edit(&shard->slab, fresh, size), slab_at(&from->slab, ref), size);
+    return fresh;
 }
 
 static uint32_t habit_slot(int32_t week)
@@ -35,13 +60,13 @@ static slab_ref cell_window(const struct shard *shard, const struct cell *cell, 
     return ref;
 }
 
-/* The habit of a window, made where there is none yet; NULL when the shard is full. */
+/* The habit of a window, its weeks to be changed, made where there is none yet; NULL when the shard is full. */
 static struct habit *habit_get(struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit, bool *fresh)
 {
     slab_ref ref = habit_ref(shard, window, layout, habit);
     *fresh = ref == 0;
     if (!ref) {
-        ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, sizeof(struct habit));
+        ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, habit_size(0));
         if (!ref) {
             shard_bound_hit(shard, BOUND_HABIT);
             return NULL;
@@ -50,6 +75,26 @@ static struct habit *habit_get(struct shard *shard, slab_ref window, const struc
         memcpy(at + window_habit_at(layout, habit), &ref, sizeof ref);
     }
     return slab_edit(&shard->slab, ref, sizeof(struct habit));
+}
+
+/* Room for the first sample and those after it; NULL when the shard is full. */
+static struct habit *habit_room(struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit)
+{
+    slab_ref ref = habit_ref(shard, window, layout, habit), fresh;
+    const struct habit *at = slab_at(&shard->slab, ref);
+    if (at->room)
+        return slab_edit(&shard->slab, ref, habit_bytes());
+    fresh = shard_full(shard) ? 0 : slab_alloc(&shard->slab, habit_bytes());
+    if (!fresh) {
+        shard_bound_hit(shard, BOUND_HABIT);
+        return NULL;
+    }
+    struct habit *roomy = slab_edit(&shard->slab, fresh, habit_bytes());
+    *roomy = *at;
+    roomy->room = HABIT_WEEKS;
+    slab_free(&shard->slab, ref, habit_size(0));
+    memcpy((char *)slab_edit(&shard->slab, window, window_size(layout)) + window_habit_at(layout, habit), &fresh, sizeof fresh);
+    return roomy;
 }
 
 bool habit_due(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, uint8_t habit, int32_t week, int32_t *from)
@@ -74,8 +119,13 @@ void habit_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16
                struct window_result sample)
 {
     const struct window_layout *layout = &shard_layout(shard, keyspace)->window[window];
-    slab_ref ref = habit_ref(shard, cell_window(shard, cell, keyspace, window), layout, habit);
-    struct habit *at = slab_edit(&shard->slab, ref, sizeof *at);
+    slab_ref at_window = cell_window(shard, cell, keyspace, window);
+    struct habit *at = habit_room(shard, at_window, layout, habit);
+    if (!at) { /* it begins later: this week is its first */
+        slab_ref ref = habit_ref(shard, at_window, layout, habit);
+        *(struct habit *)slab_edit(&shard->slab, ref, habit_size(0)) = (struct habit){.first_week = week, .next_week = week + 1};
+        return;
+    }
     __int128 value = sample.value > INT64_MAX ? INT64_MAX : sample.value < -INT64_MAX ? -INT64_MAX : sample.value;
     at->sample[habit_slot(week)] = sample.known ? (int64_t)value : MISSING_I64;
     at->next_week = week + 1;

@@ -133,6 +133,19 @@ static void clocks_hash(const struct key_at *at)
     }
 }
 
+/* A window that a sweep may have taken already is no content either. */
+static void window_content_hash(struct key_at *at)
+{
+    const struct window_layout *window = &at->layout->window[at->window];
+    int64_t keys_ms = at->horizon->keys_ms;
+    slab_ref ref = window_ref(at->cell, at->layout, at->window);
+    if (!ref || (keys_ms != INT64_MIN && window_newest(at->shard, ref) < keys_ms - window_idle_ms(window, at->layout->widest_ms)))
+        return;
+    window_walk(at->shard, at->cell, at->keyspace, at->window, at->floor_ms == INT64_MIN ? INT64_MIN : at->floor_ms - 1, record_hash, at);
+    window_hash(at->shard, at->cell, at->keyspace, at->window, at->floor_day, keys_ms == INT64_MIN ? INT32_MIN : zone_week(at->horizon->zone, keys_ms),
+                at->item);
+}
+
 /* A key of which nothing is alive is no content: whether it was swept does not show. */
 static void attempt_hash(const struct key_at *at, uint16_t index)
 {
@@ -156,11 +169,8 @@ static void cell_hash(struct key_at *at, struct state_sum *sum)
         hash_value(item, at->shard->state, at->cell->key[w], at->layout->entity_words >> w & 1);
     size_t empty = item->size;
     clocks_hash(at);
-    for (at->window = 0; at->window < at->layout->window_count; at->window++) {
-        window_walk(at->shard, at->cell, at->keyspace, at->window, at->floor_ms == INT64_MIN ? INT64_MIN : at->floor_ms - 1, record_hash, at);
-        window_hash(at->shard, at->cell, at->keyspace, at->window, at->floor_day,
-                    at->horizon->keys_ms == INT64_MIN ? INT32_MIN : zone_week(at->horizon->zone, at->horizon->keys_ms), item);
-    }
+    for (at->window = 0; at->window < at->layout->window_count; at->window++)
+        window_content_hash(at);
     for (uint16_t m = 0; m < at->layout->memory_count; m++)
         memory_hash(at, m);
     for (uint16_t a = 0; a < at->layout->attempt_count; a++)

@@ -6,6 +6,7 @@
 #define ENGINE_STATE_PRIVATE_H
 
 #include "engine/base/arena.h"
+#include "engine/state/bucket.h"
 #include "engine/state/state.h"
 #include "engine/state/table.h"
 
@@ -26,7 +27,8 @@ struct shard {
     uint32_t index;
     /* where the slab's roots point: nothing in a slab moves, so they hold until the next restore */
     struct ident_root *idents;
-    struct table *repeats, *joins, *keys; /* keys: one table per keyspace */
+    struct table *keys;                   /* one per keyspace */
+    struct buckets *repeats, *joins;
     struct shard_books *books;
     uint64_t hit[BOUND_COUNT];            /* since the start */
     uint64_t keys_dropped, identities_freed;
@@ -162,6 +164,8 @@ bool fact_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
 /* Frees a window and all it holds. */
 void window_free(struct shard *shard, slab_ref window, const struct window_layout *layout);
 int64_t window_newest(const struct shard *shard, slab_ref window);
+/* So long before the horizon a window's newest record may lie for it to matter still; at most as long as its key may. */
+int64_t window_idle_ms(const struct window_layout *layout, int64_t widest_ms);
 /* Gives back what the window has much more of than it needs. */
 void window_trim(struct shard *shard, slab_ref window, const struct window_layout *layout);
 /* Marks every id that the window holds. */
@@ -221,5 +225,8 @@ void ident_stats(const struct shard *shard, struct state_stats *stats);
 void dedup_stats(const struct shard *shard, struct state_stats *stats);
 void keys_stats(const struct shard *shard, struct state_stats *stats);
 void dedup_sweep(struct shard *shard, int64_t horizon_ms);
+/* Bytes of one remembered id, and of a reference whose report named so many ends on average. */
+size_t repeat_bytes(void);
+double report_bytes(double ends);
 
 #endif

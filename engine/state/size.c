@@ -13,10 +13,10 @@ static const double STEP_BACK = 0.85;
 /* What lies free between blocks and is too small for what is asked for, and the marks of it: measured where rings grow. */
 static const double SPLINTERS = 1.03;
 
-/* --- what engine/state/{ident,dedup}.c take, weighed --- */
+/* --- what engine/state/ident.c takes, weighed --- */
 
 struct weights {
-    size_t ident_entry, ident_head, repeat_entry, join_entry;
+    size_t ident_entry, ident_head;
 };
 
 /* Bytes that a second identity takes in a fresh shard; *first: that the first took, its tables with it. */
@@ -41,15 +41,6 @@ static void weigh(struct weights *weights)
     const struct state_layout layout = {.shard_bytes_max = 16 * SLAB_PAGE};
     struct state *state = state_new(&layout, key, &err);
     invariant(state);
-    struct shard *shard = state_shard(state, 0);
-    const struct hash128 none[REF_COUNT] = {{0, 0}}, one = {0, 1};
-    uint32_t same;
-    size_t before = slab_used(&shard->slab);
-    (void)dedup_check(shard, one, one, 0, INT64_MIN);
-    weights->repeat_entry = (slab_used(&shard->slab) - before) / TABLE_LEAST;
-    before = slab_used(&shard->slab);
-    (void)join_check(shard, one, none, 0, INT64_MIN, &same);
-    weights->join_entry = (slab_used(&shard->slab) - before) / TABLE_LEAST;
     size_t first, rest, text = 2, next = weigh_intern(state, 1, 1, &first);
     weights->ident_entry = (first - next - DIRECTORY_LEAST * sizeof(slab_ref)) / TABLE_LEAST;
     while (weigh_intern(state, (uint32_t)text, text, &rest) == next)
@@ -115,6 +106,32 @@ static void take_tables(struct tally *tally, struct size_part *part, size_t entr
         double here = mean + (i - DEVIATES / 2) * 0.5 * sqrt(mean);
         take(tally, part, (double)entry_size * table_room(here > 1 ? here : 1, gone, entry_size), shards * weight[i] / sum);
     }
+}
+
+/* Blocks of `buckets` buckets that share so many entries. */
+static void take_blocks(struct tally *tally, struct size_part *part, double entry_bytes, double entries, double buckets, double shards)
+{
+    double mean = entries / buckets, deviation = sqrt(mean), from = floor(fmax(1, mean - 5 * deviation)), before = poisson_most(from - 1, mean);
+    for (double here = from; before < 1 - 1e-6 && here < mean + 6 * deviation + 8; here++) {
+        double most = poisson_most(here, mean);
+        take(tally, part, BUCKET_HEAD_BYTES + here * entry_bytes, shards * buckets * (most - before));
+        before = most;
+    }
+}
+
+/* Buckets in each of so many shards, `live` being the entries of all 256, when they have been `peak` since the buckets were last put
+ * together: those whose turn to be split has come are half as full as the others (engine/state/bucket.h). */
+static void take_buckets(struct tally *tally, struct size_part *part, double entry_bytes, double live, double peak, double shards)
+{
+    double mean = live / SHARD_COUNT, count = fmax(1, fmin(peak / SHARD_COUNT, mean / 0.75) * entry_bytes / BUCKET_BYTES);
+    double whole = 1;
+    while (2 * whole <= count)
+        whole *= 2;
+    double halves = 2 * (count - whole), rest = 2 * whole - count, all = halves / 2 + rest;
+    take_blocks(tally, part, entry_bytes, mean * rest / all, rest, shards);
+    if (halves >= 1e-6)
+        take_blocks(tally, part, entry_bytes, mean * halves / 2 / all, halves, shards);
+    take(tally, part, sizeof(slab_ref) * power_from(4, count), shards);
 }
 
 /* --- keys and windows --- */
@@ -236,6 +253,13 @@ static double share_held(const struct tally *tally, const struct spread *spread,
     return sum > live ? live / sum : 1;
 }
 
+/* Share of keys whose habit has samples: a record came two turns of the week behind the first, ten days and a half on average. */
+static double life_sampled(const struct tally *tally, const struct life *life)
+{
+    double later = life->rate * (life->age - events_of(tally, 21 * (int64_t)86400000 / 2));
+    return later > 0 ? fmin(1, (1 - exp(-later) * (1 + later)) / -expm1(-life->rate * life->age)) : 0;
+}
+
 static void take_window(struct tally *tally, const struct window_layout *layout, const struct size_window *from, double idle, double often,
                         double live, struct size_window_part *part)
 {
@@ -253,7 +277,9 @@ static void take_window(struct tally *tally, const struct window_layout *layout,
             else if (is_extreme(&layout->aggregate[a]))
                 take_extreme(tally, &part->record, &life);
         }
-        take(tally, &part->habit, (double)habit_bytes(), life.keys * layout->habit_count);
+        double sampled = life_sampled(tally, &life);
+        take(tally, &part->habit, (double)habit_bytes(), life.keys * layout->habit_count * sampled);
+        take(tally, &part->habit, (double)habit_first_bytes(), life.keys * layout->habit_count * (1 - sampled));
         part->habit.count += life.keys * layout->habit_count;
     }
 }
@@ -274,9 +300,13 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     part->key.count = live;
     take(tally, &part->key, (double)cell_size(layout), live);
     take_tables(tally, &part->key, cell_entry_bytes(), live, gone, SHARD_COUNT);
-    for (uint16_t w = 0; w < layout->window_count; w++)
-        take_window(tally, &layout->window[w], &from->window[w], idle, often_than(&from->touched, &from->window[w].records), live,
+    for (uint16_t w = 0; w < layout->window_count; w++) {
+        int64_t own_ms = window_idle_ms(&layout->window[w], layout->widest_ms);
+        bool alone = own_ms < layout->widest_ms; /* only its own records keep it */
+        double goes = alone ? events_of(tally, own_ms + tally->load->layout->lateness_ms) + tally->load->sweep_events / 2 : idle;
+        take_window(tally, &layout->window[w], &from->window[w], goes, alone ? 1 : often_than(&from->touched, &from->window[w].records), live,
                     &part->window[w]);
+    }
     for (uint16_t m = 0; m < layout->memory_count; m++) {
         const struct spread *memory = &from->memory[m];
         double size = (double)(layout->memory[m].dated ? fact_row_bytes(&layout->memory[m]) : memory_bytes(&layout->memory[m]));
@@ -312,16 +342,16 @@ static void take_identities(struct tally *tally, struct size_state *out)
     }
 }
 
-/* The horizon rises once in sweep_events, and then each shard waits for its turn: a table is cleared up, or
- * grows, between turns, when it holds what came in a half to one and a half of them beyond the span. */
-static void take_repeats(struct tally *tally, double per_event, size_t entry_size, struct size_part *part)
+/* The horizon rises once in sweep_events, and then each shard waits for its turn: buckets hold what came in a half to one
+ * and a half of them beyond the span. */
+static void take_repeats(struct tally *tally, double per_event, double entry_bytes, struct size_part *part)
 {
     const struct size_load *load = tally->load;
-    double span = events_of(tally, load->dedup_ms + load->layout->lateness_ms);
+    double span = events_of(tally, load->dedup_ms + load->layout->lateness_ms), peak = per_event * fmin(span + 1.5 * load->sweep_events, tally->now);
     part->count = per_event * fmin(span + load->sweep_events, tally->now);
     for (int i = 0; part->count >= 1 && i < PHASES; i++) {
         double most = per_event * fmin(span + load->sweep_events * (0.5 + (i + 0.5) / PHASES), tally->now);
-        take_tables(tally, part, entry_size, most, per_event * tally->now - most, (double)SHARD_COUNT / PHASES);
+        take_buckets(tally, part, entry_bytes, most, peak, (double)SHARD_COUNT / PHASES);
     }
 }
 
@@ -353,8 +383,8 @@ static void take_all(struct tally *tally, struct size_state *out)
     state_clear(load, out);
     memset(tally->in_use, 0, sizeof tally->in_use);
     take_identities(tally, out);
-    take_repeats(tally, load->remembered, tally->weights.repeat_entry, &out->repeat);
-    take_repeats(tally, load->joinable, tally->weights.join_entry, &out->join);
+    take_repeats(tally, load->remembered, (double)repeat_bytes(), &out->repeat);
+    take_repeats(tally, load->joinable, report_bytes(load->join_ends), &out->join);
     for (uint16_t k = 0; k < load->layout->keyspace_count; k++)
         take_keyspace(tally, k, &out->keyspace[k]);
     out->score.bytes = load->score_bytes * tally->now;

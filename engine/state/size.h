@@ -4,8 +4,8 @@
  *
  * for a freed block serves only blocks of its class. How many are in use at a moment follows from the
  * layout's real sizes (cell, window, record, habit, … as engine/state lays them out; entries of
- * identities and repeats are weighed in a shard made for it), from how rings and tables grow (doubling,
- * at most three quarters full, spread over 256 shards), from what is dropped when (RULES 3), and from
+ * identities are weighed in a shard made for it), from how rings and tables grow (doubling,
+ * at most three quarters full, spread over 256 shards) and buckets fill, from what is dropped when (RULES 3), and from
  * spreads (engine/state/spread.h): which keys exist, how many records each has in its window.
  *
  * What is assumed: events of a key come independently of each other at an even pace; the streams of one
@@ -36,6 +36,7 @@ struct size_load {
     struct spread account, other;       /* identities: accounts, and all that is named beside them */
     double text_bytes[SIZE_TEXT_MAX];   /* share of identities by the length of their text */
     double remembered, joinable;        /* per event: ids that are new, end-to-end references that are */
+    double join_ends;                   /* accounts, parties, devices … that a payment with such a reference names */
     double score_bytes;                 /* per event: what engine/stream keeps of subjects, without end */
     double events_per_ms;
     double sweep_events;                /* a key or repeat that may go still waits for its sweep so long */

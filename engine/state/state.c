@@ -97,8 +97,8 @@ void shard_bind(struct shard *shard)
     struct slab *slab = &shard->slab;
     shard->books = (struct shard_books *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_BOOKS));
     shard->idents = (struct ident_root *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_IDENT));
-    shard->repeats = (struct table *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_DEDUP));
-    shard->joins = (struct table *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_JOIN));
+    shard->repeats = (struct buckets *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_DEDUP));
+    shard->joins = (struct buckets *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_JOIN));
     shard->keys = (struct table *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_KEYS));
 }
 

@@ -152,11 +152,11 @@ struct state_totals {
 };
 void state_totals(const struct state *state, struct state_totals *out);
 
-/* Statistics for `make bench` and sizes: walks every table; bytes are those of the blocks (but identities' and repeats' are as asked for). */
+/* Statistics for `make bench` and sizes: walks every table; bytes are those of the blocks (but identities' are as asked for). */
 struct state_stats {
     uint64_t bytes_used, bytes_resident, refused;
-    uint64_t identities, dedup_entries, keys, records, memories, attempts;
-    uint64_t identity_bytes, dedup_bytes, key_bytes, record_bytes, memory_bytes;
+    uint64_t identities, dedup_entries, report_entries, keys, records, memories, attempts;
+    uint64_t identity_bytes, dedup_bytes, report_bytes, key_bytes, record_bytes, memory_bytes;
 };
 void state_stats(struct state *state, struct state_stats *out);
 
@@ -355,8 +355,8 @@ struct census {
 void state_census(const struct state *state, uint16_t keyspace, struct census *cells, struct census *window, struct census *memory);
 
 /* Drops keys whose newest record is older than horizon_ms minus the keyspace's widest span (horizon:
- * the slowest partition's newest time minus lateness: RULES 3), of keys that stay the windows and memories of which
- * the same is true, and repeats older than dedup_horizon_ms; gives back rings and tables that have become too large,
+ * the slowest partition's newest time minus lateness: RULES 3), of keys that stay the memories and attempts of which
+ * the same is true and the windows whose own span has passed, and repeats older than dedup_horizon_ms; gives back rings and tables that have become too large,
  * and marks every id that the shard's keys hold. Returns keys dropped. Other shards' owners may sweep theirs meanwhile. */
 uint64_t shard_sweep(struct shard *shard, int64_t horizon_ms, int64_t dedup_horizon_ms);
 /* Behind the sweeps of a stretch (a barrier between): frees identities without a mark, of a shard that was swept. */

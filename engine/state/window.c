@@ -697,7 +697,7 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)at.window + window_habit_at(layout, habit), sizeof kept);
-        slab_free(&shard->slab, kept, habit_bytes());
+        slab_free(&shard->slab, kept, habit_block_bytes(shard, kept));
     }
     slab_free(&shard->slab, at.window->ring, at.window->room * at.size);
     slab_free(&shard->slab, ref, window_size(layout));
@@ -717,7 +717,7 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
-        bytes += kept ? slab_block(habit_bytes()) : 0;
+        bytes += habit_block_bytes(shard, kept);
     }
     const struct table *maps = !window_of_edges(layout) && window->maps ? slab_at(&shard->slab, window->maps) : NULL;
     bytes += maps ? slab_block(window_maps_bytes()) : 0;

@@ -66,17 +66,16 @@ static bool records_add(struct shard *shard, struct cell *cell, uint16_t keyspac
     return true;
 }
 
-static bool habit_copy(struct shard *shard, struct window *window, const struct window_layout *layout, uint8_t habit, const struct window *old,
+static bool habit_keep(struct shard *shard, struct window *window, const struct window_layout *layout, uint8_t habit, const struct window *old,
                        const struct window_layout *from, uint8_t old_habit)
 {
     slab_ref before, fresh;
     memcpy(&before, (const char *)old + window_habit_at(from, old_habit), sizeof before);
     if (!before)
         return true;
-    fresh = slab_alloc(&shard->slab, habit_bytes());
+    fresh = habit_copy(shard, shard, before);
     if (!fresh)
         return false;
-    memcpy(slab_edit(&shard->slab, fresh, habit_bytes()), slab_at(&shard->slab, before), habit_bytes());
     memcpy((char *)window + window_habit_at(layout, habit), &fresh, sizeof fresh);
     return true;
 }
@@ -96,7 +95,7 @@ static bool past_copy(struct shard *shard, struct window *window, const struct w
         }
         place = aggregate->habit ? aggregate_find(from, aggregate, true) : -1;
         if (good && place >= 0)
-            good = habit_copy(shard, window, layout, aggregate->habit, old, from, from->aggregate[place].habit);
+            good = habit_keep(shard, window, layout, aggregate->habit, old, from, from->aggregate[place].habit);
     }
     return good;
 }
@@ -195,10 +194,9 @@ static bool habit_take(struct shard *shard, struct window *window, size_t at, co
     memcpy(&before, (const char *)old + at, sizeof before);
     if (!before)
         return true;
-    fresh = slab_alloc(&shard->slab, habit_bytes());
+    fresh = habit_copy(shard, from, before);
     if (!fresh)
         return false;
-    memcpy(slab_edit(&shard->slab, fresh, habit_bytes()), slab_at(&from->slab, before), habit_bytes());
     memcpy((char *)window + at, &fresh, sizeof fresh);
     return true;
 }

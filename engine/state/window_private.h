@@ -216,7 +216,11 @@ void days_hash(const struct shard *shard, const struct days *days, const struct 
                struct hash_item *item);
 
 /* habit.c */
-size_t habit_bytes(void);
+size_t habit_bytes(void);       /* with its samples */
+size_t habit_first_bytes(void); /* before the first */
+size_t habit_block_bytes(const struct shard *shard, slab_ref habit); /* of one that may be there */
+/* One of its own; 0 when the shard is full. */
+slab_ref habit_copy(struct shard *shard, const struct shard *from, slab_ref habit);
 void habit_hash(const struct shard *shard, slab_ref habit, int32_t week, struct hash_item *item);
 
 #endif

@@ -1,9 +1,24 @@
-/* Windows under the sweep: marking the ids they hold, giving back the room they no longer need. */
+/* Windows under the sweep: which can go, marking the ids they hold, giving back the room they no longer need. */
+#include "engine/model/zone.h"
 #include "engine/state/window_private.h"
 
 int64_t window_newest(const struct shard *shard, slab_ref ref)
 {
     return ((const struct window *)slab_at(&shard->slab, ref))->newest_ms;
+}
+
+/* Rules look at times behind their clock less the span, and no event to come has a time before the horizon; keep_ms holds the
+ * span already, and the lateness once more. Habits look back as far as weeks go unsampled, and what others read is left to the key. */
+int64_t window_idle_ms(const struct window_layout *layout, int64_t widest_ms)
+{
+    int64_t idle_ms = layout->keep_ms;
+    if (layout->habit_count || layout->read_by_others)
+        return widest_ms;
+    for (uint16_t i = 0; i < layout->aggregate_count; i++) {
+        int64_t days_ms = layout->aggregate[i].days ? (layout->aggregate[i].days_kept + 1) * (int64_t)MS_PER_DAY : 0;
+        idle_ms = days_ms > idle_ms ? days_ms : idle_ms;
+    }
+    return idle_ms < widest_ms ? idle_ms : widest_ms;
 }
 
 /* --- marking --- */

@@ -262,7 +262,7 @@ struct running {
     uint64_t seq, batches;
     int64_t first_ms, last_ms;
     double batch_bytes[4];    /* bodies, texts, results, scratch: over all batches */
-    double repeats, joinable, raw_bytes, packed_bytes;
+    double repeats, joinable, join_ends, raw_bytes, packed_bytes;
 };
 
 static bool running_open(struct running *running, struct error *err)
@@ -316,7 +316,10 @@ static void count_batch(struct running *running)
         const struct event *event = &block->event[i];
         running->first_ms = event->time_ms < running->first_ms ? event->time_ms : running->first_ms;
         running->last_ms = event->time_ms > running->last_ms ? event->time_ms : running->last_ms;
-        running->joinable += event->outcome == OUTCOME_SCORED && (event->join_hash.lo | event->join_hash.hi) != 0;
+        bool joinable = event->outcome == OUTCOME_SCORED && (event->join_hash.lo | event->join_hash.hi) != 0;
+        running->joinable += joinable;
+        for (int r = 0; joinable && r < REF_COUNT; r++)
+            running->join_ends += event->ref_text[r].size != 0;
         if (event->outcome == OUTCOME_SCORED || event->outcome == OUTCOME_JOINED)
             count_identities(&running->counting, event);
     }
@@ -369,6 +372,7 @@ static void conclude(struct running *running, struct arena *arena)
     fit_all(&running->counting, arena, out);
     out->load.remembered = ((double)out->events - running->repeats) / messages;
     out->load.joinable = running->joinable / messages;
+    out->load.join_ends = running->joinable > 0 ? running->join_ends / running->joinable : 0;
     out->load.score_bytes = (double)step_decide_bytes(running->step) / messages;
     out->load.sweep_events = 65536;
     out->load.dedup_ms = running->settings->step.dedup_ms;

@@ -104,6 +104,41 @@ Test(recycle, buckets_of_days_keep_the_ids_that_the_ring_no_longer_has)
     }
 }
 
+/* Spans of a second, of three days by day, of a second with a habit, of a second read by others; the key's is 40 days. */
+Test(recycle, a_window_goes_when_its_own_span_has_passed)
+{
+    enum { DAY = 86400000, WINDOWS = 4 };
+    static const struct aggregate_layout by_day[] = {{.hash = 1, .fn = WINDOW_COUNT, .days = 3, .days_kept = 5}};
+    static const struct aggregate_layout sampled[] = {{.hash = 2, .fn = WINDOW_COUNT, .habit = 1}};
+    const struct window_layout window[WINDOWS] = {{.hash = 1, .keep_ms = 1000},
+                                                  {.hash = 2, .keep_ms = 1000, .aggregate_count = 1, .aggregate = by_day, .by_day = true},
+                                                  {.hash = 3, .keep_ms = 1000, .aggregate_count = 1, .aggregate = sampled, .habit_count = 1},
+                                                  {.hash = 4, .keep_ms = 1000, .read_by_others = true}};
+    const struct keyspace_layout keyspace = {.hash = 5, .width = 1, .entity_words = 1, .window_count = WINDOWS, .window = window, .widest_ms = 40 * (int64_t)DAY};
+    const struct state_layout layout = {.keyspace_count = 1, .keyspace = &keyspace, .shard_bytes_max = 1 << 20};
+    const int64_t seen_ms = 100 * (int64_t)DAY, after_ms[WINDOWS] = {1000, 6 * (int64_t)DAY, 40 * (int64_t)DAY, 40 * (int64_t)DAY};
+    struct error err = {0};
+    struct state *state = state_new(&layout, seed, &err);
+    cr_assert_not_null(state, "%s", err.text);
+    entity_id key = name(state, 1, 1);
+    struct shard *shard = state_shard(state, 1);
+    for (uint16_t w = 0; w < WINDOWS; w++)
+        cr_assert(window_add(shard, cell_get(shard, 0, &key), 0, w, &(struct record){.time_ms = seen_ms, .seq = 1, .receiver = key, .day = 100}, true));
+    for (uint16_t w = 0; w < WINDOWS - 1; w++) { /* the last two go at once, with their key */
+        struct census cells = {0}, held[WINDOWS] = {{0}};
+        (void)shard_sweep(shard, seen_ms + after_ms[w], INT64_MIN);
+        state_census(state, 0, &cells, held, NULL);
+        cr_expect_eq(held[w].keys, 1, "window %u is held while its span may be asked for", w);
+        cr_expect_eq(held[WINDOWS - 1].keys, 1);
+        (void)shard_sweep(shard, seen_ms + after_ms[w] + 1, INT64_MIN);
+        cells = held[w] = (struct census){0};
+        state_census(state, 0, &cells, held, NULL);
+        cr_expect_eq(held[w].keys, 0, "window %u is held no longer", w);
+        cr_expect_eq(cells.keys, w < 2);
+    }
+    state_free(state);
+}
+
 Test(recycle, an_id_that_moves_on_is_marked_by_who_moves_it)
 {
     struct state *state = state_make(1 << 20);

@@ -10,7 +10,8 @@ static const uint64_t clocks[] = {11, 12};
 static const struct aggregate_layout short_aggregates[] = {{.hash = 1, .fn = WINDOW_COUNT}, {.hash = 2, .fn = WINDOW_DISTINCT, .column = WINDOW_SENDER}};
 static const struct aggregate_layout long_aggregates[] = {{.hash = 3, .fn = WINDOW_SUM, .days = 60, .days_kept = 62, .habit = 1}};
 static const struct window_layout windows[] = {
-    {.hash = 1, .keep_ms = 2 * DAY, .aggregate_count = 2, .aggregate = short_aggregates},
+    /* read by others, so that it stays as long as its key: ids here are made up, and a sweep would mark them */
+    {.hash = 1, .keep_ms = 2 * DAY, .aggregate_count = 2, .aggregate = short_aggregates, .read_by_others = true},
     {.hash = 2, .keep_ms = DAY, .aggregate_count = 1, .aggregate = long_aggregates, .extra_count = 1, .habit_count = 1, .by_day = true}};
 static const struct memory_layout memories[] = {{.hash = 7, .for_ms = DAY, .keep_count = 2}};
 static const struct keyspace_layout keyspaces[] = {{.hash = 5, .width = 1, .clock_count = 2, .clock_hash = clocks, .window_count = 2,
@@ -45,7 +46,10 @@ static void event(struct state *state, uint32_t key, uint64_t n, int64_t time_ms
     (void)clock_raise(shard, cell, 0, 0, time_ms);
     if (!all)
         return;
-    (void)habit_due(shard, cell, 0, 1, 1, (int32_t)(time_ms / (7 * (int64_t)DAY)), &from);
+    int32_t week = (int32_t)((time_ms + 3 * (int64_t)DAY) / (7 * (int64_t)DAY)); /* two turns of it in twelve days */
+    if (habit_due(shard, cell, 0, 1, 1, week, &from))
+        for (; from < week; from++)
+            habit_put(shard, cell, 0, 1, 1, from, (struct window_result){5, true});
     cr_assert(window_add(shard, cell, 0, 1, &record, true));
     struct memory_record kept = {.time_ms = time_ms, .seq = n + 1};
     memory_put(shard, cell, 0, 0, &kept);
@@ -60,6 +64,7 @@ Test(size, one_key_is_exact)
     size_key(&layout, 0, &arena, &key);
     size_t before = slab_used(shard_slab(state_shard(state, 0))), table = 128; /* eight entries of 12 bytes, as the slab rounds */
     event(state, 256, 0, DAY, true);
+    habit_put(state_shard(state, 0), cell_find(state_shard(state, 0), 0, &(uint32_t){256}), 0, 1, 1, 0, (struct window_result){5, true});
     size_t took = slab_used(shard_slab(state_shard(state, 0))) - before;
     size_t foretold = key.key + key.window[0] + key.window[1] + key.habit[1] + key.memory[0];
     cr_expect_lt(llabs((long long)took - (long long)(foretold - 24 + 96)), 1, "took %zu, foretold %zu with its share of a table of %zu", took, foretold, table);
@@ -127,6 +132,53 @@ Test(size, many_keys_by_chance)
     free(value);
     free(with);
     free(times);
+    state_free(state);
+    arena_fini(&arena);
+}
+
+/* Ids and references of two days, swept as the engine does it: a shard after the other. */
+Test(size, repeats_by_chance)
+{
+    enum { EVENTS = 900000, DAYS = 6, SWEEP = 8192, JOIN_EACH = 3 };
+    const struct state_layout none = {.lateness_ms = DAY, .shard_bytes_max = 1 << 24};
+    struct error err = {0};
+    static const unsigned char seed[16] = {3};
+    struct state *state = state_new(&none, seed, &err);
+    struct hash128 ref[REF_COUNT] = {{0, 0}};
+    uint64_t chance = 7, refs = 0;
+    int64_t horizon_ms = INT64_MIN;
+    uint32_t same;
+    for (uint64_t n = 0; n < EVENTS; n++) {
+        int64_t time_ms = (int64_t)(n * DAYS * DAY / EVENTS) + DAY;
+        struct hash128 id = {draw(&chance), draw(&chance)}, join = {draw(&chance), draw(&chance)};
+        (void)dedup_check(state_shard(state, id.lo & 255), id, id, time_ms, horizon_ms);
+        if (n % JOIN_EACH == 0) {
+            uint64_t ends = draw(&chance) % 5;
+            for (uint64_t r = 0; r < 4; r++)
+                ref[r] = (struct hash128){r < ends, r < ends ? draw(&chance) : 0};
+            refs += ends;
+            (void)join_check(state_shard(state, join.lo & 255), join, ref, time_ms, horizon_ms, &same);
+        }
+        if (n % SWEEP == 0)
+            horizon_ms = time_ms - 2 * DAY;
+        if (n % (SWEEP / 256) == 0)
+            (void)shard_sweep(state_shard(state, (uint32_t)(n / (SWEEP / 256) % 256)), INT64_MIN / 2, horizon_ms);
+    }
+    struct size_load load = {.layout = &none, .events_per_ms = (double)EVENTS / (DAYS * (double)DAY), .sweep_events = SWEEP, .dedup_ms = DAY,
+                             .remembered = 1, .joinable = 1.0 / JOIN_EACH, .join_ends = (double)refs * JOIN_EACH / EVENTS};
+    struct arena arena;
+    struct size_state size;
+    struct state_stats stats;
+    arena_init(&arena);
+    size_state(&load, DAYS * (int64_t)DAY, &arena, &size);
+    state_stats(state, &stats);
+    cr_expect_float_eq(size.repeat.count / (double)stats.dedup_entries, 1, 0.02);
+    cr_expect_float_eq(size.repeat.bytes / (double)stats.dedup_bytes, 1, 0.02, "%llu bytes, foretold %.0f", (unsigned long long)stats.dedup_bytes, size.repeat.bytes);
+    cr_expect_float_eq(size.join.count / (double)stats.report_entries, 1, 0.02);
+    cr_expect_float_eq(size.join.bytes / (double)stats.report_bytes, 1, 0.04, "%llu bytes, foretold %.0f", (unsigned long long)stats.report_bytes, size.join.bytes);
+    cr_expect_leq(stats.dedup_bytes, 24 * stats.dedup_entries, "%llu bytes for %llu ids", (unsigned long long)stats.dedup_bytes, (unsigned long long)stats.dedup_entries);
+    cr_expect_lt(stats.report_bytes, 36 * stats.report_entries, "%llu bytes for %llu references of two ends each", (unsigned long long)stats.report_bytes,
+                 (unsigned long long)stats.report_entries);
     state_free(state);
     arena_fini(&arena);
 }
