@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { IDLE_WAIT_MS = 20, PACE_MS = 2, SOURCE_RETRY_MS = 100, QUEUE_TOLD_MS = 1000 };
+enum { IDLE_WAIT_MS = 20, PACE_MS = 2, PACE_LOOK_NS = 1000000, SOURCE_RETRY_MS = 100, QUEUE_TOLD_MS = 1000 };
 
 /* --- shared by the stages --- */
 
@@ -117,10 +117,14 @@ static void note_cut(struct pipeline *pipeline, const struct block *block)
  * nobody gains by a small one. */
 static void pace(const struct pipeline *pipeline)
 {
-    uint32_t most = pipeline->settings->batch_wait_ms, apart = queue_count(pipeline->to_work) > 0 || most < PACE_MS ? most : PACE_MS;
-    uint64_t now = pipeline_now_ns(), next = pipeline->read_ns + apart * 1000000u;
-    if (now < next)
-        nanosleep(&(struct timespec){.tv_nsec = (long)(next - now)}, NULL);
+    uint32_t most = pipeline->settings->batch_wait_ms;
+    for (;;) {
+        uint32_t apart = queue_count(pipeline->to_work) > 0 || most < PACE_MS ? most : PACE_MS;
+        uint64_t now = pipeline_now_ns(), next = pipeline->read_ns + apart * 1000000u, left = next > now ? next - now : 0;
+        if (left == 0)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = (long)(left < PACE_LOOK_NS ? left : PACE_LOOK_NS)}, NULL); /* the work may be done sooner */
+    }
 }
 
 /* Reads one block; false when nothing came. */
