@@ -1,5 +1,6 @@
 /* How long it takes from a payment's moment to be sent until its alert can be read in PostgreSQL, at a fixed rate.
  *
+ * SENDERS producers share the partitions, as banks do: one alone has one request under way at a time, of one partition.
  * Open loop: payment i of a file is due at begin + i / rate whatever became of those before, and its latency counts from then,
  * so that a sender, broker or engine that falls behind is seen in full. Every EVERY-th payment of the file raises an alert
  * whose subject is MARK and its turn (bench/parts/latency.py writes the file so). A trigger on muster.alert notifies the channel
@@ -23,7 +24,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-enum { LINES_MAX = 4000000, PAGE = 1024, TICK_NS = 200000, LINE_BYTES_MAX = 65536 };
+enum { SENDERS = 4, LINES_MAX = 4000000, PAGE = 1024, TICK_NS = 200000, LINE_BYTES_MAX = 65536 };
 
 struct latency {
     struct slice *line;
@@ -96,9 +97,10 @@ static bool listen_open(struct latency *latency, const char *dsn, struct error *
 /* --- the sender --- */
 
 /* Payments that are due go out; between them the thread sleeps no longer than TICK_NS past the next one's time. */
-static bool send_all(struct latency *latency, struct kafka_producer *producer, struct error *err)
+static bool send_all(struct latency *latency, struct kafka_producer *const *producer, struct error *err)
 {
-    uint32_t partitions = (uint32_t)kafka_producer_partitions(producer);
+    uint32_t partitions = (uint32_t)kafka_producer_partitions(producer[0]);
+    bool ok = true;
     latency->begin_ns = now_ns() + 10000000;
     for (uint64_t i = 0; i < latency->count; i++) {
         uint64_t due = due_ns(latency, i), now = now_ns();
@@ -109,27 +111,33 @@ static bool send_all(struct latency *latency, struct kafka_producer *producer, s
         }
         if (now > due && now - due > latency->sent_late_ns)
             latency->sent_late_ns = now - due;
-        if (!kafka_producer_send(producer, (int32_t)(i % partitions), SLICE(""), latency->line[i], 0, err))
+        uint32_t partition = (uint32_t)(i % partitions);
+        if (!kafka_producer_send(producer[partition % SENDERS], (int32_t)partition, SLICE(""), latency->line[i], 0, err))
             return false;
     }
-    return kafka_producer_flush(producer, 60000, err);
+    for (int i = 0; ok && i < SENDERS; i++)
+        ok = kafka_producer_flush(producer[i], 60000, err);
+    return ok;
 }
 
 static bool measure(struct latency *latency, const char *brokers, const char *topic, uint64_t wait_ns, struct error *err)
 {
     pthread_t listener;
-    struct kafka_producer *producer = kafka_producer_open(
-        &(struct kafka_producer_settings){.brokers = brokers, .topic = topic, .queue_bytes_max = 256u << 20, .at_once = true}, err);
-    if (!producer)
-        return false;
+    struct kafka_producer *producer[SENDERS] = {NULL};
+    const struct kafka_producer_settings settings = {.brokers = brokers, .topic = topic, .queue_bytes_max = 64u << 20, .at_once = true};
+    bool ok = true;
+    for (int i = 0; ok && i < SENDERS; i++)
+        ok = (producer[i] = kafka_producer_open(&settings, err)) != NULL;
     invariant(pthread_create(&listener, NULL, listen_run, latency) == 0);
-    bool ok = send_all(latency, producer, err);
+    ok = ok && send_all(latency, producer, err);
     uint64_t end = now_ns() + wait_ns;
     while (ok && atomic_load(&latency->seen) < latency->count / latency->every && now_ns() < end)
         (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){0, 20000000}, NULL);
     atomic_store(&latency->over, true);
     (void)pthread_join(listener, NULL);
-    kafka_producer_close(producer);
+    for (int i = 0; i < SENDERS; i++)
+        if (producer[i])
+            kafka_producer_close(producer[i]);
     return ok;
 }
 

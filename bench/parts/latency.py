@@ -47,7 +47,7 @@ def marked(rate, every, count):
 def at_rate(folder, rate, every, seconds):
     """What bench/main/latency says, its engine and servers fresh."""
     path = marked(rate, every, rate * seconds)
-    with World("latency", rules=folder, topics=TOPIC) as world:
+    with World("latency", rules=folder, topics=TOPIC, kafka_fetch_wait_ms=1) as world:
         engine = world.engine()
         world.live(engine)
         words = [world.broker.address, TOPIC[0][0], world.database.address, path, str(rate), str(every), "KE-MARK-", str(SETTLE_S), str(WAIT_S)]
@@ -82,7 +82,7 @@ def measure(options):
         picture.lines(os.path.join(RESULTS, "latency.svg"), "from produce to a visible alert",
                       [(label, [(rate, found[label]) for rate, found in data.items()]) for label, _ in QUANTILES], "payments per second", "ms", (25, "25 ms"))
     note = ("Open loop: payment i is due at begin + i / rate, and latency counts from then, whatever was late. Whole pack and one rule that marks one payment in "
-            "%s; mock broker with 32 partitions, engine with 2 threads, PostgreSQL with fsync and the sender on one machine. An alert counts as visible when "
+            "%s; mock broker with 32 partitions (where Kafka answers a fetch as soon as there is something, the mock waits kafka_fetch_wait_ms out: 1 here), engine with 2 threads, PostgreSQL with fsync and four producers of one sender on one machine. An alert counts as visible when "
             "PostgreSQL's notification, sent as the transaction becomes visible, is read: no polling interval. The trigger that notifies is the only thing added." %
             ", ".join(str(every) for _, every, _ in RATES_PER_S))
     return {"rows": rows, "note": " ".join([note] + notes), "data": data, "servers": True,

@@ -289,7 +289,8 @@ static bool source_poll(void *self, uint32_t wait_ms, struct arena *arena, struc
         serve_events(source);
         uint32_t got = collect(source, arena, messages + *count, max - *count);
         *count += got;
-        if (!room_left(arena, *count, max) || source_now_ms() >= until_ms || source->trouble.class == ERROR_FATAL)
+        bool more = got > 0 || *count == 0;
+        if (!more || !room_left(arena, *count, max) || source_now_ms() >= until_ms || source->trouble.class == ERROR_FATAL)
             break;
         if (got == 0)
             wait_for_message(source, until_ms);

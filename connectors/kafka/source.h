@@ -32,6 +32,7 @@ struct kafka_source_settings {
     const char *const *extra;      /* "name=value" librdkafka properties, NULL-terminated, or NULL */
     uint32_t partition_max;        /* over all topics; 0: PARTITION_MAX */
     size_t fetch_bytes_max;        /* of all partition queues together; 0: 128 MiB */
+    uint32_t fetch_wait_ms;        /* a broker that has nothing new answers after so long; 0: 5 */
     int64_t ahead_ms;              /* 0: 60,000 */
     uint32_t recovery_wait_ms;     /* longest silence in read_range; 0: 30,000 */
     uint32_t refresh_ms;           /* 0: 10,000 */

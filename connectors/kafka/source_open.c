@@ -9,7 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { CLOSE_MS = 5000, FETCH_BYTES = 128 << 20, PARTITION_BYTES_MIN = 64 << 10, NOTICE_TEXT_MAX = 400 };
+enum { CLOSE_MS = 5000, FETCH_WAIT_MS = 5, FETCH_BYTES = 128 << 20, PARTITION_BYTES_MIN = 64 << 10, NOTICE_TEXT_MAX = 400 };
 
 static void __attribute__((format(printf, 3, 4))) say(const struct kafka_source *source, const char *event, const char *format, ...)
 {
@@ -42,10 +42,11 @@ static size_t share_bytes(const struct kafka_source *source)
 static rd_kafka_t *open_client(struct kafka_source *source, struct error *err)
 {
     const struct kafka_source_settings *settings = &source->settings;
-    char queue_kb[32], fetch_bytes[32];
+    char queue_kb[32], fetch_bytes[32], wait_ms[32];
     size_t share = share_bytes(source);
     snprintf(queue_kb, sizeof queue_kb, "%zu", share / 4 / 1024);
     snprintf(fetch_bytes, sizeof fetch_bytes, "%zu", share / 8);
+    snprintf(wait_ms, sizeof wait_ms, "%u", settings->fetch_wait_ms ? settings->fetch_wait_ms : FETCH_WAIT_MS);
     const struct kafka_property fixed[] = {
         {"group.id", settings->group ? settings->group : "muster"}, /* assign() asks for one; never joined */
         {"enable.auto.commit", "false"},
@@ -56,7 +57,7 @@ static rd_kafka_t *open_client(struct kafka_source *source, struct error *err)
         {"check.crcs", "true"},
         {"socket.timeout.ms", "2000"},
         {"socket.connection.setup.timeout.ms", CLIENT_SETUP_MS},
-        {"fetch.wait.max.ms", "20"},
+        {"fetch.wait.max.ms", wait_ms},
         {"fetch.error.backoff.ms", "100"},
         {"queued.min.messages", "100000"},
         {"queued.max.messages.kbytes", queue_kb},

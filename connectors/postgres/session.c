@@ -1,5 +1,7 @@
-/* One connection to PostgreSQL: statements, COPY, and what a failure means. */
+/* One connection to PostgreSQL: statements, batches of them, and what a failure means. */
 #include "connectors/postgres/session.h"
+
+#include "engine/base/invariant.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -7,7 +9,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { STATEMENT_MS = 30000, ANSWER_BEHIND_MS = 5000 };
+enum { STATEMENT_MS = 30000, ANSWER_BEHIND_MS = 5000, BATCH_UNSENT_MAX = 1 << 20 };
 
 static void ignore_notice(void *context, const PGresult *result)
 {
@@ -105,7 +107,7 @@ static PGresult *answer_take(struct session *session)
     while (answer_wait(session), (next = PQgetResult(session->connection))) {
         PQclear(last);
         last = next;
-        if (PQresultStatus(last) == PGRES_COPY_IN || PQstatus(session->connection) != CONNECTION_OK)
+        if (PQstatus(session->connection) != CONNECTION_OK)
             break;
     }
     return last;
@@ -131,17 +133,6 @@ PGresult *session_query(struct session *session, const char *sql, struct error *
 {
     return session_ask(session, sql, 0, NULL, err);
 }
-
-#ifdef MUSTER_FAULT
-bool session_step(struct session *session, enum fail_point point, struct error *err)
-{
-    enum fault fault = fail_point(point);
-    if (fault == FAULT_EIO)
-        (void)shutdown(PQsocket(session->connection), SHUT_RDWR);
-    const char *sql = fault == FAULT_ENOSPC ? "do $$ begin raise exception 'no space left on device' using errcode = '53100'; end $$" : "select 1";
-    return fault == FAULT_NONE || session_run(session, sql, err);
-}
-#endif
 
 bool session_run(struct session *session, const char *sql, struct error *err)
 {
@@ -171,27 +162,111 @@ int session_touch(struct session *session, const char *sql, struct error *err)
     return touched;
 }
 
-bool session_copy(struct session *session, const char *sql, struct slice data, struct error *err)
+bool session_prepare(struct session *session, const char *name, const char *sql, struct error *err)
 {
-    PGresult *result = session_send(session, sql);
-    bool good = PQresultStatus(result) == PGRES_COPY_IN || session_fault(session, result, err);
-    PQclear(result);
-    if (!good)
-        return false;
-    for (size_t at = 0; at < data.size;) {
-        size_t piece = data.size - at < (1u << 20) ? data.size - at : 1u << 20;
-        if (PQputCopyData(session->connection, data.data + at, (int)piece) != 1)
-            return session_fault(session, NULL, err);
-        if (fail_point(FAIL_SINK_COPY) == FAULT_EIO)
-            (void)shutdown(PQsocket(session->connection), SHUT_RDWR);
-        at += piece;
-    }
-    if (PQputCopyEnd(session->connection, NULL) != 1)
-        return session_fault(session, NULL, err);
-    result = answer_take(session);
-    good = PQresultStatus(result) == PGRES_COMMAND_OK || session_fault(session, result, err);
+    PGresult *result = PQsendPrepare(session->connection, name, sql, 0, NULL) ? answer_take(session) : NULL;
+    bool good = PQresultStatus(result) == PGRES_COMMAND_OK || session_fault(session, result, err);
     PQclear(result);
     return good;
+}
+
+/* --- batches --- */
+
+static bool batch_lost(struct session *session, struct error *err)
+{
+    session_fault(session, NULL, err);
+    err->class = ERROR_RETRY;
+    session_close(session);
+    return false;
+}
+
+/* Waits until the server has taken all that was sent. It may answer meanwhile, and would wait for us if we did not listen. */
+static bool batch_flush(struct session *session)
+{
+    PGconn *connection = session->connection;
+    int64_t until_ms = monotonic_ms() + session->answer_ms_max;
+    int left;
+    while ((left = PQflush(connection)) > 0) {
+        struct pollfd ready = {.fd = PQsocket(connection), .events = POLLIN | POLLOUT};
+        int64_t left_ms = until_ms - monotonic_ms();
+        if (left_ms <= 0)
+            return false;
+        if (poll(&ready, 1, (int)left_ms) > 0 && (ready.revents & POLLIN) && !PQconsumeInput(connection))
+            return false;
+    }
+    session->unsent = 0;
+    return left == 0;
+}
+
+#ifdef MUSTER_FAULT
+bool session_step(struct session *session, enum fail_point point, struct error *err)
+{
+    enum fault fault = fail_point(point);
+    if (fault == FAULT_EIO)
+        (void)shutdown(PQsocket(session->connection), SHUT_RDWR);
+    const char *sql = fault == FAULT_ENOSPC ? "do $$ begin raise exception 'no space left on device' using errcode = '53100'; end $$" : "select 1";
+    if (PQpipelineStatus(session->connection) == PQ_PIPELINE_ON)
+        return fault == FAULT_NONE || fault == FAULT_EIO || PQsendQueryParams(session->connection, sql, 0, NULL, NULL, NULL, NULL, 0) || batch_lost(session, err);
+    return fault == FAULT_NONE || session_run(session, sql, err);
+}
+#endif
+
+bool session_batch_begin(struct session *session, struct error *err)
+{
+    session->unsent = 0;
+    return (PQsetnonblocking(session->connection, 1) == 0 && PQenterPipelineMode(session->connection)) || batch_lost(session, err);
+}
+
+bool session_batch_add(struct session *session, const char *name, int count, const char *const *value, const int *length,
+                       const int *format, struct error *err)
+{
+    for (int i = 0; i < count; i++)
+        session->unsent += length ? (size_t)length[i] : 0;
+    bool good = PQsendQueryPrepared(session->connection, name, count, value, length, format, 0) &&
+                (session->unsent < BATCH_UNSENT_MAX || batch_flush(session));
+    return good || batch_lost(session, err);
+}
+
+/* Answers up to the batch's end. */
+static bool batch_answers(struct session *session, session_answer_fn answer, void *context, struct error *err)
+{
+    PGresult *result;
+    uint32_t index = 0;
+    bool good = true;
+    for (ExecStatusType status = PGRES_EMPTY_QUERY; status != PGRES_PIPELINE_SYNC; PQclear(result)) {
+        answer_wait(session);
+        result = PQgetResult(session->connection); /* NULL stands between two statements */
+        status = PQresultStatus(result);
+        if (PQstatus(session->connection) != CONNECTION_OK) {
+            if (good)
+                session_fault(session, result, err);
+            PQclear(result);
+            return false;
+        }
+        if (!result)
+            status = PGRES_EMPTY_QUERY;
+        else if (good && status == PGRES_FATAL_ERROR)
+            good = session_fault(session, result, err);
+        else if (good && answer && (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK))
+            good = answer(context, index++, result, err);
+    }
+    return good;
+}
+
+bool session_batch_end(struct session *session, session_answer_fn answer, void *context, struct error *err)
+{
+    PGconn *connection = session->connection;
+    if (!connection)
+        return error_set(err, ERROR_RETRY, "PostgreSQL connection lost");
+    if (!PQpipelineSync(connection) || !batch_flush(session))
+        return batch_lost(session, err);
+    if (fail_point(FAIL_SINK_ROWS) == FAULT_EIO)
+        (void)shutdown(PQsocket(connection), SHUT_RDWR);
+    bool good = batch_answers(session, answer, context, err);
+    if (!session_alive(session))
+        return false;
+    invariant(PQexitPipelineMode(connection));
+    return PQsetnonblocking(connection, 0) == 0 ? good : batch_lost(session, err);
 }
 
 int session_int(const PGresult *rows, int row, int column)

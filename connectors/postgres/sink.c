@@ -1,7 +1,6 @@
 /* Commits results, positions and journal to PostgreSQL in one transaction under a lease. */
 #include "connectors/postgres/sink.h"
 
-#include "connectors/postgres/copy.h"
 #include "connectors/postgres/rows.h"
 #include "connectors/postgres/session.h"
 #include "engine/base/invariant.h"
@@ -26,10 +25,11 @@ struct pg_sink {
 
 /* --- the lease --- */
 
-static bool lease_lock(struct pg_sink *sink, const char *mode, struct error *err)
+/* Alone: waits for a backend that may still be committing. */
+static bool lease_lock(struct pg_sink *sink, struct error *err)
 {
     char sql[SQL_MAX];
-    (void)snprintf(sql, sizeof sql, "select epoch from muster.lease where id = 1 and epoch = %lld for %s", (long long)sink->epoch, mode);
+    (void)snprintf(sql, sizeof sql, "select epoch from muster.lease where id = 1 and epoch = %lld for update", (long long)sink->epoch);
     PGresult *rows = session_query(&sink->session, sql, err);
     if (!rows)
         return false;
@@ -91,7 +91,7 @@ static bool sink_connect(struct pg_sink *sink, struct error *err)
     session_close(&sink->session);
     bool ok = session_open(&sink->session, sink->settings.dsn, "muster engine", err) &&
               session_run(&sink->session, "set synchronous_commit = on", err) && expiry_set(sink, err) &&
-              rows_stage(&sink->session, err);
+              rows_prepare(&sink->session, err);
     if (!ok)
         session_close(&sink->session); /* one that is open is prepared */
     return ok;
@@ -270,7 +270,7 @@ static bool pg_prune(void *self, uint64_t block, struct error *err)
 static bool resolve(struct pg_sink *sink, uint64_t last_block, bool *landed, struct error *err)
 {
     if (!session_run(&sink->session, "begin", err) || !session_step(&sink->session, FAIL_SINK_RESOLVE, err) ||
-        !lease_lock(sink, "update", err)) {
+        !lease_lock(sink, err)) {
         struct error ignored;
         (void)!session_run(&sink->session, "rollback", &ignored);
         return false;
@@ -295,10 +295,7 @@ static void stored_move(struct pg_sink *sink, const struct commit_block *blocks,
 
 static bool write_all(struct pg_sink *sink, const struct commit_block *blocks, uint32_t count, struct error *err)
 {
-    return session_step(&sink->session, FAIL_SINK_BEGIN, err) && session_run(&sink->session, "begin", err) &&
-           session_step(&sink->session, FAIL_SINK_LEASE, err) && lease_lock(sink, "share", err) &&
-           rows_write(&sink->rows, &sink->session, sink->partitions, sink->stored, sink->epoch, blocks,
-                      count, err) &&
+    return rows_write(&sink->rows, &sink->session, sink->partitions, sink->stored, sink->epoch, blocks, count, err) &&
            session_step(&sink->session, FAIL_SINK_COMMIT, err);
 }
 

@@ -1,9 +1,9 @@
 /* The sink: everything one or more intake blocks gave, in ONE PostgreSQL transaction.
  *
  * Implements struct sink (engine/model/seam.h); called by one thread. A commit proves the lease
- * (its row locked FOR SHARE, with our epoch), copies rows into staging tables, inserts what is not
- * there, compares what is (another body for the same key stops the engine: it means non-determinism),
- * and moves positions by compare-and-set. When the connection dies during COMMIT the outcome is
+ * (its row locked FOR SHARE, with our epoch), inserts what is not there, compares what is (another
+ * body for the same key stops the engine: it means non-determinism), and moves positions by
+ * compare-and-set: all this in one round trip, `commit` in a second once every answer is seen to be good. When the connection dies during COMMIT the outcome is
  * unknown: the next call locks the lease row first, which waits for the old backend, and then reads
  * whether the journal has the block. Rejected bytes are bounded to REJECTION_BYTES_MAX. */
 #ifndef CONNECTORS_POSTGRES_SINK_H

@@ -130,6 +130,7 @@ static bool open_source(struct running *running, struct error *err)
         .group = *settings->kafka_group ? settings->kafka_group : NULL,
         .partition_max = (uint32_t)settings->partition_max,
         .fetch_bytes_max = (size_t)settings->kafka_fetch_mb << 20,
+        .fetch_wait_ms = (uint32_t)settings->kafka_fetch_wait_ms,
         .refresh_ms = (uint32_t)settings->kafka_refresh_s * 1000,
         .notice = source_notice,
         .context = running,

@@ -62,8 +62,8 @@ struct source {
      * leave alone becomes one refused message (REJECT_POISON), in poll and in read_range. NULL: it does
      * not. Set before seek; a NULL watch ends it. */
     void (*watch)(void *self, const struct record_watch *watch);
-    /* Collects up to max messages or what came within wait_ms; bodies are copied into arena. Stops, behind
-     * one message at least, when the arena is full (arena_full).
+    /* Waits up to wait_ms for a message, then takes what there is, up to max; bodies are copied into arena. Stops,
+     * behind one message at least, when the arena is full (arena_full).
      * Per partition in offset order. *count may be 0. A message with `mark` set moves its partition's
      * position and is no event. */
     bool (*poll)(void *self, uint32_t wait_ms, struct arena *arena, struct message *messages, uint32_t max,

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { IDLE_WAIT_MS = 20, SOURCE_RETRY_MS = 100, QUEUE_TOLD_MS = 1000 };
+enum { IDLE_WAIT_MS = 20, PACE_MS = 2, PACE_LOOK_NS = 1000000, SOURCE_RETRY_MS = 100, QUEUE_TOLD_MS = 1000 };
 
 /* --- shared by the stages --- */
 
@@ -113,11 +113,26 @@ static void note_cut(struct pipeline *pipeline, const struct block *block)
                         "(muster_blocks_cut_total counts them)", block->message_count, block->bodies.total >> 10);
 }
 
+/* Blocks are read a little apart, as small ones cost more per event; further while others wait to be worked, for then
+ * nobody gains by a small one. */
+static void pace(const struct pipeline *pipeline)
+{
+    uint32_t most = pipeline->settings->batch_wait_ms;
+    for (;;) {
+        uint32_t apart = queue_count(pipeline->to_work) > 0 || most < PACE_MS ? most : PACE_MS;
+        uint64_t now = pipeline_now_ns(), next = pipeline->read_ns + apart * 1000000u, left = next > now ? next - now : 0;
+        if (left == 0)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = (long)(left < PACE_LOOK_NS ? left : PACE_LOOK_NS)}, NULL); /* the work may be done sooner */
+    }
+}
+
 /* Reads one block; false when nothing came. */
 static bool stage_read(struct pipeline *pipeline, struct block *block)
 {
     struct source *source = pipeline->world->source;
     struct error err = {0};
+    pace(pipeline);
     if (!source->poll(source->self, pipeline->settings->batch_wait_ms, &block->bodies, block->message, block->room,
                       &block->message_count, &err)) {
         if (err.class != ERROR_RETRY) {
@@ -129,6 +144,7 @@ static bool stage_read(struct pipeline *pipeline, struct block *block)
     }
     if (block->message_count == 0)
         return false;
+    pipeline->read_ns = pipeline_now_ns();
     block->partitions = source->partitions->count;
     note_source(pipeline, NULL);
     note_cut(pipeline, block);

@@ -25,7 +25,7 @@ struct pipeline_settings {
     uint32_t threads;             /* workers of the crew; 1: everything on the caller's thread */
     uint32_t batch_max;           /* messages per block: 16,384 */
     size_t batch_bytes_max;       /* of messages per block, and one message more; 0: no bound */
-    uint32_t batch_wait_ms;       /* 5 */
+    uint32_t batch_wait_ms;       /* between reading two blocks, while others wait to be worked: 5 */
     uint32_t queue_blocks_max;    /* blocks in flight: 8 */
     uint32_t sink_wait_ms;        /* longest time without a commit while blocks wait: 250 */
     uint32_t stop_wait_ms;        /* when told to stop while the sink is away or the log's disk full: 10,000 */

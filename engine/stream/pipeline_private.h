@@ -86,6 +86,7 @@ struct pipeline {
     struct log_writer *log; /* the log thread's, once it runs; NULL: none */
     struct commit commit;   /* the sink thread's, once it runs */
 
+    uint64_t read_ns;       /* when the last block was read; of the thread that reads */
     struct queue *idle, *to_work, *to_log, *to_sink;
     struct block **pool;
     uint32_t pool_count;

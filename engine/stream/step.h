@@ -23,7 +23,7 @@ struct step_settings {
     size_t shard_bytes_max;
     uint32_t partition_max;   /* 128 */
     uint32_t inline_below;    /* batches smaller than this run on the calling thread: 256 */
-    uint32_t epoch_seq;       /* sequence numbers between two sweeps; 0: 65,536. Results of events that come no later
+    uint32_t epoch_seq;       /* sequence numbers between two sweeps; 0: 8,192. Results of events that come no later
                                  than lateness do not depend on it */
     uint32_t sweep_work;      /* records to look through at each, at least; 0: two per sequence number */
     bool mute;                /* remembers, and gives out nothing: no hits, no scores. For warming rules up */

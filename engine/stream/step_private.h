@@ -13,7 +13,7 @@
 
 /* Horizons move, shards are swept and looked at when the sequence crosses a multiple of this, never at a
  * batch's end: so nothing of it depends on where batches were cut. */
-enum { EPOCH_SEQ = 65536 };
+enum { EPOCH_SEQ = 8192 };
 
 /* How far the sweep has come; saved with a checkpoint. */
 struct step_sweep {
