@@ -46,11 +46,11 @@ static bool way_better(const struct ways *ways, uint32_t a, uint32_t b)
  * 1,000 instructions, not 12,000. */
 static uint32_t stages_met(const struct ways *ways, const struct corridor *corridor, uint32_t stops)
 {
-    const struct leg **legs = ways->search->scratch->leg.items;
+    const struct touch *touches = ways->search->scratch->leg.items;
     uint32_t met = 0;
     for (uint32_t i = 0; i < stops; i++)
         for (uint32_t s = 0; s < corridor->count; s++)
-            met |= (uint32_t)(corridor->stage[s] == legs[i]->extra[0]) << s;
+            met |= (uint32_t)(corridor->stage[s] == touches[i].country) << s;
     return (uint32_t)__builtin_popcount(met);
 }
 
