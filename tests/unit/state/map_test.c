@@ -455,13 +455,15 @@ static void expect_legs(struct state *state, uint32_t count, const char *what)
 {
     struct shard *shard;
     struct cell *cell = leg_cell(state, &shard);
-    const char *leg;
-    uint32_t stride, found = window_ring(shard, cell, 0, 0, &leg, &stride);
-    cr_assert_eq(found, count, "%s: %u of %u payments", what, found, count);
+    struct records found = window_look(shard, cell, 0, 0);
+    cr_assert_eq(found.count, count, "%s: %u of %u payments", what, found.count, count);
     for (uint32_t i = 0; i < count; i++) {
-        int64_t time_ms;
-        memcpy(&time_ms, leg + (size_t)i * stride, sizeof time_ms);
-        cr_expect_eq(time_ms, T0 + (i + 1 == count ? AHEAD : 0), "%s: payment %u", what, i);
+        struct record record = {0};
+        if (found.words)
+            records_unpack(&found, i, &record);
+        else
+            memcpy(&record.time_ms, found.first + (size_t)i * found.stride, sizeof record.time_ms);
+        cr_expect_eq(record.time_ms, T0 + (i + 1 == count ? AHEAD : 0), "%s: payment %u", what, i);
     }
 }
 
