@@ -374,7 +374,7 @@ static void conclude(struct running *running, struct arena *arena)
     out->load.joinable = running->joinable / messages;
     out->load.join_ends = running->joinable > 0 ? running->join_ends / running->joinable : 0;
     out->load.score_bytes = (double)step_decide_bytes(running->step) / messages;
-    out->load.sweep_events = 65536;
+    out->load.sweep_events = EPOCH_SEQ;
     out->load.dedup_ms = running->settings->step.dedup_ms;
     for (uint16_t r = 0; r < running->settings->program->rule_count; r++)
         out->judged[r] /= messages;

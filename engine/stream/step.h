@@ -17,13 +17,17 @@
 struct record_watch; /* engine/model/seam.h */
 struct crew; /* the workers: engine/stream/crew.h */
 
+/* Horizons move, shards are swept and looked at when the sequence crosses a multiple of this, never at a
+ * batch's end: so nothing of it depends on where batches were cut. */
+enum { EPOCH_SEQ = 8192 };
+
 struct step_settings {
     int64_t lateness_ms;      /* 24 h */
     int64_t dedup_ms;         /* 3 days */
     size_t shard_bytes_max;
     uint32_t partition_max;   /* 128 */
     uint32_t inline_below;    /* batches smaller than this run on the calling thread: 256 */
-    uint32_t epoch_seq;       /* sequence numbers between two sweeps; 0: 8,192. Results of events that come no later
+    uint32_t epoch_seq;       /* sequence numbers between two sweeps; 0: EPOCH_SEQ. Results of events that come no later
                                  than lateness do not depend on it */
     uint32_t sweep_work;      /* records to look through at each, at least; 0: two per sequence number */
     bool mute;                /* remembers, and gives out nothing: no hits, no scores. For warming rules up */

@@ -11,10 +11,6 @@
 #include "engine/stream/step.h"
 #include "rules/lang/eval.h"
 
-/* Horizons move, shards are swept and looked at when the sequence crosses a multiple of this, never at a
- * batch's end: so nothing of it depends on where batches were cut. */
-enum { EPOCH_SEQ = 8192 };
-
 /* How far the sweep has come; saved with a checkpoint. */
 struct step_sweep {
     uint64_t epoch;                 /* sequence number / epoch_seq of the newest event */
