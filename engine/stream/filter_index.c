@@ -376,11 +376,10 @@ static bool split_find(const struct making *making, uint32_t item, uint16_t root
 /* Walks the chain of ANDs, of the split OR into one alternative; true when every conjunct was taken. */
 static bool conjuncts_take(struct making *making, uint32_t lane, uint16_t root, const struct split *split, uint32_t alternative)
 {
-    const struct node *node = &making->item[lane_item(making, lane)].filter->node[root];
-    if (split->count && root == split->root)
-        root = split->alternative[alternative], node = &making->item[lane_item(making, lane)].filter->node[root];
+    uint16_t at = split->count && root == split->root ? split->alternative[alternative] : root;
+    const struct node *node = &making->item[lane_item(making, lane)].filter->node[at];
     if (node->op != OP_AND)
-        return conjunct_take(making, lane, root);
+        return conjunct_take(making, lane, at);
     bool left = conjuncts_take(making, lane, node->a, split, alternative), right = conjuncts_take(making, lane, node->b, split, alternative);
     return left && right;
 }
@@ -645,6 +644,7 @@ void filter_index_find(const struct filter_index *index, const struct event *eve
     }
     for (uint32_t w = index->count / 64; w < words; w++) {
         uint64_t lanes = w == index->count / 64 ? candidate[w] >> index->count % 64 << index->count % 64 : candidate[w];
+        candidate[w] ^= lanes;
         for (; lanes; lanes &= lanes - 1)
             bit_set(candidate, index->home[w * 64 + (uint32_t)__builtin_ctzll(lanes) - index->count]);
     }

@@ -33,8 +33,7 @@ const struct filter_index *filter_index_new(struct arena *arena, const struct pr
 /* Whether an event of a flow, seen from a side, belongs to a source. */
 bool stream_flow_fits(enum stream_flow want, const struct event *event, int side);
 uint32_t filter_index_words(const struct filter_index *index);
-/* Writes filter_index_words words: bit i: item i may be true for the event seen from that side; its flow fits. What stands
- * behind the last item's bit means nothing. */
+/* Writes filter_index_words words: bit i: item i may be true for the event seen from that side; its flow fits. */
 void filter_index_find(const struct filter_index *index, const struct event *event, int side, uint64_t *candidate);
 /* Bit i: as a candidate, item i is true. */
 const uint64_t *filter_index_exact(const struct filter_index *index);

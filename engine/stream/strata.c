@@ -76,11 +76,8 @@ static void route_event(struct step *step, uint32_t i)
         uint64_t *row = step->mask + ((size_t)i * 2 + (size_t)side) * plan->mask_words;
         filter_index_find(plan->filters, &step->event[i], side, candidate);
         for (uint32_t w = 0; w * 64 < sources; w++)
-            for (uint64_t left = candidate[w]; left; left &= left - 1) {
-                uint32_t source = w * 64 + (uint32_t)__builtin_ctzll(left);
-                if (source < sources)
-                    mask_set(row, plan->place[source]);
-            }
+            for (uint64_t left = candidate[w]; left; left &= left - 1)
+                mask_set(row, plan->place[w * 64 + (uint32_t)__builtin_ctzll(left)]);
     }
     if (step->meter)
         meter_add(step->meter, &step->meter->index, begun);
