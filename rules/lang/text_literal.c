@@ -202,7 +202,7 @@ static void read_escape(struct reader *r, struct sequence *sequence)
 {
     int c = reader_peek(r, 1);
     r->at += 2;
-    if (c < 0 || c >= 0x80) {
+    if (c <= 0 || c >= 0x80) { /* strchr finds a NUL in any set */
         reader_lose(r);
     } else if (strchr("bBAzZG", c)) {
         return; /* stands between characters: what touches there still touches */

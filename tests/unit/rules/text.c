@@ -41,6 +41,17 @@ Test(text, third_forms_of_k_and_s_are_not_hidden_by_the_literal)
     cr_expect_eq(match_one("wages", true, false, "wage\u017f"), TEXT_NO);
 }
 
+Test(text, an_escaped_nul_is_a_character_that_the_literal_does_not_skip)
+{
+    struct text_pattern pattern = {.body = {"a\\\0b", 4}, .regex = true}; /* a, an escaped NUL, b */
+    struct text *text = text_of(&pattern, 1);
+    struct text_scratch *scratch = text_scratch_new();
+    cr_expect_eq(text_match(text, scratch, (struct slice){"xa\0b", 4}), TEXT_YES);
+    cr_expect_eq(text_match(text, scratch, SLICE("xab")), TEXT_NO);
+    text_scratch_free(scratch);
+    text_free(text);
+}
+
 Test(text, regular_expressions_match_anywhere_with_unicode)
 {
     const char *wage = "\\b(salar(y|ies)|wages?|pay\\s*roll)\\b";
