@@ -59,15 +59,21 @@ uint32_t ident_count(const struct shard *shard)
 
 /* --- marks --- */
 
+void ident_bind(struct shard *shard)
+{
+    shard->state->marks[shard->index] = (unsigned char *)(uintptr_t)slab_at(&shard->slab, ident_root(shard)->marks);
+}
+
 void ident_mark(const struct state *state, entity_id id)
 {
     if (id == ENTITY_MISSING)
         return;
-    struct shard *shard = (struct shard *)(uintptr_t)&state->shard[entity_shard(id)];
-    const unsigned char *mark = (const unsigned char *)slab_at(&shard->slab, ident_root(shard)->marks) + (id >> 8);
+    const unsigned char *mark = state->marks[entity_shard(id)] + (id >> 8);
     /* several workers may mark one id at once, all with the same value */
-    if (__atomic_load_n(mark, __ATOMIC_RELAXED) != state->mark)
-        __atomic_store_n((unsigned char *)shard_edit(shard, mark, 1), state->mark, __ATOMIC_RELAXED);
+    if (__atomic_load_n(mark, __ATOMIC_RELAXED) == state->mark)
+        return;
+    struct shard *shard = (struct shard *)(uintptr_t)&state->shard[entity_shard(id)];
+    __atomic_store_n((unsigned char *)shard_edit(shard, mark, 1), state->mark, __ATOMIC_RELAXED);
 }
 
 void state_cycle_set(struct state *state, uint32_t cycle)
@@ -107,6 +113,7 @@ static bool directory_move(struct shard *shard, struct ident_root *root, uint32_
     root->directory = directory;
     root->marks = marks;
     root->room = room;
+    ident_bind(shard);
     return true;
 }
 

@@ -37,6 +37,8 @@ struct shard {
 
 /* Sets the roots' pointers, after the slab was made or restored. */
 void shard_bind(struct shard *shard);
+/* ident.c: likewise, and whenever the marks have moved. */
+void ident_bind(struct shard *shard);
 
 /* What of one keyspace a state does not hold as if it had always been asked for: one flag each. */
 struct keyspace_lack {
@@ -55,6 +57,8 @@ struct state {
     uint32_t **distinct;  /* [keyspace][window]: columns whose distinct values some aggregate counts */
     unsigned char mark;   /* of this cycle, never 0 */
     unsigned char mark_before;
+    unsigned char *marks[SHARD_COUNT]; /* by shard: its identities' marks, a byte by ordinal (ident.c keeps them): close together, for
+                                          a sweep marks ids of all shards */
     char *reserved;       /* one range of addresses for all shards */
     size_t reserved_bytes;
     struct shard shard[SHARD_COUNT];

@@ -100,6 +100,7 @@ void shard_bind(struct shard *shard)
     shard->repeats = (struct buckets *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_DEDUP));
     shard->joins = (struct buckets *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_JOIN));
     shard->keys = (struct table *)(uintptr_t)slab_at(slab, slab_root(slab, ROOT_KEYS));
+    ident_bind(shard);
 }
 
 void state_free(struct state *state)

@@ -60,6 +60,7 @@ void step_free(struct step *step)
         for (uint32_t b = 0; b < step->worker_count; b++)
             free(worker->bucket[b].visit);
         free(worker->bucket);
+        free(worker->sorted.visit);
         free(worker->graph);
         graph_scratch_free(worker->graph_scratch);
         free(worker->hit);
@@ -430,7 +431,7 @@ uint64_t step_scratch_bytes(const struct step *step)
 {
     uint64_t bytes = 0;
     for (uint32_t w = 0; w < step->worker_count; w++) {
-        bytes += step->worker[w].arena.total;
+        bytes += step->worker[w].arena.total + step->worker[w].sorted.room * sizeof(struct visit);
         for (uint32_t b = 0; b < step->worker_count; b++)
             bytes += step->worker[w].bucket[b].room * sizeof(struct visit);
     }

@@ -105,6 +105,7 @@ struct step_worker {
     struct raw_hit *hit;
     uint32_t hit_count, hit_room;
     struct visit_list *bucket;      /* one per worker of the crew: visits by owner */
+    struct visit_list sorted;       /* those that this one works, by shard */
     struct decide_visit *decide_visit;
     uint32_t decide_room;
     struct decide_out decided;
