@@ -64,7 +64,7 @@ struct kafka_producer *kafka_producer_open(const struct kafka_producer_settings 
         /* With more in flight a message may be lost where a leader changes right after a producer's start: the new leader, which
          * knows nothing of the producer yet, may get the second request first and take the first one, sent again, for a repeat. */
         {"max.in.flight.requests.per.connection", "1"},
-        {"linger.ms", settings->at_once ? "0" : "5"},
+        {"linger.ms", "5"},
         {"socket.timeout.ms", "2000"},
         {"queue.buffering.max.kbytes", queue_kb},
         {"delivery.timeout.ms", delivery_ms},

@@ -14,7 +14,6 @@ struct kafka_producer_settings {
     const char *const *extra;   /* "name=value" properties, NULL-terminated, or NULL */
     uint32_t queue_bytes_max;   /* 0: 64 MiB */
     int delivery_ms;            /* give a message up after this long; 0: 60,000 */
-    bool at_once;               /* sends each message as it comes, instead of what 5 ms bring together */
 };
 
 struct kafka_producer;
