@@ -4,7 +4,7 @@
  * Texts are slices into the batch's memory and die with the batch; what outlives a batch is a
  * dense id (entity), an integer, or a record of the log. Missing is a value of its own for every
  * field (see the MISSING constants): never zero by accident.
- * About 560 bytes; one array of them per batch, written by the worker that owns the index. */
+ * About 690 bytes; one array of them per batch, written by the worker that owns the index. */
 #ifndef ENGINE_MODEL_EVENT_H
 #define ENGINE_MODEL_EVENT_H
 

@@ -5,7 +5,7 @@
 #include "engine/base/planted.h"
 #include "rules/lang/load.h"
 
-/* Owners find their events by scanning one byte per event instead of 600: each worker notes the
+/* Owners find their events by scanning one byte per event instead of 690: each worker notes the
  * shards of its piece first. */
 static void own_note(void *context, uint32_t worker, uint32_t workers)
 {
