@@ -93,7 +93,7 @@ def measure(options):
         more, found, said = over(broker, folder)
         rows, data[broker], notes = rows + more, found, notes + said
         shown = QUANTILES if broker == "mock" else [(label, q) for label, q in QUANTILES if label == "p99"]
-        curves += [("%s, %s" % (label, BROKERS[broker]), [(rate, figures[label]) for rate, figures in found.items()]) for label, _ in shown if found]
+        curves += [("%s %s" % (label, {"mock": "mock", "real": "Kafka"}[broker]), [(rate, figures[label]) for rate, figures in found.items()]) for label, _ in shown if found]
     if len(data["mock"]) > 1:
         picture.lines(os.path.join(RESULTS, "latency.svg"), "from produce to a visible alert", curves, "payments per second", "ms", (25, "25 ms"))
     note = ("Open loop: payment i is due at begin + i / rate, and latency counts from then, whatever was late; payments go out as `muster feed` sends them, "
