@@ -52,7 +52,7 @@ def edges(rows, data, notes):
         if need > min(BYTES_MAX, available() * 0.8):
             notes.append("%s edges were not held: they would take %.1f GiB, more than 8 GiB or than is free here." % ("{:,}".format(held), need / 2**30))
             continue
-        found = once(EDGES, accounts=min(held // 20, 1000000), events=held, timed=200000)
+        found = once(EDGES, accounts=held // 20, events=held, timed=200000)
         per_event = found["resident"] / held
         data["edges"].append([held, found["event_median_ns"], found["resident"]])
         rows.append(row("%s edges held, %s accounts" % ("{:,}".format(held), "{:,}".format(found["identities"])), found["event_median_ns"], "ns/event",
