@@ -173,7 +173,7 @@ def innocents(world, kills=25):
         narrow += bool(notices(engine, "crash_suspects"))
         engine.kill()
         engine.wait()
-        if kill % 5 == 4:  # else one record is at work at three of 25 kills by mere chance, now and then
+        if kill % 2 == 1:  # all is committed, and so forgotten: on a busy machine three kills in a row meet one record by mere chance
             engine = world.engine(fail=None)
             world.settle(engine)
             world.end(engine)
