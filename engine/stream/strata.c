@@ -12,9 +12,9 @@
 
 #include <stdlib.h>
 
-/* How many visits ahead the parts of a key are asked into the cache, each once the one that leads to it has
- * come: its keyspace's table, its slot there, its cell, its windows and memories, the ends of their rings. */
-enum { AHEAD_EVENT = 12, AHEAD_TABLE = 24, AHEAD_SLOT = 18, AHEAD_CELL = 12, AHEAD_PARTS = 6, AHEAD_ENDS = 3, AHEAD_ROOM = 16 };
+/* How many visits ahead the parts of a key are asked into the cache, each once the one that leads to it has come: its
+ * keyspace's table, its slot there, its cell, its windows and memories, the ends of their rings; and the event. */
+enum { AHEAD_TABLE = 24, AHEAD_SLOT = 18, AHEAD_CELL = 12, AHEAD_PARTS = 6, AHEAD_ENDS = 3, AHEAD_ROOM = 16, AHEAD_EVENT = 12 };
 
 /* --- route --- */
 
