@@ -294,6 +294,188 @@ static void script_innocent(struct gen *gen, int64_t t)
     }
 }
 
+/* --- ransom, on request --- */
+
+/* An account with a past: it sends somebody at home a small sum now and then, some pay rent without saying so as well, some
+ * never sent anything. What would lie before the stream begins is not reported. */
+static void plan_kin(struct gen *gen, int64_t until, char account[32])
+{
+    char home[32], landlord[32];
+    int64_t begin = gen->settings->start_ms, rhythm = between(gen, 5, 45) * (int64_t)MS_PER_DAY, usual = between(gen, 5, 80) * 100;
+    uint64_t sort = below(gen, 10);
+    fresh_account(gen, account);
+    fresh_account(gen, home);
+    if (sort == 0)
+        return;
+    for (int64_t t = until - between(gen, 1, rhythm / HOUR_MS) * HOUR_MS; t >= begin; t -= rhythm * between(gen, 80, 120) / 100) {
+        struct planned *p = plan_pay(gen, t, account, home, usual * between(gen, 70, 130) / 100);
+        p->kind = below(gen, 2) ? "REMITTANCE" : NULL;
+    }
+    if (sort > 2)
+        return;
+    fresh_account(gen, landlord);
+    int64_t rent = between(gen, 40, 150) * 100;
+    for (int64_t t = until - between(gen, 1, 29) * (int64_t)MS_PER_DAY; t >= begin; t -= 30 * (int64_t)MS_PER_DAY)
+        plan_pay(gen, t, account, landlord, rent);
+}
+
+/* What one relative is made to pay: a part at once, mostly the balance within days, and, where the demand is raised, more again. */
+static void plan_ransom_kin(struct gen *gen, int64_t t, const char *collector, int64_t share, bool raised)
+{
+    char kin[32];
+    int64_t first = share * between(gen, 30, 130) / 100;
+    bool abroad = below(gen, 2);
+    plan_kin(gen, t, kin);
+    label(gen, kin, "possible_victim", "ransom", "ransom");
+    for (int part = 0; part < 3; part++) {
+        int64_t amount = part == 0 ? first : part == 1 ? share - first : share * between(gen, 50, 200) / 100;
+        bool paid = part == 0 || (part == 1 ? amount > 0 && below(gen, 5) : raised);
+        if (part)
+            t += between(gen, 12, 120) * HOUR_MS;
+        if (!paid)
+            continue;
+        struct planned *p = plan_pay(gen, t, kin, collector, amount);
+        p->kind = abroad ? "REMITTANCE" : NULL;
+        p->channel = abroad ? "AGENT" : "MOBILE";
+    }
+}
+
+/* Several people are held. Press reports on camps tell of a price of some 1,500 USD for each, of families who send each
+ * other 50 USD in better times, of a first part and a balance, and of captors who ask again. Spreads and shares are assumptions. All
+ * is paid to one account, within days or, where kin find the money late, weeks; some captors go on with others whom they hold. */
+static void script_ransom(struct gen *gen, int64_t t)
+{
+    char collector[32];
+    int held = (int)between(gen, 1, 5), groups = below(gen, 4) ? 1 : 2;
+    int64_t price = between(gen, 1000, 2500) * 100, spread = between(gen, 1, 14) * (int64_t)MS_PER_DAY, taken_from = t;
+    uint64_t raised_percent = below(gen, 101);
+    fresh_account(gen, collector);
+    label(gen, collector, "collector", "ransom", "ransom");
+    for (int i = 0; i < held * groups; i++) {
+        int kin = (int)between(gen, 1, 4);
+        bool raised = below(gen, 100) < raised_percent;
+        if (i == held)
+            taken_from += between(gen, 7, 21) * (int64_t)MS_PER_DAY;
+        int64_t call = taken_from + between(gen, 0, spread / HOUR_MS) * HOUR_MS;
+        for (int k = 0; k < kin; k++)
+            plan_ransom_kin(gen, call + between(gen, 1, 72) * HOUR_MS, collector, price / kin * between(gen, 60, 140) / 100, raised);
+        struct planned *p = plan_pay(gen, call + 4 * (int64_t)MS_PER_DAY, collector, "", price * 7 / 10);
+        p->channel = "ATM";
+        p->place = "Moyale";
+    }
+}
+
+/* Innocent: strangers give for one person; where `again`, the odd one gives a second time. */
+static void plan_gifts(struct gen *gen, int64_t t, const char *scheme, bool again)
+{
+    char receiver[32], giver[32];
+    int64_t givers = between(gen, 6, 25), days = between(gen, 1, 10);
+    fresh_account(gen, receiver);
+    label(gen, receiver, "none", scheme, "innocent");
+    for (int64_t i = 0; i < givers; i++) {
+        int64_t gift = between(gen, 50, 500) * 100, when = t + between(gen, 1, days * 24) * HOUR_MS;
+        plan_kin(gen, when, giver);
+        plan_pay(gen, when, giver, receiver, gift);
+        if (again && below(gen, 15) == 0)
+            plan_pay(gen, when + between(gen, 12, 96) * HOUR_MS, giver, receiver, gift * between(gen, 50, 150) / 100);
+    }
+}
+
+static void script_hospital(struct gen *gen, int64_t t)
+{
+    plan_gifts(gen, t, "hospital_bill", false);
+}
+
+static void script_appeal(struct gen *gen, int64_t t)
+{
+    plan_gifts(gen, t, "appeal", true);
+}
+
+/* Innocent: a funeral, for which kin send one of them a lot, some twice; they had dealt with each other before. */
+static void script_funeral(struct gen *gen, int64_t t)
+{
+    char elder[32], kin[32];
+    int64_t count = between(gen, 4, 12);
+    fresh_account(gen, elder);
+    label(gen, elder, "none", "funeral", "innocent");
+    for (int64_t i = 0; i < count; i++) {
+        int64_t gift = between(gen, 100, 400) * 100, when = t + between(gen, 1, 96) * HOUR_MS;
+        bool sent = below(gen, 2);
+        plan_kin(gen, when, kin);
+        plan_pay(gen, t - between(gen, 3, 11) * (int64_t)MS_PER_DAY, sent ? kin : elder, sent ? elder : kin, between(gen, 5, 30) * 100);
+        plan_pay(gen, when, kin, elder, gift);
+        if (below(gen, 3) == 0)
+            plan_pay(gen, when + between(gen, 12, 72) * HOUR_MS, kin, elder, gift * between(gen, 80, 150) / 100);
+    }
+}
+
+/* Innocent: a savings circle of people who are new to each other; whose turn it is gets equal parts, week after week. */
+static void script_circle(struct gen *gen, int64_t t)
+{
+    char member[10][32];
+    int members = (int)between(gen, 5, 10);
+    int64_t part = between(gen, 30, 350) * 100;
+    for (int i = 0; i < members; i++) {
+        plan_kin(gen, t, member[i]);
+        label(gen, member[i], "none", "savings_circle", "innocent");
+    }
+    for (int turn = 0; turn < members; turn++)
+        for (int i = 0; i < members; i++)
+            if (i != turn)
+                plan_pay(gen, t + (turn * 7 * 24 + between(gen, 1, 48)) * (int64_t)HOUR_MS, member[i], member[turn], part);
+}
+
+/* Innocent: week after week strangers pay a deposit and, days later, the rest; with a purpose or without. */
+static void plan_deposits(struct gen *gen, int64_t t, const char *scheme, const char *purpose)
+{
+    char taker[32], payer[32];
+    int64_t weeks = between(gen, 4, 12);
+    fresh_account(gen, taker);
+    label(gen, taker, "none", scheme, "innocent");
+    for (int64_t week = 0; week < weeks; week++) {
+        for (int64_t i = between(gen, 1, 6); i > 0; i--) {
+            int64_t deposit = between(gen, 100, 350) * 100, when = t + (week * 7 * 24 + between(gen, 1, 120)) * HOUR_MS;
+            plan_kin(gen, when, payer);
+            plan_pay(gen, when, payer, taker, deposit)->purpose = purpose;
+            plan_pay(gen, when + between(gen, 1, 12) * (int64_t)MS_PER_DAY, payer, taker, deposit * between(gen, 50, 250) / 100)->purpose = purpose;
+        }
+    }
+}
+
+static void script_school(struct gen *gen, int64_t t)
+{
+    plan_deposits(gen, t, "school", "EDUC");
+}
+
+static void script_landlord(struct gen *gen, int64_t t)
+{
+    plan_deposits(gen, t, "new_lets", "RENT");
+}
+
+static void script_seller(struct gen *gen, int64_t t)
+{
+    plan_deposits(gen, t, "seller", NULL);
+}
+
+/* As many schemes as asked for, each followed by a look-alike. They have a chance of their own, so that the rest of the stream
+ * is the same with them and without; and they begin late enough for their payers to have a past. */
+static void plan_ransoms(struct gen *gen)
+{
+    static void (*const alike[])(struct gen *gen, int64_t t) = {script_hospital, script_circle, script_school,  script_seller,
+                                                          script_funeral,  script_appeal, script_landlord};
+    const struct gen_settings *s = gen->settings;
+    uint64_t chance = gen->chance;
+    int64_t span_ms = (int64_t)s->days * MS_PER_DAY;
+    gen->chance = s->seed ^ 0x72616E736F6Du;
+    for (uint32_t i = 0; i < s->ransoms; i++) {
+        script_ransom(gen, s->start_ms + between(gen, span_ms * 4 / 10, span_ms * 8 / 10));
+        alike[i % (sizeof alike / sizeof *alike)](gen, s->start_ms + between(gen, span_ms * 4 / 10, span_ms * 7 / 10));
+    }
+    gen->summary->schemes += s->ransoms;
+    gen->summary->innocents += s->ransoms;
+    gen->chance = chance;
+}
+
 static int planned_compare(const void *a, const void *b)
 {
     const struct planned *x = a, *y = b;
@@ -319,6 +501,7 @@ static void plan_all(struct gen *gen)
         else
             gen->summary->schemes++;
     }
+    plan_ransoms(gen);
     qsort(gen->planned, gen->planned_count, sizeof *gen->planned, planned_compare);
 }
 

@@ -24,6 +24,7 @@ struct gen_settings {
     const char *currency;  /* of all amounts; NULL: USD */
     uint32_t broken_ppm;   /* broken lines per million, for tests */
     uint32_t repeat_ppm;   /* lines sent twice per million */
+    uint32_t ransoms;      /* bursts of ransom planted besides, and as many look-alikes of them; the rest of the stream stays as it is */
 };
 
 struct gen_summary {

@@ -96,6 +96,7 @@ def suites():
             continue  # long: below
         yield Suite("integration/" + os.path.basename(path)[:-3], "quick", "python3", path, limit=400)
     yield Suite("bench/aml", "quick", "python3", "bench/aml/aml.py", "--check", limit=300, floor=4)
+    yield Suite("bench/ransom", "quick", "python3", "bench/ransom/ransom.py", "--check", limit=120, floor=40)
     yield Suite("docker", "quick", "python3", "tests/docker/docker_test.py", floor=15)
     yield Suite("readme", "quick", "python3", "tests/integration/readme.py", limit=200)
 

@@ -22,19 +22,25 @@ static bool parse_share(const char *text, uint32_t *ppm)
 
 static bool gen_options(const struct command_line *line, struct gen_settings *settings)
 {
-    int64_t events, rate, accounts, seed, sources, days;
+    int64_t events, rate, accounts, seed, sources, days, ransoms;
     const char *broken = command_option(line, "broken"), *start = command_option(line, "start");
     if (!command_number(line, "events", 1, 1000000000, 100000, &events) || !command_number(line, "seed", 0, INT64_MAX, 1, &seed) ||
         !command_number(line, "sources", 1, 16, 3, &sources) || !command_number(line, "days", 1, 366, 90, &days) ||
-        !command_number(line, "rate", 1, 1000000, 0, &rate) || !command_number(line, "accounts", 1, 10000000, 0, &accounts))
+        !command_number(line, "rate", 1, 1000000, 0, &rate) || !command_number(line, "accounts", 1, 10000000, 0, &accounts) ||
+        !command_number(line, "ransom", 0, 100000, 0, &ransoms))
         return false;
+    if (ransoms && days < 28) {
+        (void)command_fail(line, EXIT_USAGE, "--ransom needs --days of at least 28: what its payers usually send must be seen before");
+        return false;
+    }
     *settings = (struct gen_settings){.events = (uint64_t)(rate ? rate * days * 86400 : events),
                                       .accounts = (uint32_t)accounts,
                                       .seed = (uint64_t)seed,
                                       .sources = (uint32_t)sources,
                                       .days = (uint32_t)days,
                                       .start_ms = (int64_t)civil_day(2026, 1, 5) * MS_PER_DAY,
-                                      .repeat_ppm = 1000};
+                                      .repeat_ppm = 1000,
+                                      .ransoms = (uint32_t)ransoms};
     if (broken && !parse_share(broken, &settings->broken_ppm)) {
         (void)command_fail(line, EXIT_USAGE, "--broken takes a share such as 1%% or 0.5%%, at most 50%%");
         return false;
