@@ -196,7 +196,7 @@ struct asked {
     bool keep;
     int64_t keep_low, keep_high;
     bool hops, terminals, route;
-    bool missing;              /* true where the account is far from all */
+    bool missing;              /* true where the account is far from all; without a search: there is nothing to be near to */
     int64_t otherwise, most;   /* the value where it is; the hit's largest */
 };
 
@@ -220,6 +220,7 @@ static const struct asked rules[] = {
      .hub = 256, .hops = true, .missing = true},
     {.rule = "K-CLOSE", .let = "near", .search = graph_hops, .filter = {SMALL}, .completes = SMALL, .span_ms = 60 * MINUTE,
      .hops_high = 3, .hub = 256, .hops = true, .otherwise = 7, .most = 2},
+    {.rule = "L-NOWHERE", .let = "near", .filter = {SMALL}, .completes = SMALL, .hops = true, .missing = true},
 };
 enum { RULES = sizeof rules / sizeof *rules };
 
@@ -249,10 +250,13 @@ static void model_rule(struct model *m, const struct asked *rule, int key, struc
     }
     memcpy(m->filter, rule->filter, sizeof m->filter);
     static _Thread_local struct graph_result result;
-    rule->search(&query, &view, scratch, &result);
+    if (rule->search)
+        rule->search(&query, &view, scratch, &result);
+    else
+        result = (struct graph_result){0};
     bool known = !rule->hops || result.known;
     int64_t number = known ? result.value : rule->otherwise;
-    if (rule->missing ? known || e->amount < 500 : e->amount < 200 || number < rule->least || (rule->most && number > rule->most))
+    if (rule->missing ? known || e->amount < (rule->search ? 500 : 800) : e->amount < 200 || number < rule->least || (rule->most && number > rule->most))
         return;
     char text[LINE];
     char value[24] = "unknown";
