@@ -295,10 +295,13 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     const struct keyspace_layout *layout = &tally->load->layout->keyspace[k];
     const struct size_keyspace *from = &tally->load->keyspace[k];
     double idle = events_of(tally, layout->widest_ms + tally->load->layout->lateness_ms) + tally->load->sweep_events / 2;
+    double raised = events_of(tally, tally->load->layout->lateness_ms) + tally->load->sweep_events / 2; /* so long clocks matter */
     double live = spread_seen(&from->touched, fmin(idle, tally->now));
     double gone = tally->now > idle ? spread_fresh(&from->touched, idle) * (tally->now - idle) : 0;
     part->key.count = live;
     take(tally, &part->key, (double)cell_size(layout), live);
+    if (layout->clock_count)
+        take(tally, &part->key, (double)clocks_bytes(layout), spread_seen(&from->touched, fmin(fmin(raised, idle), tally->now)));
     take_tables(tally, &part->key, cell_entry_bytes(), live, gone, SHARD_COUNT);
     for (uint16_t w = 0; w < layout->window_count; w++) {
         int64_t own_ms = window_idle_ms(&layout->window[w], layout->widest_ms);
@@ -414,7 +417,7 @@ void size_state(const struct size_load *load, int64_t duration_ms, struct arena 
 void size_key(const struct state_layout *layout, uint16_t keyspace, struct arena *arena, struct size_key *out)
 {
     const struct keyspace_layout *at = &layout->keyspace[keyspace];
-    *out = (struct size_key){.key = slab_block(cell_size(at)) + 2 * cell_entry_bytes(),
+    *out = (struct size_key){.key = slab_block(cell_size(at)) + slab_block(clocks_bytes(at)) + 2 * cell_entry_bytes(),
                              .window = ARENA_ARRAY(arena, size_t, at->window_count + 1),
                              .record = ARENA_ARRAY(arena, size_t, at->window_count + 1),
                              .habit = ARENA_ARRAY(arena, size_t, at->window_count + 1),
