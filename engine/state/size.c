@@ -184,10 +184,10 @@ static void take_ring(struct tally *tally, struct size_part *part, const struct 
 }
 
 /* Values that no later record outdoes, of n in random order: the harmonic number. */
-static void take_extreme(struct tally *tally, struct size_part *part, const struct life *life)
+static void take_extreme(struct tally *tally, struct size_part *part, const struct life *life, double share)
 {
     double standing = log(1 + life->window) + 0.58;
-    take(tally, part, power_from(EXTREME_LEAST, 1.5 * standing) * (double)extreme_entry_bytes(), life->keys);
+    take(tally, part, power_from(EXTREME_LEAST, 1.5 * standing) * (double)extreme_entry_bytes(), life->keys * share);
 }
 
 /* Different values of a column per record of the key, inside a span. */
@@ -267,7 +267,10 @@ static void take_window(struct tally *tally, const struct window_layout *layout,
     for (uint32_t i = 0; i < from->records.count; i++) {
         struct life life = life_of(tally, &from->records, i, idle, often, span);
         life.keys *= share;
+        double states = window_by_day(layout) ? 1 : 1 - poisson_most(WINDOW_SCAN_MOST - 2, life.window); /* between half and most of what is scanned */
         take(tally, &part->window, (double)window_size(layout), life.keys);
+        if (layout->aggregate_count)
+            take(tally, &part->window, (double)states_bytes(layout), life.keys * states);
         part->window.count += life.keys;
         take_ring(tally, &part->record, &life, window_record_bytes(layout));
         take_ids(tally, &part->id, &life, distinct_columns(layout), from, span);
@@ -275,7 +278,7 @@ static void take_window(struct tally *tally, const struct window_layout *layout,
             if (layout->aggregate[a].days)
                 take_days(tally, &part->day, &life, &layout->aggregate[a], from);
             else if (is_extreme(&layout->aggregate[a]))
-                take_extreme(tally, &part->record, &life);
+                take_extreme(tally, &part->record, &life, states);
         }
         double sampled = life_sampled(tally, &life);
         take(tally, &part->habit, (double)habit_bytes(), life.keys * layout->habit_count * sampled);
@@ -427,6 +430,9 @@ void size_key(const struct state_layout *layout, uint16_t keyspace, struct arena
         out->window[w] = slab_block(window_size(window)) + slab_block(RING_LEAST * window_record_bytes(window));
         out->record[w] = window_record_bytes(window) * 4 / 3;
         out->habit[w] = window->habit_count * slab_block(habit_bytes());
+        if (!window_by_day(window))
+            continue;
+        out->window[w] += slab_block(states_bytes(window));
         for (uint16_t a = 0; a < window->aggregate_count; a++) {
             if (window->aggregate[a].days)
                 out->window[w] += slab_block(RING_LEAST * bucket_bytes()) + (window->aggregate[a].fn == WINDOW_DISTINCT ? slab_block(TABLE_LEAST * days_id_bytes()) : 0);

@@ -47,14 +47,16 @@ struct window {
     slab_ref ring;
     uint32_t room, head, count; /* records [head, head + count) of room */
     union {
-        slab_ref maps;          /* struct table by column, once there are enough records; 0 before */
+        struct {
+            slab_ref maps;      /* struct table by column, once there are enough records; 0 before */
+            slab_ref states;    /* union aggregate_state by aggregate; 0: they are few records, which a scan reads as quickly */
+        };
         struct {                /* of edges: how they are packed; words 0 in an empty ring, PACKED_NOT where they lie whole */
             uint64_t base_seq : 48, words : 8, key_is_receiver : 1;
         } edge;
     };
     int64_t newest_ms;          /* the ring's first and last times stand here too, for the same reason */
     int64_t oldest_ms;
-    union aggregate_state aggregate[];
     /* slab_ref habit[habit_count]; or, of edges, int64_t base_ms */
 };
 
@@ -70,6 +72,7 @@ struct at {                 /* a window being worked on */
     struct shard *shard;
     struct window *window;
     const struct window_layout *layout;
+    union aggregate_state *state; /* to be changed; NULL: it keeps none */
     size_t size;            /* bytes of a record */
     uint32_t distinct;      /* columns whose distinct values are counted over the ring */
 };
@@ -89,7 +92,8 @@ static inline bool is_extreme(const struct aggregate_layout *aggregate)
 
 static inline size_t window_habit_at(const struct window_layout *layout, uint8_t habit)
 {
-    return sizeof(struct window) + layout->aggregate_count * sizeof(union aggregate_state) + (size_t)(habit - 1) * sizeof(slab_ref);
+    (void)layout;
+    return sizeof(struct window) + (size_t)(habit - 1) * sizeof(slab_ref);
 }
 
 /* Whether the window keeps nothing but records without extras, such as the payments that graph searches look at. */
@@ -103,8 +107,9 @@ static inline size_t window_size(const struct window_layout *layout)
     return window_habit_at(layout, (uint8_t)(layout->habit_count + 1)) + (window_of_edges(layout) ? sizeof(int64_t) : 0);
 }
 
-/* From so many records on a table finds an id's last record. */
-enum { WINDOW_MAP_FROM = 32 };
+/* From so many records on a table finds an id's last record. Up to so many a window keeps no states of its aggregates, unless they
+ * run by day; a sweep takes those of a window that has come down to half. */
+enum { WINDOW_MAP_FROM = 32, WINDOW_SCAN_MOST = 4 };
 
 /* Bytes of a kept record; of the tables of ids, and of one entry of them. */
 size_t window_record_bytes(const struct window_layout *layout);
@@ -114,6 +119,19 @@ size_t window_map_entry_bytes(void);
 static inline size_t kept_size(const struct window_layout *layout)
 {
     return sizeof(struct kept) + layout->extra_count * sizeof(int64_t);
+}
+/* What the aggregates of a window keep, as many bytes; NULL: nothing. */
+static inline size_t states_bytes(const struct window_layout *layout)
+{
+    return layout->aggregate_count * sizeof(union aggregate_state);
+}
+static inline const union aggregate_state *window_states(const struct shard *shard, const struct window *window, const struct window_layout *layout)
+{
+    return layout->aggregate_count && window->states ? slab_at(&shard->slab, window->states) : NULL;
+}
+static inline union aggregate_state *states_edit(struct shard *shard, const struct window *window, const struct window_layout *layout)
+{
+    return layout->aggregate_count && window->states ? slab_edit(&shard->slab, window->states, states_bytes(layout)) : NULL;
 }
 /* Bytes of each record of a window's ring. */
 static inline size_t window_stride(const struct window *window, const struct window_layout *layout)
@@ -209,6 +227,9 @@ void days_trim(struct shard *shard, struct days *days);
 /* Marks the ids it holds, where its column holds ids. */
 void days_mark(const struct shard *shard, const struct days *days, uint8_t fn);
 
+/* window.c: what aggregates keep, freed. */
+void states_free(const struct at *at);
+bool window_by_day(const struct window_layout *layout);
 /* window.c: the tables that find an id's last record, made smaller where they can be. */
 void maps_trim(const struct at *at);
 
