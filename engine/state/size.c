@@ -427,7 +427,7 @@ void size_key(const struct state_layout *layout, uint16_t keyspace, struct arena
                              .memory = ARENA_ARRAY(arena, size_t, at->memory_count + 1)};
     for (uint16_t w = 0; w < at->window_count; w++) {
         const struct window_layout *window = &at->window[w];
-        out->window[w] = slab_block(window_size(window)) + slab_block(RING_LEAST * window_record_bytes(window));
+        out->window[w] = slab_block(window_size(window)) + slab_block(ring_room_next(0, window_record_bytes(window)) * window_record_bytes(window));
         out->record[w] = window_record_bytes(window) * 4 / 3;
         out->habit[w] = window->habit_count * slab_block(habit_bytes());
         if (!window_by_day(window))

@@ -153,7 +153,7 @@ static inline uint32_t room_fitting(uint32_t count)
     return room;
 }
 
-/* Rings grow by a quarter, as far as the block of the slab has room, and give back when less than half is in use. A quarter that is
+/* Rings begin with one record, for most accounts move money once, and grow by a quarter, as far as the block of the slab has room, and give back when less than half is in use. A quarter that is
  * free at the beginning is used again before a ring grows. */
 static inline uint32_t ring_room(uint32_t records, size_t record_bytes)
 {
@@ -161,7 +161,7 @@ static inline uint32_t ring_room(uint32_t records, size_t record_bytes)
 }
 static inline uint32_t ring_room_next(uint32_t room, size_t record_bytes)
 {
-    return ring_room(room ? room + room / 4 + 2 : 2, record_bytes);
+    return ring_room(room > 1 ? room + room / 4 + 2 : room + 1, record_bytes);
 }
 static inline bool ring_has_gone(uint32_t room, uint32_t head)
 {

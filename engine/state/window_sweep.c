@@ -89,15 +89,17 @@ void window_trim(struct shard *shard, slab_ref ref, const struct window_layout *
         states_free(&at);
         at.state = NULL;
     }
-    for (uint16_t i = 0; i < layout->aggregate_count; i++) {
-        if (layout->aggregate[i].fn == WINDOW_DISTINCT && !layout->aggregate[i].days)
-            at.distinct |= 1u << layout->aggregate[i].column;
-        if (at.state && layout->aggregate[i].days)
+    for (uint16_t i = 0; at.state && i < layout->aggregate_count; i++) {
+        if (layout->aggregate[i].days)
             days_trim(shard, &at.state[i].days);
-        else if (at.state && is_extreme(&layout->aggregate[i]))
+        else if (is_extreme(&layout->aggregate[i]))
             extreme_trim(shard, &at.state[i].extreme);
     }
     ring_trim(&at);
-    if (!window_of_edges(layout))
-        maps_trim(&at);
+    if (window_of_edges(layout) || !at.window->maps)
+        return;
+    for (uint16_t i = 0; i < layout->aggregate_count; i++)
+        if (layout->aggregate[i].fn == WINDOW_DISTINCT && !layout->aggregate[i].days)
+            at.distinct |= 1u << layout->aggregate[i].column;
+    maps_trim(&at);
 }
