@@ -9,8 +9,6 @@
 
 #include "engine/base/invariant.h"
 
-#include <stdlib.h>
-
 enum { COLUMNS = WINDOW_EXTRA + STATE_EXTRA_MAX, RING_ASKED = 1024 };
 
 static inline uint64_t last_bit(int column)
@@ -41,42 +39,9 @@ size_t window_map_entry_bytes(void)
     return sizeof(struct last_entry);
 }
 
-static const struct kept *kept_at(const struct at *at, uint32_t index)
-{
-    const char *ring = slab_at(&at->shard->slab, at->window->ring);
-    return (const struct kept *)(const void *)(ring + (size_t)(at->window->head + index) * at->size);
-}
-
 static struct kept *kept_edit(const struct at *at, uint32_t index)
 {
     return shard_edit(at->shard, kept_at(at, index), at->size);
-}
-
-/* The id in a column; false when it is missing there. */
-static bool kept_id(const struct kept *kept, int column, uint64_t *id)
-{
-    int64_t number;
-    switch (column) {
-    case WINDOW_AMOUNT:
-        number = kept->amount;
-        break;
-    case WINDOW_SENDER:
-        number = kept->sender ? (int64_t)kept->sender : MISSING_I64;
-        break;
-    case WINDOW_RECEIVER:
-        number = kept->receiver ? (int64_t)kept->receiver : MISSING_I64;
-        break;
-    case WINDOW_OTHER: {
-        entity_id other = kept->seq & SEQ_RECEIVER ? kept->sender : kept->receiver;
-        number = other ? (int64_t)other : MISSING_I64;
-        break;
-    }
-    default:
-        number = kept->extra[column - WINDOW_EXTRA];
-        break;
-    }
-    *id = (uint64_t)number;
-    return number != MISSING_I64;
 }
 
 static void tail_sum(struct tail *tail, int64_t amount, int sign)
@@ -87,12 +52,6 @@ static void tail_sum(struct tail *tail, int64_t amount, int sign)
     __int128 sum = ((__int128)tail->sum_high << 64 | tail->sum_low) + (sign > 0 ? (__int128)amount : -(__int128)amount);
     tail->sum_low = (uint64_t)sum;
     tail->sum_high = (int64_t)(sum >> 64);
-}
-
-int64_t kept_number(const struct kept *kept, int column)
-{
-    uint64_t id;
-    return kept_id(kept, column, &id) ? (int64_t)id : MISSING_I64;
 }
 
 /* Takes the record at the tail off the aggregate; the caller moves index. */
@@ -123,8 +82,7 @@ static struct table *map_of(const struct at *at, int column)
     return &maps[column];
 }
 
-/* First index whose record stands behind (time, seq). */
-static uint32_t upper_bound(const struct at *at, int64_t time_ms, uint64_t seq)
+uint32_t ring_upper_bound(const struct at *at, int64_t time_ms, uint64_t seq)
 {
     uint32_t from = 0, to = at->window->count;
     while (from < to) {
@@ -145,7 +103,7 @@ static int64_t last_find(const struct at *at, int column, uint64_t id)
     if (at->window->maps) {
         const struct last_entry *entry =
             table_find(&at->shard->slab, map_of(at, column), sizeof *entry, id_hash(id), last_same, &id);
-        return entry ? (int64_t)upper_bound(at, entry->time_ms, entry->seq) - 1 : -1;
+        return entry ? (int64_t)ring_upper_bound(at, entry->time_ms, entry->seq) - 1 : -1;
     }
     for (uint32_t i = at->window->count; i-- > 0;) {
         const struct kept *kept = kept_at(at, i);
@@ -470,7 +428,7 @@ static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace
         return false;
     }
     shard_count_records(shard, 1);
-    uint32_t p = late ? upper_bound(&at, record->time_ms, record->seq) : at.window->count;
+    uint32_t p = late ? ring_upper_bound(&at, record->time_ms, record->seq) : at.window->count;
     if (p == 0)
         at.window->oldest_ms = record->time_ms;
     struct kept *to = shard_edit(shard, kept_at(&at, p), (at.window->count - p + 1) * at.size);
@@ -501,128 +459,6 @@ bool window_add_above(struct shard *shard, struct cell *cell, uint16_t keyspace,
 }
 
 /* --- reading --- */
-
-struct window_result mean_half_even(__int128 sum, uint64_t count)
-{
-    if (!count)
-        return (struct window_result){0};
-    __int128 by = count, mean = sum / by, rest = sum % by;
-    __int128 twice = rest < 0 ? -2 * rest : 2 * rest;
-    if (twice > by || (twice == by && mean % 2 != 0))
-        mean += sum < 0 ? -1 : 1;
-    return (struct window_result){mean, true};
-}
-
-static int by_id(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static struct window_result scan_distinct_few(const struct at *at, int column, uint32_t from, uint32_t to)
-{
-    uint64_t id[WINDOW_SCAN_MOST];
-    uint32_t count = 0;
-    for (uint32_t i = from; i < to; i++) {
-        bool seen = !kept_id(kept_at(at, i), column, &id[count]);
-        for (uint32_t j = 0; !seen && j < count; j++)
-            seen = id[j] == id[count];
-        count += !seen;
-    }
-    return (struct window_result){count, true};
-}
-
-/* Different values among records [from, to), counted without the marks, which look beyond `to`. */
-static struct window_result scan_distinct(const struct at *at, int column, uint32_t from, uint32_t to)
-{
-    if (to - from <= WINDOW_SCAN_MOST)
-        return scan_distinct_few(at, column, from, to);
-    uint64_t *id = malloc(((size_t)(to - from) + 1) * sizeof *id);
-    invariant(id != NULL);
-    uint32_t count = 0, distinct = 0;
-    for (uint32_t i = from; i < to; i++)
-        count += kept_id(kept_at(at, i), column, &id[count]);
-    qsort(id, count, sizeof *id, by_id);
-    for (uint32_t i = 0; i < count; i++)
-        distinct += i == 0 || id[i] != id[i - 1];
-    free(id);
-    return (struct window_result){distinct, true};
-}
-
-/* The first (step 1) or last (step -1) known value among records [from, to). */
-static struct window_result scan_end(const struct at *at, int column, uint32_t from, uint32_t to, bool first)
-{
-    for (uint32_t i = from; i < to; i++) {
-        int64_t number = kept_number(kept_at(at, first ? i : to - 1 - (i - from)), column);
-        if (number != MISSING_I64)
-            return (struct window_result){number, true};
-    }
-    return (struct window_result){0};
-}
-
-static struct window_result scan_extreme(const struct at *at, const struct aggregate_layout *aggregate, uint32_t from, uint32_t to)
-{
-    struct window_result best = {0};
-    for (uint32_t i = from; i < to; i++) {
-        int64_t number = kept_number(kept_at(at, i), aggregate->column);
-        if (number == MISSING_I64)
-            continue;
-        if (!best.known || (aggregate->fn == WINDOW_MIN ? number < best.value : number > best.value))
-            best = (struct window_result){number, true};
-    }
-    return best;
-}
-
-static struct window_result scan_sum(const struct at *at, const struct aggregate_layout *aggregate, uint32_t from, uint32_t to)
-{
-    __int128 sum = 0;
-    uint64_t known = 0;
-    for (uint32_t i = from; i < to; i++) {
-        int64_t number = kept_number(kept_at(at, i), aggregate->column);
-        if (number == MISSING_I64)
-            continue;
-        sum += number;
-        known++;
-    }
-    return aggregate->fn == WINDOW_AVG ? mean_half_even(sum, known) : (struct window_result){sum, true};
-}
-
-/* By definition, over records [from, to). */
-static struct window_result scan_records(const struct at *at, const struct aggregate_layout *aggregate, uint32_t from, uint32_t to)
-{
-    switch ((enum window_fn)aggregate->fn) {
-    case WINDOW_COUNT:
-        return (struct window_result){to - from, true};
-    case WINDOW_DISTINCT:
-        return scan_distinct(at, aggregate->column, from, to);
-    case WINDOW_FIRST:
-    case WINDOW_LAST:
-        return scan_end(at, aggregate->column, from, to, aggregate->fn == WINDOW_FIRST);
-    case WINDOW_MIN:
-    case WINDOW_MAX:
-        return scan_extreme(at, aggregate, from, to);
-    case WINDOW_SUM:
-    case WINDOW_AVG:
-        return scan_sum(at, aggregate, from, to);
-    }
-    return (struct window_result){0};
-}
-
-/* From scratch: for a floor that fell, or a ceiling before the newest record. */
-static struct window_result scan_value(const struct at *at, const struct aggregate_layout *aggregate, const struct window_span *span)
-{
-    uint32_t from = upper_bound(at, span->floor_ms, span->after ? span->floor_seq : SEQ_BITS), to = upper_bound(at, span->ceiling_ms, SEQ_BITS);
-    return scan_records(at, aggregate, from, to < from ? from : to);
-}
-
-/* Of few records, up to the newest. */
-static struct window_result few_value(const struct at *at, const struct aggregate_layout *aggregate, int64_t floor_ms)
-{
-    uint32_t from = floor_ms >= at->window->newest_ms ? at->window->count : 0;
-    while (from < at->window->count && kept_at(at, from)->time_ms <= floor_ms)
-        from++;
-    return scan_records(at, aggregate, from, at->window->count);
-}
 
 /* From the tail, moved up to the floor. */
 static struct window_result tail_value(const struct at *at, const struct aggregate_layout *aggregate, struct tail *tail, int64_t floor_ms)
@@ -662,12 +498,12 @@ struct window_result window_value(struct shard *shard, struct cell *cell, uint16
     union aggregate_state *state = at.state ? &at.state[aggregate] : NULL;
     if (def->days)
         return days_value(&at, &state->days, def, span);
-    if (span->after && upper_bound(&at, span->floor_ms, span->floor_seq) < upper_bound(&at, span->floor_ms, SEQ_BITS))
+    if (span->after && ring_upper_bound(&at, span->floor_ms, span->floor_seq) < ring_upper_bound(&at, span->floor_ms, SEQ_BITS))
         return scan_value(&at, def, span); /* tails stand between times, not between events of one */
     if (span->ceiling_ms < at.window->newest_ms)
         return scan_value(&at, def, span);
     if (!state)
-        return at.window->count <= WINDOW_SCAN_MOST ? few_value(&at, def, span->floor_ms) : scan_value(&at, def, span);
+        return at.window->count <= WINDOW_SCAN_MOST ? scan_few(&at, def, span->floor_ms) : scan_value(&at, def, span);
     if (is_extreme(def))
         return extreme_value(&at, &state->extreme, span->floor_ms);
     if (span->floor_ms < state->tail.floor_ms)

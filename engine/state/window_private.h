@@ -1,6 +1,6 @@
 /* What the files behind windows share: how a window lies in the slab.
  *
- * Included by engine/state/window{,_edge,_extreme,_day,_sweep,_map}.c and habit.c only. */
+ * Included by engine/state/window{,_scan,_edge,_extreme,_day,_sweep,_map}.c, habit.c and size.c only. */
 #ifndef ENGINE_STATE_WINDOW_PRIVATE_H
 #define ENGINE_STATE_WINDOW_PRIVATE_H
 
@@ -94,6 +94,44 @@ static inline size_t window_habit_at(const struct window_layout *layout, uint8_t
 {
     (void)layout;
     return sizeof(struct window) + (size_t)(habit - 1) * sizeof(slab_ref);
+}
+
+static inline const struct kept *kept_at(const struct at *at, uint32_t index)
+{
+    const char *ring = slab_at(&at->shard->slab, at->window->ring);
+    return (const struct kept *)(const void *)(ring + (size_t)(at->window->head + index) * at->size);
+}
+/* The id in a column; false when it is missing there. */
+static inline bool kept_id(const struct kept *kept, int column, uint64_t *id)
+{
+    int64_t number;
+    switch (column) {
+    case WINDOW_AMOUNT:
+        number = kept->amount;
+        break;
+    case WINDOW_SENDER:
+        number = kept->sender ? (int64_t)kept->sender : MISSING_I64;
+        break;
+    case WINDOW_RECEIVER:
+        number = kept->receiver ? (int64_t)kept->receiver : MISSING_I64;
+        break;
+    case WINDOW_OTHER: {
+        entity_id other = kept->seq & SEQ_RECEIVER ? kept->sender : kept->receiver;
+        number = other ? (int64_t)other : MISSING_I64;
+        break;
+    }
+    default:
+        number = kept->extra[column - WINDOW_EXTRA];
+        break;
+    }
+    *id = (uint64_t)number;
+    return number != MISSING_I64;
+}
+/* The number in a column, MISSING_I64 when missing. */
+static inline int64_t kept_number(const struct kept *kept, int column)
+{
+    uint64_t id;
+    return kept_id(kept, column, &id) ? (int64_t)id : MISSING_I64;
 }
 
 /* Whether the window keeps nothing but records without extras, such as the payments that graph searches look at. */
@@ -197,8 +235,14 @@ static inline void record_write(struct kept *kept, const struct record *record, 
 
 /* window.c: a cell's window, made where there is none yet; 0 when the shard is full. */
 slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window);
-/* The number in a column, MISSING_I64 when missing. */
-int64_t kept_number(const struct kept *kept, int column);
+/* window.c: the first index whose record stands behind (time, seq). */
+uint32_t ring_upper_bound(const struct at *at, int64_t time_ms, uint64_t seq);
+
+/* window_scan.c: over the span, from scratch: for a floor that fell, or a ceiling before the newest record; of few records, up to the newest; and
+ * the first or last known value among records [from, to). */
+struct window_result scan_value(const struct at *at, const struct aggregate_layout *aggregate, const struct window_span *span);
+struct window_result scan_few(const struct at *at, const struct aggregate_layout *aggregate, int64_t floor_ms);
+struct window_result scan_end(const struct at *at, int column, uint32_t from, uint32_t to, bool first);
 struct window_result mean_half_even(__int128 sum, uint64_t count);
 
 /* window_extreme.c; false when the shard is full. */
