@@ -258,7 +258,7 @@ static inline void sweep_prefetch(const struct shard *shard, const struct keyspa
     const struct cell *near = left > AHEAD_RECORDS ? entry_cell(shard, entry + AHEAD_RECORDS) : NULL;
     if (far)
         cache_ask(far, cell_size(layout));
-    if (parts && parts->clocks && parts->newest_ms >= horizon_ms) /* else they go unread */
+    if (parts && parts->clocks && parts->newest_ms >= horizon_ms - CLOCK_KEEP_MS) /* else they go unread */
         cache_ask(slab_at(&shard->slab, parts->clocks), clocks_bytes(layout));
     for (uint16_t i = 0; parts && i < layout->window_count; i++)
         window_ask(shard, window_ref(parts, layout, i), &layout->window[i], false);

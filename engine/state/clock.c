@@ -67,16 +67,18 @@ void clocks_free(struct shard *shard, slab_ref clocks, const struct keyspace_lay
 }
 
 /* A clock before the horizon says nothing that an event to come could not say itself. An event that is not late comes at or behind it
- * (RULES 3), so it raises the clock to its own time whatever stood there; one that is late, and a fact, raises and reads none. The only
- * events that are not late and come before it are the first of a partition that nothing was heard of until the horizon had passed them:
- * for these too a clock before it counts as never raised (engine/stream/judge.c), swept or not. */
+ * (RULES 3), so it raises the clock to its own time whatever stood there; one that is late, and a fact, raises and reads none. Only a
+ * partition of which nothing was heard until the horizon had passed its first events has some that are not late and come before: for those
+ * that begin less than CLOCK_KEEP_MS behind it clocks are all there still, and further behind engine/stream/judge.c counts these as never
+ * raised, swept or not. */
 void clocks_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms)
 {
     const int64_t *clock = slab_at(&shard->slab, cell->clocks);
+    int64_t before_ms = horizon_ms - CLOCK_KEEP_MS;
     if (!cell->clocks)
         return;
-    for (uint16_t i = 0; cell->newest_ms >= horizon_ms && i < layout->clock_count; i++)
-        if (clock[i] >= horizon_ms)
+    for (uint16_t i = 0; cell->newest_ms >= before_ms && i < layout->clock_count; i++)
+        if (clock[i] >= before_ms)
             return;
     clocks_free(shard, cell->clocks, layout);
     ((struct cell *)shard_edit(shard, cell, sizeof *cell))->clocks = 0;

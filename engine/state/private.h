@@ -81,7 +81,7 @@ struct cell_entry {
 struct cell {
     uint32_t key[STATE_KEY_MAX];
     int64_t newest_ms;        /* newest record or clock: RULES 3 drops by it */
-    slab_ref clocks;          /* int64_t clock[clock_count]; 0: none was raised, or all lie before the horizon of a sweep */
+    slab_ref clocks;          /* int64_t clock[clock_count]; 0: none was raised, or all lay long before the horizon of a sweep */
     slab_ref part[];          /* window[window_count], memory[memory_count], attempt[attempt_count] */
 };
 

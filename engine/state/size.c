@@ -298,7 +298,7 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     const struct keyspace_layout *layout = &tally->load->layout->keyspace[k];
     const struct size_keyspace *from = &tally->load->keyspace[k];
     double idle = events_of(tally, layout->widest_ms + tally->load->layout->lateness_ms) + tally->load->sweep_events / 2;
-    double raised = events_of(tally, tally->load->layout->lateness_ms) + tally->load->sweep_events / 2; /* so long clocks matter */
+    double raised = events_of(tally, CLOCK_KEEP_MS + tally->load->layout->lateness_ms) + tally->load->sweep_events / 2;
     double live = spread_seen(&from->touched, fmin(idle, tally->now));
     double gone = tally->now > idle ? spread_fresh(&from->touched, idle) * (tally->now - idle) : 0;
     part->key.count = live;

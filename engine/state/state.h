@@ -233,7 +233,10 @@ void clock_prefetch(const struct shard *shard, const struct cell *cell, uint16_t
 
 /* The clock of RULES 2: raises it to time_ms where that is later and returns it. */
 int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t clock, int64_t time_ms);
-/* INT64_MIN when never raised, or when it was before the horizon of a sweep since, for no event to come can tell. */
+/* INT64_MIN when never raised, or when it lay so long before the horizon of a sweep since: what is not late comes behind the horizon and
+ * raises the clock anyway. Not so the events of a partition that begins, or is first heard of, further behind all others: for these such
+ * a clock counts as never raised, swept or not, so that sweeps do not show. */
+enum { CLOCK_KEEP_MS = 2 * 86400000 };
 int64_t clock_read(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t clock);
 
 /* One event of a stream, as one key remembers it. */
@@ -357,7 +360,7 @@ void state_census(const struct state *state, uint16_t keyspace, struct census *c
 
 /* Drops keys whose newest record is older than horizon_ms minus the keyspace's widest span (horizon:
  * the slowest partition's newest time minus lateness: RULES 3), of keys that stay the memories and attempts of which
- * the same is true, the windows whose own span has passed and the clocks that all lie before horizon_ms, and repeats older than
+ * the same is true, the windows whose own span has passed and the clocks that all lie CLOCK_KEEP_MS before horizon_ms, and repeats older than
  * dedup_horizon_ms; gives back rings and tables that have become too large,
  * and marks every id that the shard's keys hold. Returns keys dropped. Other shards' owners may sweep theirs meanwhile. */
 uint64_t shard_sweep(struct shard *shard, int64_t horizon_ms, int64_t dedup_horizon_ms);
