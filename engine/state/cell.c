@@ -1,4 +1,4 @@
-/* Cells: one key's clocks, windows, memories and attempts, found by the words of the key. */
+/* Cells: what leads to one key's clocks, windows, memories and attempts, found by the words of the key. */
 #include "engine/state/private.h"
 
 #include "engine/base/invariant.h"
@@ -76,9 +76,6 @@ struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *ke
     cell = slab_edit(&shard->slab, ref, cell_size(layout));
     memcpy(cell->key, key, layout->width * sizeof *key);
     cell->newest_ms = INT64_MIN;
-    int64_t never = INT64_MIN;
-    for (uint16_t i = 0; i < layout->clock_count; i++)
-        memcpy((char *)cell + cell_clock_at(i), &never, sizeof never);
     return cell;
 }
 
@@ -118,26 +115,6 @@ void memory_prefetch(const struct shard *shard, const struct cell *cell, uint16_
     slab_ref ref = memory_ref(cell, shard_layout(shard, keyspace), memory);
     if (ref)
         __builtin_prefetch(slab_at(&shard->slab, ref));
-}
-
-int64_t clock_read(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t clock)
-{
-    int64_t time_ms;
-    (void)shard;
-    (void)keyspace;
-    memcpy(&time_ms, (const char *)cell + cell_clock_at(clock), sizeof time_ms);
-    return time_ms;
-}
-
-int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t clock, int64_t time_ms)
-{
-    int64_t now = clock_read(shard, cell, keyspace, clock);
-    if (now >= time_ms)
-        return now;
-    memcpy(shard_edit(shard, (char *)cell + cell_clock_at(clock), sizeof time_ms), &time_ms, sizeof time_ms);
-    if (time_ms > cell->newest_ms)
-        ((struct cell *)shard_edit(shard, cell, sizeof *cell))->newest_ms = time_ms;
-    return time_ms;
 }
 
 /* --- memories --- */
@@ -194,6 +171,7 @@ void memory_mark(const struct shard *shard, const struct memory_record *record, 
 void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *layout)
 {
     const struct cell *cell = slab_at(&shard->slab, ref);
+    clocks_free(shard, cell->clocks, layout);
     for (uint16_t i = 0; i < layout->window_count; i++)
         window_free(shard, window_ref(cell, layout, i), &layout->window[i]);
     for (uint16_t i = 0; i < layout->memory_count; i++) {
@@ -213,11 +191,12 @@ static void slot_clear(struct shard *shard, struct cell *cell, size_t at)
     memset(shard_edit(shard, (char *)cell + at, sizeof(slab_ref)), 0, sizeof(slab_ref));
 }
 
-/* A key that goes on may hold windows, memories and attempts that have gone quiet: windows go when their own span has
- * passed, the others as the key would. */
+/* A key that goes on may hold clocks, windows, memories and attempts that have gone quiet: clocks go behind the horizon, windows when their
+ * own span has passed, the others as the key would. */
 static void cell_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms)
 {
     int64_t before_ms = horizon_ms - layout->widest_ms;
+    clocks_thin(shard, cell, layout, horizon_ms);
     for (uint16_t i = 0; i < layout->window_count; i++) {
         slab_ref window = window_ref(cell, layout, i);
         if (!window)
@@ -271,13 +250,16 @@ static const struct cell *entry_cell(const struct shard *shard, const struct cel
 }
 
 /* A sweep waits for memory more than for anything else: asking ahead took a third off it. left: places of the table from entry on. */
-static inline void sweep_prefetch(const struct shard *shard, const struct keyspace_layout *layout, const struct cell_entry *entry, uint32_t left)
+static inline void sweep_prefetch(const struct shard *shard, const struct keyspace_layout *layout, const struct cell_entry *entry, uint32_t left,
+                                  int64_t horizon_ms)
 {
     const struct cell *far = left > AHEAD_CELL ? entry_cell(shard, entry + AHEAD_CELL) : NULL;
     const struct cell *parts = left > AHEAD_PARTS ? entry_cell(shard, entry + AHEAD_PARTS) : NULL;
     const struct cell *near = left > AHEAD_RECORDS ? entry_cell(shard, entry + AHEAD_RECORDS) : NULL;
     if (far)
         cache_ask(far, cell_size(layout));
+    if (parts && parts->clocks && parts->newest_ms >= horizon_ms - CLOCK_KEEP_MS) /* else they go unread */
+        cache_ask(slab_at(&shard->slab, parts->clocks), clocks_bytes(layout));
     for (uint16_t i = 0; parts && i < layout->window_count; i++)
         window_ask(shard, window_ref(parts, layout, i), &layout->window[i], false);
     for (uint16_t i = 0; parts && i < layout->memory_count; i++)
@@ -294,7 +276,7 @@ static uint64_t keys_sweep(struct shard *shard, uint16_t keyspace, int64_t horiz
     int64_t before_ms = horizon_ms - layout->widest_ms;
     uint64_t dropped = 0;
     for (uint32_t i = 0; i < table->room; i++) {
-        sweep_prefetch(shard, layout, entries + i, table->room - i);
+        sweep_prefetch(shard, layout, entries + i, table->room - i, horizon_ms);
         if (entries[i].tag <= TAG_REMOVED)
             continue;
         struct cell *cell = (struct cell *)(void *)(shard->slab.base + (size_t)entries[i].cell * 16);
@@ -354,6 +336,7 @@ void keys_stats(const struct shard *shard, struct state_stats *stats)
             if (entries[i].tag <= TAG_REMOVED)
                 continue;
             const struct cell *cell = slab_at(&shard->slab, entries[i].cell);
+            stats->key_bytes += cell->clocks ? slab_block(clocks_bytes(layout)) : 0;
             for (uint16_t w = 0; w < layout->window_count; w++) {
                 slab_ref window;
                 memcpy(&window, (const char *)cell + cell_window_at(layout, w), sizeof window);

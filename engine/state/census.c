@@ -31,7 +31,7 @@ void state_census(const struct state *state, uint16_t keyspace, struct census *c
         const struct cell *cell;
         uint32_t at = 0;
         while (cell_next(shard, keyspace, &at, &cell)) {
-            count(cells, slab_block(cell_size(layout)) + cell_entry_bytes());
+            count(cells, slab_block(cell_size(layout)) + cell_entry_bytes() + (cell->clocks ? slab_block(clocks_bytes(layout)) : 0));
             cell_census(shard, layout, cell, window, memory);
         }
     }

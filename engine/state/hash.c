@@ -125,8 +125,8 @@ static void clocks_hash(const struct key_at *at)
 {
     for (uint16_t c = 0; c < at->layout->clock_count; c++) {
         int64_t time_ms = clock_read(at->shard, at->cell, at->keyspace, c);
-        if (time_ms == INT64_MIN || time_ms < at->floor_ms)
-            continue;
+        if (time_ms == INT64_MIN || time_ms < at->floor_ms || time_ms + CLOCK_KEEP_MS < at->horizon->keys_ms)
+            continue; /* never raised, or as good as never: clocks_thin may have been here already */
         hash_item_text(at->item, SLICE("clock"));
         hash_item_number(at->item, (int64_t)at->layout->clock_hash[c]);
         hash_item_number(at->item, time_ms);

@@ -255,11 +255,8 @@ static bool cell_move(struct moving *moving)
     if (!moving->cell)
         return false;
     moving->cell->newest_ms = moving->old->newest_ms;
-    for (uint16_t c = 0; c < moving->to->clock_count; c++) {
-        int place = moving->place->clock[c];
-        if (place >= 0)
-            memcpy((char *)moving->cell + cell_clock_at(c), (const char *)moving->old + cell_clock_at((uint16_t)place), sizeof(int64_t));
-    }
+    if (!clocks_copy(moving->shard, moving->cell, moving->to, moving->old, moving->place->clock))
+        return false;
     for (uint16_t m = 0; m < moving->to->memory_count; m++) {
         int place = moving->place->memory[m];
         if (place >= 0)

@@ -77,21 +77,18 @@ struct cell_entry {
     slab_ref cell;
 };
 
-/* One key's state: the words of the key, then clocks, references of windows, memories and attempts. */
+/* One key's state: the words of the key, then references of clocks, windows, memories and attempts. */
 struct cell {
     uint32_t key[STATE_KEY_MAX];
     int64_t newest_ms;        /* newest record or clock: RULES 3 drops by it */
-    /* int64_t clock[clock_count]; slab_ref window[window_count]; slab_ref memory[memory_count];
-     * slab_ref attempt[attempt_count]; */
+    slab_ref clocks;          /* int64_t clock[clock_count]; 0: none was raised, or all lay long before the horizon of a sweep */
+    slab_ref part[];          /* window[window_count], memory[memory_count], attempt[attempt_count] */
 };
 
-static inline size_t cell_clock_at(uint16_t clock)
-{
-    return sizeof(struct cell) + (size_t)clock * sizeof(int64_t);
-}
 static inline size_t cell_window_at(const struct keyspace_layout *layout, uint16_t window)
 {
-    return cell_clock_at(layout->clock_count) + (size_t)window * sizeof(slab_ref);
+    (void)layout;
+    return offsetof(struct cell, part) + (size_t)window * sizeof(slab_ref);
 }
 static inline size_t cell_memory_at(const struct keyspace_layout *layout, uint16_t memory)
 {
@@ -143,6 +140,12 @@ bool keys_init(struct shard *shard, struct error *err) must_check;
 bool ident_init(struct shard *shard, struct error *err) must_check;
 bool dedup_init(struct shard *shard, struct error *err) must_check;
 
+/* clock.c: the block of a key's clocks; brought over from an old cell, place[i] being where clock i stood (-1: nowhere), false when there
+ * is no room; freed; and freed by a sweep once no clock of it can matter. */
+size_t clocks_bytes(const struct keyspace_layout *layout);
+bool clocks_copy(struct shard *shard, struct cell *cell, const struct keyspace_layout *to, const struct cell *old, const int *place);
+void clocks_free(struct shard *shard, slab_ref clocks, const struct keyspace_layout *layout);
+void clocks_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms);
 /* cell.c: frees a cell and all it holds. */
 void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *layout);
 /* window_map.c: whether a window may go on as it lies; what of the new one would not be whole, 0: nothing, else for so long; and the

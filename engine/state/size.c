@@ -184,10 +184,10 @@ static void take_ring(struct tally *tally, struct size_part *part, const struct 
 }
 
 /* Values that no later record outdoes, of n in random order: the harmonic number. */
-static void take_extreme(struct tally *tally, struct size_part *part, const struct life *life)
+static void take_extreme(struct tally *tally, struct size_part *part, const struct life *life, double share)
 {
     double standing = log(1 + life->window) + 0.58;
-    take(tally, part, power_from(EXTREME_LEAST, 1.5 * standing) * (double)extreme_entry_bytes(), life->keys);
+    take(tally, part, power_from(EXTREME_LEAST, 1.5 * standing) * (double)extreme_entry_bytes(), life->keys * share);
 }
 
 /* Different values of a column per record of the key, inside a span. */
@@ -267,7 +267,10 @@ static void take_window(struct tally *tally, const struct window_layout *layout,
     for (uint32_t i = 0; i < from->records.count; i++) {
         struct life life = life_of(tally, &from->records, i, idle, often, span);
         life.keys *= share;
+        double states = window_by_day(layout) ? 1 : 1 - poisson_most(WINDOW_SCAN_MOST - 2, life.window); /* between half and most of what is scanned */
         take(tally, &part->window, (double)window_size(layout), life.keys);
+        if (layout->aggregate_count)
+            take(tally, &part->window, (double)states_bytes(layout), life.keys * states);
         part->window.count += life.keys;
         take_ring(tally, &part->record, &life, window_record_bytes(layout));
         take_ids(tally, &part->id, &life, distinct_columns(layout), from, span);
@@ -275,7 +278,7 @@ static void take_window(struct tally *tally, const struct window_layout *layout,
             if (layout->aggregate[a].days)
                 take_days(tally, &part->day, &life, &layout->aggregate[a], from);
             else if (is_extreme(&layout->aggregate[a]))
-                take_extreme(tally, &part->record, &life);
+                take_extreme(tally, &part->record, &life, states);
         }
         double sampled = life_sampled(tally, &life);
         take(tally, &part->habit, (double)habit_bytes(), life.keys * layout->habit_count * sampled);
@@ -295,10 +298,13 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     const struct keyspace_layout *layout = &tally->load->layout->keyspace[k];
     const struct size_keyspace *from = &tally->load->keyspace[k];
     double idle = events_of(tally, layout->widest_ms + tally->load->layout->lateness_ms) + tally->load->sweep_events / 2;
+    double raised = events_of(tally, CLOCK_KEEP_MS + tally->load->layout->lateness_ms) + tally->load->sweep_events / 2;
     double live = spread_seen(&from->touched, fmin(idle, tally->now));
     double gone = tally->now > idle ? spread_fresh(&from->touched, idle) * (tally->now - idle) : 0;
     part->key.count = live;
     take(tally, &part->key, (double)cell_size(layout), live);
+    if (layout->clock_count)
+        take(tally, &part->key, (double)clocks_bytes(layout), spread_seen(&from->touched, fmin(fmin(raised, idle), tally->now)));
     take_tables(tally, &part->key, cell_entry_bytes(), live, gone, SHARD_COUNT);
     for (uint16_t w = 0; w < layout->window_count; w++) {
         int64_t own_ms = window_idle_ms(&layout->window[w], layout->widest_ms);
@@ -414,16 +420,19 @@ void size_state(const struct size_load *load, int64_t duration_ms, struct arena 
 void size_key(const struct state_layout *layout, uint16_t keyspace, struct arena *arena, struct size_key *out)
 {
     const struct keyspace_layout *at = &layout->keyspace[keyspace];
-    *out = (struct size_key){.key = slab_block(cell_size(at)) + 2 * cell_entry_bytes(),
+    *out = (struct size_key){.key = slab_block(cell_size(at)) + slab_block(clocks_bytes(at)) + 2 * cell_entry_bytes(),
                              .window = ARENA_ARRAY(arena, size_t, at->window_count + 1),
                              .record = ARENA_ARRAY(arena, size_t, at->window_count + 1),
                              .habit = ARENA_ARRAY(arena, size_t, at->window_count + 1),
                              .memory = ARENA_ARRAY(arena, size_t, at->memory_count + 1)};
     for (uint16_t w = 0; w < at->window_count; w++) {
         const struct window_layout *window = &at->window[w];
-        out->window[w] = slab_block(window_size(window)) + slab_block(RING_LEAST * window_record_bytes(window));
+        out->window[w] = slab_block(window_size(window)) + slab_block(ring_room_next(0, window_record_bytes(window)) * window_record_bytes(window));
         out->record[w] = window_record_bytes(window) * 4 / 3;
         out->habit[w] = window->habit_count * slab_block(habit_bytes());
+        if (!window_by_day(window))
+            continue;
+        out->window[w] += slab_block(states_bytes(window));
         for (uint16_t a = 0; a < window->aggregate_count; a++) {
             if (window->aggregate[a].days)
                 out->window[w] += slab_block(RING_LEAST * bucket_bytes()) + (window->aggregate[a].fn == WINDOW_DISTINCT ? slab_block(TABLE_LEAST * days_id_bytes()) : 0);

@@ -12,8 +12,8 @@
  * quarter of it and at least 16 MiB. A full shard takes in nothing: a new name has no id (the event's field counts
  * as missing), a new key is not made (its rules see nothing), records, memories and facts are left out, repeats and
  * references are not remembered. What is known already is found and read as before. The event itself goes on,
- * scored by what its other shards know. Scores are exempt: alerts go on to the end of the reserve. Every refusal
- * is counted by its kind (enum bound). */
+ * scored by what its other shards know. Scores are exempt, and clocks of keys that are there: alerts go on to the end of
+ * the reserve. Every refusal is counted by its kind (enum bound). */
 #ifndef ENGINE_STATE_STATE_H
 #define ENGINE_STATE_STATE_H
 
@@ -202,7 +202,7 @@ enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, stru
 bool join_check(struct shard *shard, struct hash128 join_hash, const struct hash128 ref_hash[REF_COUNT],
                 int64_t time_ms, int64_t horizon_ms, uint32_t *same);
 
-/* --- keys: clocks, windows, memories (engine/state/cell.c, window.c, memory.c) --- */
+/* --- keys: clocks, windows, memories (engine/state/cell.c, clock.c, window.c) --- */
 struct cell;   /* one key's state; a pointer into the slab, stable while the cell lives */
 
 static inline uint32_t key_shard(const uint32_t *key, uint8_t width)
@@ -229,10 +229,14 @@ const struct cell *cell_prefetch_body(const struct shard *shard, uint16_t keyspa
 void window_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 void window_prefetch_end(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 void memory_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory);
+void clock_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace);
 
 /* The clock of RULES 2: raises it to time_ms where that is later and returns it. */
 int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t clock, int64_t time_ms);
-/* INT64_MIN when never raised. */
+/* INT64_MIN when never raised, or when it lay so long before the horizon of a sweep since: what is not late comes behind the horizon and
+ * raises the clock anyway. Not so the events of a partition that begins, or is first heard of, further behind all others: for these such
+ * a clock counts as never raised, swept or not, so that sweeps do not show. */
+enum { CLOCK_KEEP_MS = 2 * 86400000 };
 int64_t clock_read(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t clock);
 
 /* One event of a stream, as one key remembers it. */
@@ -356,7 +360,8 @@ void state_census(const struct state *state, uint16_t keyspace, struct census *c
 
 /* Drops keys whose newest record is older than horizon_ms minus the keyspace's widest span (horizon:
  * the slowest partition's newest time minus lateness: RULES 3), of keys that stay the memories and attempts of which
- * the same is true and the windows whose own span has passed, and repeats older than dedup_horizon_ms; gives back rings and tables that have become too large,
+ * the same is true, the windows whose own span has passed and the clocks that all lie CLOCK_KEEP_MS before horizon_ms, and repeats older than
+ * dedup_horizon_ms; gives back rings and tables that have become too large,
  * and marks every id that the shard's keys hold. Returns keys dropped. Other shards' owners may sweep theirs meanwhile. */
 uint64_t shard_sweep(struct shard *shard, int64_t horizon_ms, int64_t dedup_horizon_ms);
 /* Behind the sweeps of a stretch (a barrier between): frees identities without a mark, of a shard that was swept. */

@@ -1,6 +1,6 @@
 /* Windows: one key's records of one stream in (time, seq) order, with a tail per aggregate.
  *
- * Every aggregate covers the records behind its tail; raising the floor moves the tail and takes
+ * A few records are scanned. Of more every aggregate covers those behind its tail; raising the floor moves the tail and takes
  * what it passes off the running sum. Distinct counts the records that are the last of their id:
  * an id stands in the window exactly if its last record does, so one mark per record serves every
  * window length. From WINDOW_MAP_FROM records on a table finds an id's last record; below, a scan does. */
@@ -8,8 +8,6 @@
 #include "engine/state/window_private.h"
 
 #include "engine/base/invariant.h"
-
-#include <stdlib.h>
 
 enum { COLUMNS = WINDOW_EXTRA + STATE_EXTRA_MAX, RING_ASKED = 1024 };
 
@@ -41,42 +39,9 @@ size_t window_map_entry_bytes(void)
     return sizeof(struct last_entry);
 }
 
-static const struct kept *kept_at(const struct at *at, uint32_t index)
-{
-    const char *ring = slab_at(&at->shard->slab, at->window->ring);
-    return (const struct kept *)(const void *)(ring + (size_t)(at->window->head + index) * at->size);
-}
-
 static struct kept *kept_edit(const struct at *at, uint32_t index)
 {
     return shard_edit(at->shard, kept_at(at, index), at->size);
-}
-
-/* The id in a column; false when it is missing there. */
-static bool kept_id(const struct kept *kept, int column, uint64_t *id)
-{
-    int64_t number;
-    switch (column) {
-    case WINDOW_AMOUNT:
-        number = kept->amount;
-        break;
-    case WINDOW_SENDER:
-        number = kept->sender ? (int64_t)kept->sender : MISSING_I64;
-        break;
-    case WINDOW_RECEIVER:
-        number = kept->receiver ? (int64_t)kept->receiver : MISSING_I64;
-        break;
-    case WINDOW_OTHER: {
-        entity_id other = kept->seq & SEQ_RECEIVER ? kept->sender : kept->receiver;
-        number = other ? (int64_t)other : MISSING_I64;
-        break;
-    }
-    default:
-        number = kept->extra[column - WINDOW_EXTRA];
-        break;
-    }
-    *id = (uint64_t)number;
-    return number != MISSING_I64;
 }
 
 static void tail_sum(struct tail *tail, int64_t amount, int sign)
@@ -87,12 +52,6 @@ static void tail_sum(struct tail *tail, int64_t amount, int sign)
     __int128 sum = ((__int128)tail->sum_high << 64 | tail->sum_low) + (sign > 0 ? (__int128)amount : -(__int128)amount);
     tail->sum_low = (uint64_t)sum;
     tail->sum_high = (int64_t)(sum >> 64);
-}
-
-int64_t kept_number(const struct kept *kept, int column)
-{
-    uint64_t id;
-    return kept_id(kept, column, &id) ? (int64_t)id : MISSING_I64;
 }
 
 /* Takes the record at the tail off the aggregate; the caller moves index. */
@@ -123,8 +82,7 @@ static struct table *map_of(const struct at *at, int column)
     return &maps[column];
 }
 
-/* First index whose record stands behind (time, seq). */
-static uint32_t upper_bound(const struct at *at, int64_t time_ms, uint64_t seq)
+uint32_t ring_upper_bound(const struct at *at, int64_t time_ms, uint64_t seq)
 {
     uint32_t from = 0, to = at->window->count;
     while (from < to) {
@@ -145,7 +103,7 @@ static int64_t last_find(const struct at *at, int column, uint64_t id)
     if (at->window->maps) {
         const struct last_entry *entry =
             table_find(&at->shard->slab, map_of(at, column), sizeof *entry, id_hash(id), last_same, &id);
-        return entry ? (int64_t)upper_bound(at, entry->time_ms, entry->seq) - 1 : -1;
+        return entry ? (int64_t)ring_upper_bound(at, entry->time_ms, entry->seq) - 1 : -1;
     }
     for (uint32_t i = at->window->count; i-- > 0;) {
         const struct kept *kept = kept_at(at, i);
@@ -259,13 +217,13 @@ static int64_t time_at(const struct at *at, uint32_t index)
 static void evict_first(struct at *at)
 {
     const struct kept *kept = kept_at(at, 0);
-    for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
+    for (uint16_t i = 0; at->state && i < at->layout->aggregate_count; i++) {
         const struct aggregate_layout *aggregate = &at->layout->aggregate[i];
-        struct tail *tail = &at->window->aggregate[i].tail;
+        struct tail *tail = &at->state[i].tail;
         if (aggregate->days)
             continue; /* buckets go by day */
         if (is_extreme(aggregate)) {
-            extreme_evict(at, &at->window->aggregate[i].extreme, kept->time_ms, kept->seq & SEQ_BITS);
+            extreme_evict(at, &at->state[i].extreme, kept->time_ms, kept->seq & SEQ_BITS);
             continue;
         }
         if (tail->index > 0) {
@@ -306,9 +264,9 @@ static void distinct_add(struct at *at, int column, uint32_t p)
     kept_edit(at, p)->seq |= last_bit(column);
     if (!last_note(at, column, id, kept->time_ms, kept->seq & SEQ_BITS))
         maps_free(at);
-    for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
+    for (uint16_t i = 0; at->state && i < at->layout->aggregate_count; i++) {
         const struct aggregate_layout *aggregate = &at->layout->aggregate[i];
-        struct tail *tail = &at->window->aggregate[i].tail;
+        struct tail *tail = &at->state[i].tail;
         if (aggregate->fn != WINDOW_DISTINCT || aggregate->column != column || aggregate->days)
             continue;
         bool counted = last >= 0 && last >= (int64_t)tail->index;
@@ -321,7 +279,7 @@ static void distinct_add(struct at *at, int column, uint32_t p)
 static bool aggregate_add(struct at *at, uint16_t index, const struct kept *kept, int32_t day)
 {
     const struct aggregate_layout *aggregate = &at->layout->aggregate[index];
-    union aggregate_state *state = &at->window->aggregate[index];
+    union aggregate_state *state = &at->state[index];
     if (aggregate->days)
         return days_add(at, &state->days, aggregate, kept, day);
     if (is_extreme(aggregate))
@@ -341,10 +299,58 @@ static bool aggregate_add(struct at *at, uint16_t index, const struct kept *kept
 static bool aggregates_add(struct at *at, uint32_t p, const struct kept *kept, int32_t day)
 {
     bool good = true;
-    for (uint16_t i = 0; i < at->layout->aggregate_count; i++)
+    for (uint16_t i = 0; at->state && i < at->layout->aggregate_count; i++)
         good &= aggregate_add(at, i, kept, day);
     for (uint32_t left = at->distinct; left; left &= left - 1)
         distinct_add(at, __builtin_ctz(left), p);
+    return good;
+}
+
+bool window_by_day(const struct window_layout *layout)
+{
+    bool by_day = false;
+    for (uint16_t i = 0; !by_day && i < layout->aggregate_count; i++)
+        by_day = layout->aggregate[i].days != 0;
+    return by_day;
+}
+
+void states_free(const struct at *at)
+{
+    for (uint16_t i = 0; at->state && i < at->layout->aggregate_count; i++) {
+        if (at->layout->aggregate[i].days)
+            days_free(at->shard, &at->state[i].days);
+        else if (is_extreme(&at->layout->aggregate[i]))
+            extreme_free(at->shard, &at->state[i].extreme);
+    }
+    if (!at->state)
+        return;
+    slab_free(&at->shard->slab, at->window->states, states_bytes(at->layout));
+    at->window->states = 0;
+}
+
+/* Of the records that are there. When the shard is full the scan goes on serving. */
+static bool states_make(struct at *at)
+{
+    slab_ref ref = slab_alloc(&at->shard->slab, states_bytes(at->layout));
+    if (!ref)
+        return false;
+    at->window->states = ref;
+    at->state = slab_edit(&at->shard->slab, ref, states_bytes(at->layout));
+    bool good = true;
+    for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
+        const struct aggregate_layout *aggregate = &at->layout->aggregate[i];
+        if (!aggregate->days && !is_extreme(aggregate))
+            at->state[i].tail = (struct tail){.floor_ms = INT64_MIN, .next_ms = INT64_MAX};
+        for (uint32_t p = 0; p < at->window->count; p++) {
+            good &= aggregate_add(at, i, kept_at(at, p), 0);
+            if (aggregate->fn == WINDOW_DISTINCT && !aggregate->days)
+                at->state[i].tail.known += (kept_at(at, p)->seq & last_bit(aggregate->column)) != 0;
+        }
+    }
+    if (!good) {
+        states_free(at);
+        at->state = NULL;
+    }
     return good;
 }
 
@@ -353,12 +359,12 @@ static slab_ref window_make(struct shard *shard, const struct window_layout *lay
     slab_ref ref = slab_alloc(&shard->slab, window_size(layout));
     if (!ref)
         return 0;
-    struct window *window = slab_edit(&shard->slab, ref, window_size(layout));
-    window->newest_ms = INT64_MIN;
-    for (uint16_t i = 0; i < layout->aggregate_count; i++)
-        if (!layout->aggregate[i].days && !is_extreme(&layout->aggregate[i]))
-            window->aggregate[i].tail = (struct tail){.floor_ms = INT64_MIN, .next_ms = INT64_MAX};
-    return ref;
+    struct at at = {.shard = shard, .layout = layout, .window = slab_edit(&shard->slab, ref, window_size(layout))};
+    at.window->newest_ms = INT64_MIN;
+    if (!window_by_day(layout) || states_make(&at))
+        return ref;
+    slab_free(&shard->slab, ref, window_size(layout));
+    return 0;
 }
 
 static slab_ref *window_slot(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
@@ -414,6 +420,7 @@ static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace
             shard_bound_hit(shard, BOUND_RECORD);
         return added;
     }
+    at.state = states_edit(shard, at.window, at.layout);
     while (at.window->count && (own ? at.window->oldest_ms < at.window->newest_ms - at.layout->keep_ms : at.window->oldest_ms <= floor_ms))
         evict_first(&at);
     if (ring_full(at.window) && !ring_make_room(&at)) {
@@ -421,7 +428,7 @@ static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace
         return false;
     }
     shard_count_records(shard, 1);
-    uint32_t p = late ? upper_bound(&at, record->time_ms, record->seq) : at.window->count;
+    uint32_t p = late ? ring_upper_bound(&at, record->time_ms, record->seq) : at.window->count;
     if (p == 0)
         at.window->oldest_ms = record->time_ms;
     struct kept *to = shard_edit(shard, kept_at(&at, p), (at.window->count - p + 1) * at.size);
@@ -431,6 +438,8 @@ static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace
     bool good = aggregates_add(&at, p, to, record->day);
     if (!good)
         shard_bound_hit(shard, BOUND_RECORD);
+    if (at.window->count > WINDOW_SCAN_MOST && at.layout->aggregate_count && !at.state)
+        (void)states_make(&at);
     if (at.window->count == WINDOW_MAP_FROM && !at.window->maps)
         maps_make(&at);
     cell_touch(shard, cell, record->time_ms);
@@ -450,99 +459,6 @@ bool window_add_above(struct shard *shard, struct cell *cell, uint16_t keyspace,
 }
 
 /* --- reading --- */
-
-struct window_result mean_half_even(__int128 sum, uint64_t count)
-{
-    if (!count)
-        return (struct window_result){0};
-    __int128 by = count, mean = sum / by, rest = sum % by;
-    __int128 twice = rest < 0 ? -2 * rest : 2 * rest;
-    if (twice > by || (twice == by && mean % 2 != 0))
-        mean += sum < 0 ? -1 : 1;
-    return (struct window_result){mean, true};
-}
-
-static int by_id(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Different values among records [from, to), counted without the marks, which look beyond `to`. */
-static struct window_result scan_distinct(const struct at *at, int column, uint32_t from, uint32_t to)
-{
-    uint64_t *id = malloc(((size_t)(to - from) + 1) * sizeof *id);
-    invariant(id != NULL);
-    uint32_t count = 0, distinct = 0;
-    for (uint32_t i = from; i < to; i++)
-        count += kept_id(kept_at(at, i), column, &id[count]);
-    qsort(id, count, sizeof *id, by_id);
-    for (uint32_t i = 0; i < count; i++)
-        distinct += i == 0 || id[i] != id[i - 1];
-    free(id);
-    return (struct window_result){distinct, true};
-}
-
-/* The first (step 1) or last (step -1) known value among records [from, to). */
-static struct window_result scan_end(const struct at *at, int column, uint32_t from, uint32_t to, bool first)
-{
-    for (uint32_t i = from; i < to; i++) {
-        int64_t number = kept_number(kept_at(at, first ? i : to - 1 - (i - from)), column);
-        if (number != MISSING_I64)
-            return (struct window_result){number, true};
-    }
-    return (struct window_result){0};
-}
-
-static struct window_result scan_extreme(const struct at *at, const struct aggregate_layout *aggregate, uint32_t from, uint32_t to)
-{
-    struct window_result best = {0};
-    for (uint32_t i = from; i < to; i++) {
-        int64_t number = kept_number(kept_at(at, i), aggregate->column);
-        if (number == MISSING_I64)
-            continue;
-        if (!best.known || (aggregate->fn == WINDOW_MIN ? number < best.value : number > best.value))
-            best = (struct window_result){number, true};
-    }
-    return best;
-}
-
-static struct window_result scan_sum(const struct at *at, const struct aggregate_layout *aggregate, uint32_t from, uint32_t to)
-{
-    __int128 sum = 0;
-    uint64_t known = 0;
-    for (uint32_t i = from; i < to; i++) {
-        int64_t number = kept_number(kept_at(at, i), aggregate->column);
-        if (number == MISSING_I64)
-            continue;
-        sum += number;
-        known++;
-    }
-    return aggregate->fn == WINDOW_AVG ? mean_half_even(sum, known) : (struct window_result){sum, true};
-}
-
-/* By definition, from scratch: for a floor that fell, or a ceiling before the newest record. */
-static struct window_result scan_value(const struct at *at, const struct aggregate_layout *aggregate, const struct window_span *span)
-{
-    uint32_t from = upper_bound(at, span->floor_ms, span->after ? span->floor_seq : SEQ_BITS), to = upper_bound(at, span->ceiling_ms, SEQ_BITS);
-    to = to < from ? from : to;
-    switch ((enum window_fn)aggregate->fn) {
-    case WINDOW_COUNT:
-        return (struct window_result){to - from, true};
-    case WINDOW_DISTINCT:
-        return scan_distinct(at, aggregate->column, from, to);
-    case WINDOW_FIRST:
-    case WINDOW_LAST:
-        return scan_end(at, aggregate->column, from, to, aggregate->fn == WINDOW_FIRST);
-    case WINDOW_MIN:
-    case WINDOW_MAX:
-        return scan_extreme(at, aggregate, from, to);
-    case WINDOW_SUM:
-    case WINDOW_AVG:
-        return scan_sum(at, aggregate, from, to);
-    }
-    return (struct window_result){0};
-}
 
 /* From the tail, moved up to the floor. */
 static struct window_result tail_value(const struct at *at, const struct aggregate_layout *aggregate, struct tail *tail, int64_t floor_ms)
@@ -577,14 +493,17 @@ struct window_result window_value(struct shard *shard, struct cell *cell, uint16
     if (!ref)
         return (struct window_result){.known = def->fn == WINDOW_COUNT || def->fn == WINDOW_SUM || def->fn == WINDOW_DISTINCT};
     struct at at = {.shard = shard, .layout = &layout->window[index], .size = kept_size(&layout->window[index])};
-    at.window = slab_edit(&shard->slab, ref, window_size(at.layout));
-    union aggregate_state *state = &at.window->aggregate[aggregate];
+    at.window = (struct window *)(uintptr_t)slab_at(&shard->slab, ref);
+    at.state = states_edit(shard, at.window, at.layout);
+    union aggregate_state *state = at.state ? &at.state[aggregate] : NULL;
     if (def->days)
         return days_value(&at, &state->days, def, span);
-    if (span->after && upper_bound(&at, span->floor_ms, span->floor_seq) < upper_bound(&at, span->floor_ms, SEQ_BITS))
+    if (span->after && ring_upper_bound(&at, span->floor_ms, span->floor_seq) < ring_upper_bound(&at, span->floor_ms, SEQ_BITS))
         return scan_value(&at, def, span); /* tails stand between times, not between events of one */
     if (span->ceiling_ms < at.window->newest_ms)
         return scan_value(&at, def, span);
+    if (!state)
+        return at.window->count <= WINDOW_SCAN_MOST ? scan_few(&at, def, span->floor_ms) : scan_value(&at, def, span);
     if (is_extreme(def))
         return extreme_value(&at, &state->extreme, span->floor_ms);
     if (span->floor_ms < state->tail.floor_ms)
@@ -601,7 +520,7 @@ struct records records_of(const struct shard *shard, const struct window *window
     records.words = window->edge.words;
     records.key_is_receiver = window->edge.key_is_receiver;
     records.base_seq = window->edge.base_seq;
-    memcpy(&records.base_ms, window->aggregate, sizeof records.base_ms);
+    memcpy(&records.base_ms, window + 1, sizeof records.base_ms);
     return records;
 }
 
@@ -650,6 +569,9 @@ void window_prefetch_end(const struct shard *shard, const struct cell *cell, uin
     if (!window)
         return;
     __builtin_prefetch((const char *)slab_at(&shard->slab, window->ring) + (size_t)(window->head + window->count) * window_stride(window, layout), 1);
+    const char *states = (const char *)window_states(shard, window, layout);
+    for (size_t at = 0; states && at < states_bytes(layout); at += 64)
+        __builtin_prefetch(states + at, 1);
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
@@ -688,12 +610,8 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
     if (!window_of_edges(layout))
         maps_free(&at);
     shard_count_records(shard, -(int64_t)at.window->count);
-    for (uint16_t i = 0; i < layout->aggregate_count; i++) {
-        if (layout->aggregate[i].days)
-            days_free(shard, &at.window->aggregate[i].days);
-        else if (is_extreme(&layout->aggregate[i]))
-            extreme_free(shard, &at.window->aggregate[i].extreme);
-    }
+    at.state = states_edit(shard, at.window, layout);
+    states_free(&at);
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)at.window + window_habit_at(layout, habit), sizeof kept);
@@ -723,11 +641,13 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
     bytes += maps ? slab_block(window_maps_bytes()) : 0;
     for (int column = 0; maps && column < COLUMNS; column++)
         bytes += slab_block((size_t)maps[column].room * sizeof(struct last_entry));
-    for (uint16_t i = 0; i < layout->aggregate_count; i++) {
+    const union aggregate_state *states = window_states(shard, window, layout);
+    bytes += states ? slab_block(states_bytes(layout)) : 0;
+    for (uint16_t i = 0; states && i < layout->aggregate_count; i++) {
         if (layout->aggregate[i].days)
-            bytes += days_bytes(&window->aggregate[i].days);
+            bytes += days_bytes(&states[i].days);
         else if (is_extreme(&layout->aggregate[i]))
-            bytes += extreme_bytes(&window->aggregate[i].extreme);
+            bytes += extreme_bytes(&states[i].extreme);
     }
     return bytes;
 }
@@ -748,7 +668,7 @@ void window_hash(const struct shard *shard, const struct cell *cell, uint16_t ke
     const struct window *window = slab_at(&shard->slab, ref);
     for (uint16_t i = 0; i < layout->aggregate_count; i++)
         if (layout->aggregate[i].days)
-            days_hash(shard, &window->aggregate[i].days, &layout->aggregate[i], column_holds_ids(layout, layout->aggregate[i].column), floor_day, item);
+            days_hash(shard, &window_states(shard, window, layout)[i].days, &layout->aggregate[i], column_holds_ids(layout, layout->aggregate[i].column), floor_day, item);
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);

@@ -10,7 +10,7 @@ static const uint64_t SPAN_MOST = 3u << 30, ROOM_BEFORE = 1u << 30;
 
 static int64_t *base_ms(const struct window *window)
 {
-    return (int64_t *)(uintptr_t)window->aggregate;
+    return (int64_t *)(uintptr_t)(window + 1);
 }
 
 /* What several records have in common, when they are to be packed. */

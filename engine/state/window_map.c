@@ -85,13 +85,15 @@ static bool past_copy(struct shard *shard, struct window *window, const struct w
                       const struct window_layout *from)
 {
     bool good = true;
+    union aggregate_state *state = states_edit(shard, window, layout);
+    const union aggregate_state *before = window_states(shard, old, from);
     for (uint16_t i = 0; good && i < layout->aggregate_count; i++) {
         const struct aggregate_layout *aggregate = &layout->aggregate[i];
         int place = aggregate_find(from, aggregate, false);
         if (aggregate->days) {
-            days_free(shard, &window->aggregate[i].days);
-            window->aggregate[i].days = (struct days){0};
-            good = place < 0 || days_copy(shard, &old->aggregate[place].days, &window->aggregate[i].days);
+            days_free(shard, &state[i].days);
+            state[i].days = (struct days){0};
+            good = place < 0 || days_copy(shard, &before[place].days, &state[i].days);
         }
         place = aggregate->habit ? aggregate_find(from, aggregate, true) : -1;
         if (good && place >= 0)
@@ -206,16 +208,17 @@ static bool past_join(struct shard *shard, struct window *window, const struct w
                       const struct ring *other)
 {
     bool good = true;
+    union aggregate_state *state = states_edit(shard, window, layout);
     for (uint16_t i = 0; good && i < layout->aggregate_count; i++) {
         const struct aggregate_layout *aggregate = &layout->aggregate[i];
         const struct ring *from = lack[i] ? other : own;
         if (aggregate->days) {
-            days_free(shard, &window->aggregate[i].days);
-            window->aggregate[i].days = (struct days){0};
+            days_free(shard, &state[i].days);
+            state[i].days = (struct days){0};
         }
         if (aggregate->days && from->window)
-            good = days_graft(shard, from->shard, &from->window->aggregate[i].days, column_holds_ids(layout, aggregate->column), aggregate->fn,
-                              &window->aggregate[i].days, from->grafting);
+            good = days_graft(shard, from->shard, &window_states(from->shard, from->window, layout)[i].days, column_holds_ids(layout, aggregate->column),
+                              aggregate->fn, &state[i].days, from->grafting);
         if (good && aggregate->habit && from->window)
             good = habit_take(shard, window, window_habit_at(layout, aggregate->habit), from->shard, from->window);
     }

@@ -1,6 +1,6 @@
 /* What the files behind windows share: how a window lies in the slab.
  *
- * Included by engine/state/window{,_edge,_extreme,_day,_sweep,_map}.c and habit.c only. */
+ * Included by engine/state/window{,_scan,_edge,_extreme,_day,_sweep,_map}.c, habit.c and size.c only. */
 #ifndef ENGINE_STATE_WINDOW_PRIVATE_H
 #define ENGINE_STATE_WINDOW_PRIVATE_H
 
@@ -47,14 +47,16 @@ struct window {
     slab_ref ring;
     uint32_t room, head, count; /* records [head, head + count) of room */
     union {
-        slab_ref maps;          /* struct table by column, once there are enough records; 0 before */
+        struct {
+            slab_ref maps;      /* struct table by column, once there are enough records; 0 before */
+            slab_ref states;    /* union aggregate_state by aggregate; 0: they are few records, which a scan reads as quickly */
+        };
         struct {                /* of edges: how they are packed; words 0 in an empty ring, PACKED_NOT where they lie whole */
             uint64_t base_seq : 48, words : 8, key_is_receiver : 1;
         } edge;
     };
     int64_t newest_ms;          /* the ring's first and last times stand here too, for the same reason */
     int64_t oldest_ms;
-    union aggregate_state aggregate[];
     /* slab_ref habit[habit_count]; or, of edges, int64_t base_ms */
 };
 
@@ -70,6 +72,7 @@ struct at {                 /* a window being worked on */
     struct shard *shard;
     struct window *window;
     const struct window_layout *layout;
+    union aggregate_state *state; /* to be changed; NULL: it keeps none */
     size_t size;            /* bytes of a record */
     uint32_t distinct;      /* columns whose distinct values are counted over the ring */
 };
@@ -89,7 +92,46 @@ static inline bool is_extreme(const struct aggregate_layout *aggregate)
 
 static inline size_t window_habit_at(const struct window_layout *layout, uint8_t habit)
 {
-    return sizeof(struct window) + layout->aggregate_count * sizeof(union aggregate_state) + (size_t)(habit - 1) * sizeof(slab_ref);
+    (void)layout;
+    return sizeof(struct window) + (size_t)(habit - 1) * sizeof(slab_ref);
+}
+
+static inline const struct kept *kept_at(const struct at *at, uint32_t index)
+{
+    const char *ring = slab_at(&at->shard->slab, at->window->ring);
+    return (const struct kept *)(const void *)(ring + (size_t)(at->window->head + index) * at->size);
+}
+/* The id in a column; false when it is missing there. */
+static inline bool kept_id(const struct kept *kept, int column, uint64_t *id)
+{
+    int64_t number;
+    switch (column) {
+    case WINDOW_AMOUNT:
+        number = kept->amount;
+        break;
+    case WINDOW_SENDER:
+        number = kept->sender ? (int64_t)kept->sender : MISSING_I64;
+        break;
+    case WINDOW_RECEIVER:
+        number = kept->receiver ? (int64_t)kept->receiver : MISSING_I64;
+        break;
+    case WINDOW_OTHER: {
+        entity_id other = kept->seq & SEQ_RECEIVER ? kept->sender : kept->receiver;
+        number = other ? (int64_t)other : MISSING_I64;
+        break;
+    }
+    default:
+        number = kept->extra[column - WINDOW_EXTRA];
+        break;
+    }
+    *id = (uint64_t)number;
+    return number != MISSING_I64;
+}
+/* The number in a column, MISSING_I64 when missing. */
+static inline int64_t kept_number(const struct kept *kept, int column)
+{
+    uint64_t id;
+    return kept_id(kept, column, &id) ? (int64_t)id : MISSING_I64;
 }
 
 /* Whether the window keeps nothing but records without extras, such as the payments that graph searches look at. */
@@ -103,8 +145,9 @@ static inline size_t window_size(const struct window_layout *layout)
     return window_habit_at(layout, (uint8_t)(layout->habit_count + 1)) + (window_of_edges(layout) ? sizeof(int64_t) : 0);
 }
 
-/* From so many records on a table finds an id's last record. */
-enum { WINDOW_MAP_FROM = 32 };
+/* From so many records on a table finds an id's last record. Up to so many a window keeps no states of its aggregates, unless they
+ * run by day; a sweep takes those of a window that has come down to half. */
+enum { WINDOW_MAP_FROM = 32, WINDOW_SCAN_MOST = 4 };
 
 /* Bytes of a kept record; of the tables of ids, and of one entry of them. */
 size_t window_record_bytes(const struct window_layout *layout);
@@ -114,6 +157,19 @@ size_t window_map_entry_bytes(void);
 static inline size_t kept_size(const struct window_layout *layout)
 {
     return sizeof(struct kept) + layout->extra_count * sizeof(int64_t);
+}
+/* What the aggregates of a window keep, as many bytes; NULL: nothing. */
+static inline size_t states_bytes(const struct window_layout *layout)
+{
+    return layout->aggregate_count * sizeof(union aggregate_state);
+}
+static inline const union aggregate_state *window_states(const struct shard *shard, const struct window *window, const struct window_layout *layout)
+{
+    return layout->aggregate_count && window->states ? slab_at(&shard->slab, window->states) : NULL;
+}
+static inline union aggregate_state *states_edit(struct shard *shard, const struct window *window, const struct window_layout *layout)
+{
+    return layout->aggregate_count && window->states ? slab_edit(&shard->slab, window->states, states_bytes(layout)) : NULL;
 }
 /* Bytes of each record of a window's ring. */
 static inline size_t window_stride(const struct window *window, const struct window_layout *layout)
@@ -135,7 +191,7 @@ static inline uint32_t room_fitting(uint32_t count)
     return room;
 }
 
-/* Rings grow by a quarter, as far as the block of the slab has room, and give back when less than half is in use. A quarter that is
+/* Rings begin with one record, for most accounts move money once, and grow by a quarter, as far as the block of the slab has room, and give back when less than half is in use. A quarter that is
  * free at the beginning is used again before a ring grows. */
 static inline uint32_t ring_room(uint32_t records, size_t record_bytes)
 {
@@ -143,7 +199,7 @@ static inline uint32_t ring_room(uint32_t records, size_t record_bytes)
 }
 static inline uint32_t ring_room_next(uint32_t room, size_t record_bytes)
 {
-    return ring_room(room ? room + room / 4 + 2 : 2, record_bytes);
+    return ring_room(room > 1 ? room + room / 4 + 2 : room + 1, record_bytes);
 }
 static inline bool ring_has_gone(uint32_t room, uint32_t head)
 {
@@ -179,8 +235,14 @@ static inline void record_write(struct kept *kept, const struct record *record, 
 
 /* window.c: a cell's window, made where there is none yet; 0 when the shard is full. */
 slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window);
-/* The number in a column, MISSING_I64 when missing. */
-int64_t kept_number(const struct kept *kept, int column);
+/* window.c: the first index whose record stands behind (time, seq). */
+uint32_t ring_upper_bound(const struct at *at, int64_t time_ms, uint64_t seq);
+
+/* window_scan.c: over the span, from scratch: for a floor that fell, or a ceiling before the newest record; of few records, up to the newest; and
+ * the first or last known value among records [from, to). */
+struct window_result scan_value(const struct at *at, const struct aggregate_layout *aggregate, const struct window_span *span);
+struct window_result scan_few(const struct at *at, const struct aggregate_layout *aggregate, int64_t floor_ms);
+struct window_result scan_end(const struct at *at, int column, uint32_t from, uint32_t to, bool first);
 struct window_result mean_half_even(__int128 sum, uint64_t count);
 
 /* window_extreme.c; false when the shard is full. */
@@ -209,6 +271,9 @@ void days_trim(struct shard *shard, struct days *days);
 /* Marks the ids it holds, where its column holds ids. */
 void days_mark(const struct shard *shard, const struct days *days, uint8_t fn);
 
+/* window.c: what aggregates keep, freed. */
+void states_free(const struct at *at);
+bool window_by_day(const struct window_layout *layout);
 /* window.c: the tables that find an id's last record, made smaller where they can be. */
 void maps_trim(const struct at *at);
 

@@ -56,7 +56,7 @@ void window_mark(const struct shard *shard, slab_ref ref, const struct window_la
     }
     for (uint16_t i = 0; i < layout->aggregate_count; i++)
         if (layout->aggregate[i].days && layout->aggregate[i].fn != WINDOW_COUNT && column_holds_ids(layout, layout->aggregate[i].column))
-            days_mark(shard, &window->aggregate[i].days, layout->aggregate[i].fn);
+            days_mark(shard, &window_states(shard, window, layout)[i].days, layout->aggregate[i].fn);
 }
 
 /* --- giving back --- */
@@ -84,15 +84,22 @@ void window_trim(struct shard *shard, slab_ref ref, const struct window_layout *
 {
     struct at at = {.shard = shard, .layout = layout, .window = slab_edit(&shard->slab, ref, window_size(layout))};
     at.size = window_stride(at.window, layout);
-    for (uint16_t i = 0; i < layout->aggregate_count; i++) {
-        if (layout->aggregate[i].fn == WINDOW_DISTINCT && !layout->aggregate[i].days)
-            at.distinct |= 1u << layout->aggregate[i].column;
+    at.state = states_edit(shard, at.window, layout);
+    if (at.state && at.window->count <= WINDOW_SCAN_MOST / 2 && !window_by_day(layout)) {
+        states_free(&at);
+        at.state = NULL;
+    }
+    for (uint16_t i = 0; at.state && i < layout->aggregate_count; i++) {
         if (layout->aggregate[i].days)
-            days_trim(shard, &at.window->aggregate[i].days);
+            days_trim(shard, &at.state[i].days);
         else if (is_extreme(&layout->aggregate[i]))
-            extreme_trim(shard, &at.window->aggregate[i].extreme);
+            extreme_trim(shard, &at.state[i].extreme);
     }
     ring_trim(&at);
-    if (!window_of_edges(layout))
-        maps_trim(&at);
+    if (window_of_edges(layout) || !at.window->maps)
+        return;
+    for (uint16_t i = 0; i < layout->aggregate_count; i++)
+        if (layout->aggregate[i].fn == WINDOW_DISTINCT && !layout->aggregate[i].days)
+            at.distinct |= 1u << layout->aggregate[i].column;
+    maps_trim(&at);
 }

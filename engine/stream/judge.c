@@ -488,6 +488,8 @@ static void judge_look(struct step *step, struct step_worker *worker, struct loo
     look->searched = 0;
     if (look->cell)
         look->clock_ms = clock_raise(look->shard, look->cell, look->visit->keyspace, step->plan->rule[look->index].clock, event->time_ms);
+    if (look->clock_ms > event->time_ms && look->clock_ms + CLOCK_KEEP_MS < step_keys_horizon(step))
+        look->clock_ms = event->time_ms; /* a partition that begins far behind all others: the sweep may have been here already */
     if (look->rule->step_count > 1)
         judge_steps(step, worker, look);
     else

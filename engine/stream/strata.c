@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 /* How many visits ahead the parts of a key are asked into the cache, each once the one that leads to it has come: its
- * keyspace's table, its slot there, its cell, its windows and memories, the ends of their rings; and the event. */
+ * keyspace's table, its slot there, its cell, its clocks, windows and memories, the ends of their rings; and the event. */
 enum { AHEAD_TABLE = 24, AHEAD_SLOT = 18, AHEAD_CELL = 12, AHEAD_PARTS = 6, AHEAD_ENDS = 3, AHEAD_ROOM = 16, AHEAD_EVENT = 12 };
 
 /* --- route --- */
@@ -546,6 +546,8 @@ static void visit_prefetch(const struct step *step, const struct visit *visit, c
     const struct shard *shard = state_shard(step->state, visit_shard(visit));
     unset uint64_t mask[MASK_WORDS_MAX];
     visit_mask(step, at, visit, mask);
+    if (!ends)
+        clock_prefetch(shard, cell, visit->keyspace);
     for (uint32_t w = 0; w < at->words; w++) {
         for (uint64_t left = mask[w]; left; left &= left - 1) {
             uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
