@@ -87,12 +87,12 @@ static const struct step_settings settings = {.lateness_ms = DAY, .dedup_ms = 3 
 static const unsigned char key[16] = "key of the test";
 
 /* Hits and alerts as lines; the last line counts what exceptions silenced. */
-static char *play(const char *rules, const struct line *line, uint32_t count, uint32_t batch)
+static char *play_by(const struct step_settings *by, const char *rules, const struct line *line, uint32_t count, uint32_t batch)
 {
     struct error err = {0};
     struct program *program = load(rules);
     struct crew *crew = crew_new(1, &err);
-    struct step *step = step_new(program, &settings, crew, key, &err);
+    struct step *step = step_new(program, by, crew, key, &err);
     cr_assert(step != NULL, "%s", err.text);
     char *said = NULL;
     size_t size = 0;
@@ -117,6 +117,11 @@ static char *play(const char *rules, const struct line *line, uint32_t count, ui
     return said;
 }
 
+static char *play(const char *rules, const struct line *line, uint32_t count, uint32_t batch)
+{
+    return play_by(&settings, rules, line, count, batch);
+}
+
 #define expect(rules, want, ...)                                                                       \
     do {                                                                                               \
         const struct line story[] = {__VA_ARGS__};                                                     \
@@ -136,6 +141,44 @@ Test(rules_1, midnight_is_the_zones_to_the_millisecond)
     const char *rules = HEAD TYPOLOGY("t") BEGIN("R-1", "t") "for each transfer\nwhen weekday = tuesday\npoints 1 to receiver as payer\nsay \"tuesday\" }\n";
     expect(rules, "silenced 0\n", {21 * HOUR - 1, 0, "A", "B", "1"});
     expect(rules, "1 R-1 : tuesday\nsilenced 0\n", {21 * HOUR, 0, "A", "B", "1"});
+}
+
+/* Accounts are paid, and long behind another partition begins half an hour before and pays them too. Their clocks count until the horizon, a
+ * day behind partition 0, lies two days behind them: whether a sweep took them by then does not show. */
+static void expect_begun(bool counts, int64_t newest_ms)
+{
+    enum { PAID = 40, EPOCH = PAID + 2, LINES = 2 * EPOCH - 1 + PAID };
+    static const uint32_t sweeps[] = {1, UINT32_MAX}; /* at the second epoch, when little has been added: a few shards; all */
+    char account[PAID][8];
+    struct line line[LINES];
+    for (int i = 0; i < LINES; i++)
+        line[i] = (struct line){-9 * (int64_t)DAY, 0, "X", "Y", "1"}; /* late: nothing is kept of it */
+    line[EPOCH - 2] = line[EPOCH - 1] = (struct line){0, 0, "X", "Y", "1"};
+    line[EPOCH].ms = newest_ms;
+    for (int i = 0; i < PAID; i++) {
+        (void)snprintf(account[i], sizeof account[i], "B%d", i);
+        line[i] = (struct line){0, 0, "A", account[i], "1"};
+        line[2 * EPOCH - 1 + i] = (struct line){-HOUR / 2, 1, "A", account[i], "1"};
+    }
+    for (int i = 0; i < 2; i++) {
+        struct step_settings by = settings;
+        int found = 0;
+        by.epoch_seq = EPOCH;
+        by.sweep_work = sweeps[i];
+        char *said = play_by(&by, HEAD TYPOLOGY("t") BEGIN("R-1", "t") "for each account\nlet n = count of in over 1h\nlet all = count of in over 20d\n"
+                             "when n >= 2 and all >= 2\npoints 1 to account as payer\nsay \"{n}\" }\n", line, LINES, 1);
+        for (const char *at = said; (at = strstr(at, "R-1 B")); at++)
+            found++;
+        cr_expect_eq(found, counts ? PAID : 0, "newest %lld, swept by %u: %d", (long long)newest_ms, by.sweep_work, found);
+        free(said);
+    }
+}
+
+Test(rules_2, the_clock_of_a_key_behind_which_a_partition_begins)
+{
+    expect_begun(true, 3 * (int64_t)DAY);
+    expect_begun(false, 3 * (int64_t)DAY + 1);
+    expect_begun(false, 15 * (int64_t)DAY);
 }
 
 Test(rules_3, lateness_to_the_millisecond)
