@@ -191,8 +191,8 @@ static inline uint32_t room_fitting(uint32_t count)
     return room;
 }
 
-/* Rings begin with one record, for most accounts move money once, and grow by a quarter, as far as the block of the slab has room, and give back when less than half is in use. A quarter that is
- * free at the beginning is used again before a ring grows. */
+/* Rings begin with one record, for most accounts move money once, and grow by a quarter, as far as the block of the slab has room; they
+ * give back when less than half is in use. A quarter that is free at the beginning is used again before a ring grows. */
 static inline uint32_t ring_room(uint32_t records, size_t record_bytes)
 {
     return (uint32_t)(slab_block(records * record_bytes) / record_bytes);
