@@ -149,7 +149,7 @@ static void expect_begun(bool counts, int64_t newest_ms)
 {
     enum { PAID = 40, EPOCH = PAID + 2, LINES = 2 * EPOCH - 1 + PAID };
     static const uint32_t sweeps[] = {1, UINT32_MAX}; /* at the second epoch, when little has been added: a few shards; all */
-    char account[PAID][8];
+    char account[PAID][16];
     struct line line[LINES];
     for (int i = 0; i < LINES; i++)
         line[i] = (struct line){-9 * (int64_t)DAY, 0, "X", "Y", "1"}; /* late: nothing is kept of it */
