@@ -1,5 +1,5 @@
-"""What an event costs as accounts and edges grow, and when streams are uneven or made to hurt. On one thread, in processor time,
-payments made in memory (bench/main/scale.c). No run may take more than 8 GiB."""
+"""What an event costs as accounts and edges grow. On one thread, in processor time, payments made in memory (bench/main/scale.c).
+No run may take more than 8 GiB."""
 import json
 import os
 import re
@@ -7,7 +7,7 @@ import re
 from parts import picture
 from parts.common import PACK, PROGRAMS, RESULTS, Unavailable, row, run
 
-TITLE = "Growth: accounts, edges, uneven and adverse streams"
+TITLE = "Growth: accounts and edges"
 EDGES = os.path.join("bench", "rules", "edges")
 BYTES_MAX = 8 << 30
 # With the pack an account takes some 2 KB: ten million do not fit.
@@ -63,28 +63,13 @@ def edges(rows, data, notes):
                         "at most 3", most=3))
 
 
-def streams(rows, data):
-    for rules in (PACK, EDGES):
-        for option, value in (("skew", "uniform"), ("skew", "zipf"), ("skew", "hub"), ("shape", "clique"), ("shape", "star")):
-            events = 20000 if value == "clique" and rules == PACK else 100000
-            found = once(rules, accounts=10000, events=events + 20000, timed=events, batch=16, **{option: value})
-            what = "%s, %s" % (name_of(rules), value)
-            data["streams"][what] = found
-            rows.append(row(what, found["event_ns"], "ns/event", how="scale %s --%s %s --batch 16" % (rules, option, value)))
-            rows.append(row("%s: a batch of 16, p99.9" % what, found["batch_ms"]["p99.9"], "ms"))
-            if found["searches"]:
-                rows.append(row("%s: payments looked at by a search, on average" % what, found["legs_looked"] / found["searches"], "payments",
-                                "at most 20,000: the budget", most=20000))
-
-
 def measure(options):
-    rows, notes, data = [], [], {"accounts": {}, "edges": [], "streams": {}}
+    rows, notes, data = [], [], {"accounts": {}, "edges": []}
     accounts(rows, data, options.rounds or 2)
     try:
         edges(rows, data, notes)
     except Unavailable as why:
         notes.append(str(why))
-    streams(rows, data)
     lines = [("%s" % name, [(size, ns) for size, ns, _ in costs]) for name, costs in data["accounts"].items()]
     picture.lines(os.path.join(RESULTS, "accounts.svg"), "cost of an event", lines, "accounts known", "ns")
     note = "Medians of batches of 1,024 payments in processor time; the edges rule set holds payments for 10 days and searches one in twenty for a ring."
