@@ -9,7 +9,7 @@ What the page's blocks mean, in the order they stand:
   a line *exit code N* below a console block: that of its last command; 0 where none stands.
 Only the part between the marks `<!-- tutorial -->` and `<!-- end of tutorial -->` is followed, in a folder of its own below build/.
 
---write puts the outputs of today into the page: what still matches stays, figures of speed become `…`, a block with one line
+--write puts the outputs of today into the page: what still matches stays, figures of speed and bytes of state become `…`, a block with one line
 of `…` keeps as many lines before and after it."""
 import difflib
 import os
@@ -26,7 +26,7 @@ BEGIN, END = "<!-- tutorial -->\n", "<!-- end of tutorial -->\n"
 BLOCK = re.compile(r"^```([a-z]*)\n(.*?)^```\n", re.M | re.S)
 NAMED = re.compile(r"`([\w./-]+)`:?\s*\Z")
 CODE = re.compile(r"\s*\*exit code (\d+)\*")
-# Figures of speed in what the tools say: times, rates and what is made of them.
+# Figures of speed in what the tools say: times, rates and what is made of them; and bytes of state, which hang on when shards were swept.
 SPEED = [(re.compile(pattern, re.M), word) for pattern, word in (
     (r"in \d+\.\d s \(\d+/s\)", "in … s (…/s)"),
     (r"in \d+\.\d+ s, \d+/s$", "in … s, …/s"),
@@ -37,7 +37,7 @@ SPEED = [(re.compile(pattern, re.M), word) for pattern, word in (
     (r"^([* ] \w+ = .*\S) +\d+( +\d+\.\d)$", r"\1         …\2"),
     (r"^\d+ ns of the core per event: decode, order and step; \d+ ns with timing, .*", "… ns of the core per event: decode, order and step; …"),
     (r"costs \d+\.\d ns each time and has been taken off; \d+ of \d+ timings", "costs … ns each time and has been taken off; … of … timings"),
-    (r"^(\S+ +\d+ +\d+ +\d+) +\S+ +\S+ +\S+ +\S+ +\S+%", r"\1       …        …        …        …        …"),
+    (r"^(\S+ +\d+ +\d+ +\d+) +\S+ +\S+ +\S+ +\S+ +\S+%( +\d+ +\d+) +\S+ ([KM]iB)", r"\1       …        …        …        …        …\2      … \3"),
     (r"^all rules \d+ ns per event, the index of filters \d+ ns", "all rules … ns per event, the index of filters … ns"),
     (r"^(mend first|most state): .*", r"\1: …"))]
 
