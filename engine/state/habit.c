@@ -46,10 +46,10 @@ static uint32_t habit_slot(int32_t week)
     return (uint32_t)(slot < 0 ? slot + HABIT_WEEKS : slot);
 }
 
-static slab_ref habit_ref(const struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit)
+static slab_ref habit_ref(const struct shard *shard, slab_ref window, uint8_t habit)
 {
     slab_ref ref;
-    memcpy(&ref, (const char *)slab_at(&shard->slab, window) + window_habit_at(layout, habit), sizeof ref);
+    memcpy(&ref, (const char *)slab_at(&shard->slab, window) + window_habit_at(habit), sizeof ref);
     return ref;
 }
 
@@ -63,7 +63,7 @@ static slab_ref cell_window(const struct shard *shard, const struct cell *cell, 
 /* The habit of a window, its weeks to be changed, made where there is none yet; NULL when the shard is full. */
 static struct habit *habit_get(struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit, bool *fresh)
 {
-    slab_ref ref = habit_ref(shard, window, layout, habit);
+    slab_ref ref = habit_ref(shard, window, habit);
     *fresh = ref == 0;
     if (!ref) {
         ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, habit_size(0));
@@ -72,7 +72,7 @@ static struct habit *habit_get(struct shard *shard, slab_ref window, const struc
             return NULL;
         }
         char *at = slab_edit(&shard->slab, window, window_size(layout));
-        memcpy(at + window_habit_at(layout, habit), &ref, sizeof ref);
+        memcpy(at + window_habit_at(habit), &ref, sizeof ref);
     }
     return slab_edit(&shard->slab, ref, sizeof(struct habit));
 }
@@ -80,7 +80,7 @@ static struct habit *habit_get(struct shard *shard, slab_ref window, const struc
 /* Room for the first sample and those after it; NULL when the shard is full. */
 static struct habit *habit_room(struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit)
 {
-    slab_ref ref = habit_ref(shard, window, layout, habit), fresh;
+    slab_ref ref = habit_ref(shard, window, habit), fresh;
     const struct habit *at = slab_at(&shard->slab, ref);
     if (at->room)
         return slab_edit(&shard->slab, ref, habit_bytes());
@@ -93,7 +93,7 @@ static struct habit *habit_room(struct shard *shard, slab_ref window, const stru
     *roomy = *at;
     roomy->room = HABIT_WEEKS;
     slab_free(&shard->slab, ref, habit_size(0));
-    memcpy((char *)slab_edit(&shard->slab, window, window_size(layout)) + window_habit_at(layout, habit), &fresh, sizeof fresh);
+    memcpy((char *)slab_edit(&shard->slab, window, window_size(layout)) + window_habit_at(habit), &fresh, sizeof fresh);
     return roomy;
 }
 
@@ -122,7 +122,7 @@ void habit_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16
     slab_ref at_window = cell_window(shard, cell, keyspace, window);
     struct habit *at = habit_room(shard, at_window, layout, habit);
     if (!at) { /* it begins later: this week is its first */
-        slab_ref ref = habit_ref(shard, at_window, layout, habit);
+        slab_ref ref = habit_ref(shard, at_window, habit);
         *(struct habit *)slab_edit(&shard->slab, ref, habit_size(0)) = (struct habit){.first_week = week, .next_week = week + 1};
         return;
     }
@@ -141,9 +141,8 @@ struct window_result habit_median(const struct shard *shard, const struct cell *
                                   uint8_t habit, int32_t week)
 {
     struct window_result unknown = {0};
-    const struct window_layout *layout = &shard_layout(shard, keyspace)->window[window];
     slab_ref ref = cell_window(shard, cell, keyspace, window);
-    ref = ref ? habit_ref(shard, ref, layout, habit) : 0;
+    ref = ref ? habit_ref(shard, ref, habit) : 0;
     if (!ref)
         return unknown;
     const struct habit *at = slab_at(&shard->slab, ref);

@@ -574,7 +574,7 @@ void window_prefetch_end(const struct shard *shard, const struct cell *cell, uin
         __builtin_prefetch(states + at, 1);
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
-        memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
+        memcpy(&kept, (const char *)window + window_habit_at(habit), sizeof kept);
         __builtin_prefetch(slab_at(&shard->slab, kept));
     }
 }
@@ -614,7 +614,7 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
     states_free(&at);
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
-        memcpy(&kept, (const char *)at.window + window_habit_at(layout, habit), sizeof kept);
+        memcpy(&kept, (const char *)at.window + window_habit_at(habit), sizeof kept);
         slab_free(&shard->slab, kept, habit_block_bytes(shard, kept));
     }
     slab_free(&shard->slab, at.window->ring, at.window->room * at.size);
@@ -634,7 +634,7 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
     size_t bytes = slab_block(window_size(layout)) + slab_block(window->room * window_stride(window, layout));
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
-        memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
+        memcpy(&kept, (const char *)window + window_habit_at(habit), sizeof kept);
         bytes += habit_block_bytes(shard, kept);
     }
     const struct table *maps = !window_of_edges(layout) && window->maps ? slab_at(&shard->slab, window->maps) : NULL;
@@ -671,7 +671,7 @@ void window_hash(const struct shard *shard, const struct cell *cell, uint16_t ke
             days_hash(shard, &window_states(shard, window, layout)[i].days, &layout->aggregate[i], column_holds_ids(layout, layout->aggregate[i].column), floor_day, item);
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
-        memcpy(&kept, (const char *)window + window_habit_at(layout, habit), sizeof kept);
+        memcpy(&kept, (const char *)window + window_habit_at(habit), sizeof kept);
         habit_hash(shard, kept, week, item);
     }
 }

@@ -66,17 +66,16 @@ static bool records_add(struct shard *shard, struct cell *cell, uint16_t keyspac
     return true;
 }
 
-static bool habit_keep(struct shard *shard, struct window *window, const struct window_layout *layout, uint8_t habit, const struct window *old,
-                       const struct window_layout *from, uint8_t old_habit)
+static bool habit_keep(struct shard *shard, struct window *window, uint8_t habit, const struct window *old, uint8_t old_habit)
 {
     slab_ref before, fresh;
-    memcpy(&before, (const char *)old + window_habit_at(from, old_habit), sizeof before);
+    memcpy(&before, (const char *)old + window_habit_at(old_habit), sizeof before);
     if (!before)
         return true;
     fresh = habit_copy(shard, shard, before);
     if (!fresh)
         return false;
-    memcpy((char *)window + window_habit_at(layout, habit), &fresh, sizeof fresh);
+    memcpy((char *)window + window_habit_at(habit), &fresh, sizeof fresh);
     return true;
 }
 
@@ -97,7 +96,7 @@ static bool past_copy(struct shard *shard, struct window *window, const struct w
         }
         place = aggregate->habit ? aggregate_find(from, aggregate, true) : -1;
         if (good && place >= 0)
-            good = habit_keep(shard, window, layout, aggregate->habit, old, from, from->aggregate[place].habit);
+            good = habit_keep(shard, window, aggregate->habit, old, from->aggregate[place].habit);
     }
     return good;
 }
@@ -220,7 +219,7 @@ static bool past_join(struct shard *shard, struct window *window, const struct w
             good = days_graft(shard, from->shard, &window_states(from->shard, from->window, layout)[i].days, column_holds_ids(layout, aggregate->column),
                               aggregate->fn, &state[i].days, from->grafting);
         if (good && aggregate->habit && from->window)
-            good = habit_take(shard, window, window_habit_at(layout, aggregate->habit), from->shard, from->window);
+            good = habit_take(shard, window, window_habit_at(aggregate->habit), from->shard, from->window);
     }
     return good;
 }

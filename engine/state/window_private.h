@@ -90,9 +90,8 @@ static inline bool is_extreme(const struct aggregate_layout *aggregate)
     return aggregate->fn == WINDOW_MIN || aggregate->fn == WINDOW_MAX;
 }
 
-static inline size_t window_habit_at(const struct window_layout *layout, uint8_t habit)
+static inline size_t window_habit_at(uint8_t habit)
 {
-    (void)layout;
     return sizeof(struct window) + (size_t)(habit - 1) * sizeof(slab_ref);
 }
 
@@ -142,7 +141,7 @@ static inline bool window_of_edges(const struct window_layout *layout)
 
 static inline size_t window_size(const struct window_layout *layout)
 {
-    return window_habit_at(layout, (uint8_t)(layout->habit_count + 1)) + (window_of_edges(layout) ? sizeof(int64_t) : 0);
+    return window_habit_at((uint8_t)(layout->habit_count + 1)) + (window_of_edges(layout) ? sizeof(int64_t) : 0);
 }
 
 /* From so many records on a table finds an id's last record. Up to so many a window keeps no states of its aggregates, unless they
