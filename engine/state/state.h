@@ -308,6 +308,8 @@ struct window_result {
  * its newest day, leaves out values seen again later. Not const: it advances its tail (edits the slab). */
 struct window_result window_value(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window,
                                   uint16_t aggregate, const struct window_span *span);
+/* Records that the window holds, those among them that its aggregates have left behind. */
+uint32_t window_count(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 
 /* Walks records with time > floor_ms, newest (time, seq) first, until visit returns false. */
 typedef bool (*record_visit_fn)(void *context, const struct record *record, bool key_is_receiver);

@@ -75,20 +75,26 @@ static struct window_result look_window(struct step *step, const struct look *lo
     return window_value(look->shard, look->cell, keyspace, bound->window, bound->aggregate, &span);
 }
 
-static void look_inputs(struct step *step, struct look *look, uint32_t inputs)
+static struct value look_input(struct step *step, struct look *look, uint32_t i)
 {
-    for (uint32_t left = inputs & ~look->read; left; left &= left - 1) {
-        uint32_t i = (uint32_t)__builtin_ctz(left);
+    if (!(look->read >> i & 1)) {
         uint16_t aggregate = look->rule->input[i];
         struct window_result result = look_window(step, look, &step->program->aggregate[aggregate], &step->plan->aggregate[aggregate]);
         look->input[i] = (struct value){saturate(result.value), result.known};
+        look->read |= 1u << i;
     }
-    look->read |= inputs;
+    return look->input[i];
 }
 
-bool look_touched(const struct step *step, const struct look *look, const struct rule_part *part, const struct plan_touch *touch)
+static void look_inputs(struct step *step, struct look *look, uint32_t inputs)
 {
-    return (look->whole && part->touched_by_all) || (look->mask && mask_meets(look->mask, touch->mask, step->plan->rule[look->index].words));
+    for (uint32_t left = inputs & ~look->read; left; left &= left - 1)
+        (void)look_input(step, look, (uint32_t)__builtin_ctz(left));
+}
+
+bool look_touched(const struct look *look, const struct plan_part *part)
+{
+    return (look->whole && part->part->touched_by_all) || (look->mask && mask_meets(look->mask, part->mask, look->plan->words));
 }
 
 /* Tells the watch of a part or an exception of the rule that is judged. */
@@ -109,14 +115,26 @@ static void look_tell(struct step *step, const struct step_worker *worker, const
 static void look_range(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to)
 {
     if (from < to)
-        look_inputs(step, look, step->plan->rule[look->index].inputs[to - 1]);
+        look_inputs(step, look, look->plan->inputs[to - 1]);
     eval_nodes(&worker->evaluation, &look->rule->body, from, to);
 }
 
+/* What compares an input with a number is asked first, and without the nodes: nearly every look that is not true ends by it. */
+static bool look_gates(struct step *step, struct look *look, const struct plan_part *part)
+{
+    for (const struct plan_gate *gate = part->gate, *end = gate + part->gate_count; gate < end; gate++) {
+        if (window_count(look->shard, look->cell, look->visit->keyspace, gate->window) < gate->records)
+            return false;
+        struct value value = look_input(step, look, gate->input);
+        if (!value.known || value.number < gate->low || value.number > gate->high)
+            return false;
+    }
+    return true;
+}
+
 /* A chain `x and y and z` is judged from the left and left at the first part that is not true: windows that only
- * later parts ask for are then not looked at, which most looks end by (a third of the instructions of judging).
- * Of a part that searches, what is unknown may yet become true. */
-bool look_chain(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)
+ * later parts ask for are then not looked at. Of a part that searches, what is unknown may yet become true. */
+static bool look_rest(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)
 {
     const struct expr *body = &look->rule->body;
     const struct value *value = worker->evaluation.node;
@@ -138,12 +156,18 @@ bool look_chain(struct step *step, struct step_worker *worker, struct look *look
     return true;
 }
 
-bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part, uint8_t number)
+bool look_chain(struct step *step, struct step_worker *worker, struct look *look, const struct plan_part *part)
+{
+    return look_gates(step, look, part) && look_rest(step, worker, look, part->part);
+}
+
+bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct plan_part *of, uint8_t number)
 {
     struct evaluation *ev = &worker->evaluation;
+    const struct rule_part *part = of->part;
     bool told = step->watch && step->watch->witnessed;
     if (!told && !look->rule->watched && number)
-        return part->searches ? look_search(step, worker, look, part) : look_chain(step, worker, look, part);
+        return part->searches ? look_search(step, worker, look, of) : look_chain(step, worker, look, of);
     /* who watches wants every value; of `unless`, false, the hit may read some */
     look_range(step, worker, look, part->from, part->to);
     if (part->searches)
@@ -468,9 +492,9 @@ void judge_hit(struct step *step, struct step_worker *worker, struct look *look)
 static void judge_alone(struct step *step, struct step_worker *worker, struct look *look)
 {
     const struct rule *rule = look->rule;
-    bool truth = look_true(step, worker, look, &rule->step[0].part, 1);
+    bool truth = look_true(step, worker, look, &look->plan->step[0], 1);
     if (truth && rule->unless)
-        truth = !look_true(step, worker, look, &rule->unless[0], 0);
+        truth = !look_true(step, worker, look, &look->plan->unless[0], 0);
     if (truth || rule->watched)
         judge_hit(step, worker, look);
 }
@@ -479,6 +503,7 @@ static void judge_look(struct step *step, struct step_worker *worker, struct loo
 {
     const struct event *event = &step->event[look->visit->event];
     look->rule = &step->program->rule[look->index];
+    look->plan = &step->plan->rule[look->index];
     look->clock_ms = event->time_ms;
     if (step->watch && step->watch->judged)
         step->watch->judged(step->watch->context, look->index);
@@ -487,7 +512,7 @@ static void judge_look(struct step *step, struct step_worker *worker, struct loo
     worker->evaluation.graph = NULL;
     look->searched = 0;
     if (look->cell)
-        look->clock_ms = clock_raise(look->shard, look->cell, look->visit->keyspace, step->plan->rule[look->index].clock, event->time_ms);
+        look->clock_ms = clock_raise(look->shard, look->cell, look->visit->keyspace, look->plan->clock, event->time_ms);
     if (look->clock_ms > event->time_ms && look->clock_ms + CLOCK_KEEP_MS < step_keys_horizon(step))
         look->clock_ms = event->time_ms; /* a partition that begins far behind all others: the sweep may have been here already */
     if (look->rule->step_count > 1)

@@ -62,7 +62,7 @@ static struct legs sight_stops(const void *context, entity_id account)
 /* Whether the event is a leg that the pattern of the rule's operator g can end with. */
 static bool event_is_leg(const struct step *step, const struct look *look, uint32_t g)
 {
-    const struct plan_leg *leg = &step->plan->rule[look->index].leg[g];
+    const struct plan_leg *leg = &look->plan->leg[g];
     return step->mask[(size_t)look->visit->event * 2 * step->plan->mask_words + leg->word] & leg->bit;
 }
 
@@ -181,12 +181,11 @@ static void node_search(struct step *step, struct step_worker *worker, struct lo
     worker->graph_value[g] = (struct value){known ? worker->graph[g].value : 0, known};
 }
 
-void look_nodes(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to)
+/* Searches for nodes [from, to), which have been evaluated: it is known whose account and how much is asked for. */
+static void nodes_search(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to)
 {
     struct evaluation *ev = &worker->evaluation;
     const struct expr *body = &look->rule->body;
-    ev->graph = NULL;
-    eval_nodes(ev, body, from, to); /* whose account and how much is asked for */
     for (uint16_t i = from; i < to; i++)
         if (body->node[i].op == OP_GRAPH)
             node_search(step, worker, look, &body->node[i]);
@@ -194,14 +193,22 @@ void look_nodes(struct step *step, struct step_worker *worker, struct look *look
     eval_nodes(ev, body, from, to);
 }
 
-bool look_search(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)
+void look_nodes(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to)
 {
+    worker->evaluation.graph = NULL;
+    eval_nodes(&worker->evaluation, &look->rule->body, from, to);
+    nodes_search(step, worker, look, from, to);
+}
+
+bool look_search(struct step *step, struct step_worker *worker, struct look *look, const struct plan_part *of)
+{
+    const struct rule_part *part = of->part;
     const struct value *root = &worker->evaluation.node[part->root];
     worker->evaluation.graph = NULL;
-    if (look_barren(step, look, part) || !look_chain(step, worker, look, part)) {
+    if (look_barren(step, look, part) || !look_chain(step, worker, look, of)) {
         worker->graphs.skipped++;
         return false;
     }
-    look_nodes(step, worker, look, part->from, part->to);
+    nodes_search(step, worker, look, part->from, part->to);
     return root->known && root->number;
 }

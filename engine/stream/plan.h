@@ -36,8 +36,19 @@ struct plan_aggregate {
     uint16_t window, aggregate; /* indexes inside the keyspace's layout and the window */
     uint8_t habit;              /* `usual`: the number of its habit in the window */
 };
-struct plan_touch {
-    const uint64_t *mask;   /* streams whose update touches a rule or a part of it */
+/* A condition that a part ends by: an input in low..high, and so the part is not true where it lies outside or is unknown. */
+struct plan_gate {
+    uint8_t input;
+    uint16_t window;        /* of the input: with fewer records than this the input cannot lie there. 0 says nothing */
+    uint32_t records;
+    int64_t low, high;
+};
+/* A step of a rule, or its `unless`. */
+struct plan_part {
+    const struct rule_part *part;
+    const uint64_t *mask;   /* streams whose update touches it */
+    uint16_t gate_count;
+    const struct plan_gate *gate; /* of its conjuncts those that compare an input with a number, in their order */
 };
 /* Where an event's rows of masks (both sides') say that it is a leg which a graph operator's pattern can end with. */
 struct plan_leg {
@@ -46,8 +57,8 @@ struct plan_leg {
 };
 struct plan_rule {
     uint16_t words;                  /* of the masks of its keyspace and stratum */
-    const struct plan_touch *step;   /* by step */
-    const struct plan_touch *unless; /* by steps that were true before; NULL: none */
+    const struct plan_part *step;    /* by step */
+    const struct plan_part *unless;  /* by steps that were true before; NULL: none */
     uint16_t clock;         /* index inside its keyspace's layout */
     uint16_t attempt;       /* likewise, of a rule of several steps */
     const struct plan_leg *leg; /* by graph operator */

@@ -86,6 +86,7 @@ struct attempt {
 struct look {
     const struct rule *rule;
     uint16_t index;
+    const struct plan_rule *plan;
     const struct visit *visit;
     const uint64_t *mask;  /* what the event is in for this key, of its stratum; NULL for a rule without a key */
     bool whole;            /* an event that touches those who read its fields */
@@ -211,15 +212,15 @@ int64_t step_slowest(const struct step *step);
 void judge_rule(struct step *step, struct step_worker *worker, struct look *look);
 /* Whether the event touches a part of the rule (RULES 9); then its inputs are read and its nodes evaluated.
  * number: of the step, from 1; 0 for `unless`. */
-bool look_touched(const struct step *step, const struct look *look, const struct rule_part *part, const struct plan_touch *touch);
-bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part, uint8_t number);
+bool look_touched(const struct look *look, const struct plan_part *part);
+bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct plan_part *part, uint8_t number);
 void judge_hit(struct step *step, struct step_worker *worker, struct look *look);
 /* Judges a part from the left; false at the first that is not true, or cannot become true by a search. Else all its nodes are evaluated. */
-bool look_chain(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part);
+bool look_chain(struct step *step, struct step_worker *worker, struct look *look, const struct plan_part *part);
 /* judge_graph.c: evaluates nodes [from, to) of the body, searching what graph operators ask for, each once per look and account. */
 void look_nodes(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to);
 /* Whether a part that searches is true: it is searched only where it can be. */
-bool look_search(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part);
+bool look_search(struct step *step, struct step_worker *worker, struct look *look, const struct plan_part *part);
 /* Tells the watch of a filter that was asked of an event, once it is evaluated. */
 void judge_filter(struct step *step, struct step_worker *worker, bool memory, uint16_t index, bool truth);
 /* judge_step.c: of a rule of several steps. */
