@@ -360,10 +360,14 @@ static void plan_inputs(const struct rule *def, const struct rule_part *part, ui
     }
 }
 
-static void plan_part(struct plan *plan, const struct rule *def, const struct rule_part *from, uint16_t words, uint32_t *inputs,
-                      struct plan_part *part)
+static void plan_part(struct plan *plan, const struct rule *def, const struct rule_part *from, const struct plan_rule *rule,
+                      uint32_t *inputs, struct plan_part *part)
 {
-    *part = (struct plan_part){.part = from, .mask = plan_touched(plan, def, from->inputs, words)};
+    struct plan_leg *leg = ARENA_ARRAY(&plan->arena, struct plan_leg, def->graph_count + 1u);
+    *part = (struct plan_part){.part = from, .mask = plan_touched(plan, def, from->inputs, rule->words), .leg = leg};
+    for (uint8_t g = 0; from->barren && g < def->graph_count; g++)
+        if (graph_completed(def->graph[g].op))
+            leg[part->leg_count++] = rule->leg[g];
     plan_gates(plan, def, part);
     plan_inputs(def, from, inputs);
 }
@@ -374,9 +378,9 @@ static void plan_parts(struct plan *plan, const struct rule *def, struct plan_ru
     struct plan_part *step = ARENA_ARRAY(&plan->arena, struct plan_part, def->step_count);
     struct plan_part *unless = ARENA_ARRAY(&plan->arena, struct plan_part, def->step_count);
     for (uint8_t s = 0; s < def->step_count; s++) {
-        plan_part(plan, def, &def->step[s].part, rule->words, inputs, &step[s]);
+        plan_part(plan, def, &def->step[s].part, rule, inputs, &step[s]);
         if (def->unless)
-            plan_part(plan, def, &def->unless[s], rule->words, inputs, &unless[s]);
+            plan_part(plan, def, &def->unless[s], rule, inputs, &unless[s]);
     }
     rule->inputs = inputs;
     rule->step = step;
@@ -414,8 +418,8 @@ static void plan_rules(struct plan *plan, const uint16_t *clock_local, struct pl
             invariant(program->stream[def->stream[j]].stratum == def->stratum);
         }
         rule[i].words = plan_at(plan, def->stratum, def->keyspace)->words;
-        plan_parts(plan, def, &rule[i]);
         plan_legs(plan, def, &rule[i]);
+        plan_parts(plan, def, &rule[i]);
         if (program->keyspace[def->keyspace].form != KEY_TRANSFER)
             rule[i].clock = clock_local[def->clock];
     }

@@ -36,6 +36,11 @@ struct plan_aggregate {
     uint16_t window, aggregate; /* indexes inside the keyspace's layout and the window */
     uint8_t habit;              /* `usual`: the number of its habit in the window */
 };
+/* Where an event's rows of masks (both sides') say that it is a leg which a graph operator's pattern can end with. */
+struct plan_leg {
+    uint32_t word;
+    uint64_t bit;
+};
 /* A condition that a part ends by: an input in low..high, and so the part is not true where it lies outside or is unknown. */
 struct plan_gate {
     uint8_t input;
@@ -47,13 +52,10 @@ struct plan_gate {
 struct plan_part {
     const struct rule_part *part;
     const uint64_t *mask;   /* streams whose update touches it */
+    uint8_t leg_count;
+    const struct plan_leg *leg;   /* it is not true unless the event is one of these; none: that says nothing */
     uint16_t gate_count;
     const struct plan_gate *gate; /* of its conjuncts those that compare an input with a number, in their order */
-};
-/* Where an event's rows of masks (both sides') say that it is a leg which a graph operator's pattern can end with. */
-struct plan_leg {
-    uint32_t word;
-    uint64_t bit;
 };
 struct plan_rule {
     uint16_t words;                  /* of the masks of its keyspace and stratum */
