@@ -508,14 +508,12 @@ static void judge_alone(struct step *step, struct step_worker *worker, struct lo
 
 static void judge_look(struct step *step, struct step_worker *worker, struct look *look)
 {
-    const struct event *event = worker->evaluation.event;
+    int64_t time_ms = worker->evaluation.event->time_ms;
     if (step->watch && step->watch->judged)
         step->watch->judged(step->watch->context, look->index);
-    look->clock_ms = event->time_ms;
-    if (look->cell)
-        look->clock_ms = clock_raise(look->shard, look->cell, look->visit->keyspace, look->plan->clock, event->time_ms);
-    if (look->clock_ms > event->time_ms && look->clock_ms + CLOCK_KEEP_MS < step_keys_horizon(step))
-        look->clock_ms = event->time_ms; /* a partition that begins far behind all others: the sweep may have been here already */
+    look->clock_ms = look->clocks ? clock_lift(&look->clocks[look->plan->clock], time_ms) : time_ms;
+    if (look->clock_ms > time_ms && look->clock_ms + CLOCK_KEEP_MS < step_keys_horizon(step))
+        look->clock_ms = time_ms; /* a partition that begins far behind all others: the sweep may have been here already */
     if (look->rule->step_count > 1)
         judge_steps(step, worker, look);
     else
@@ -531,20 +529,7 @@ static void judge_metered(struct step *step, struct step_worker *worker, struct 
     meter_judged(step->meter, look->index, begun, worker->hit_count > hits || worker->silenced > silenced, worker->hit_count > hits);
 }
 
-/* Not by an initializer: most of a look is room that most rules do not use. */
-void judge_begin(struct step *step, struct step_worker *worker, const struct visit *visit, const uint64_t *mask, bool whole, struct look *look)
-{
-    look->visit = visit;
-    look->mask = mask;
-    look->row = step->mask + (size_t)visit->event * 2 * step->plan->mask_words;
-    look->whole = whole;
-    look->shard = NULL;
-    look->cell = NULL;
-    judge_prepare(step, worker, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
-    worker->evaluation.input = look->input;
-}
-
-void judge_rule(struct step *step, struct step_worker *worker, struct look *look, uint16_t rule)
+static void judge_rule(struct step *step, struct step_worker *worker, struct look *look, uint16_t rule)
 {
     look->index = rule;
     look->rule = &step->program->rule[rule];
@@ -556,4 +541,18 @@ void judge_rule(struct step *step, struct step_worker *worker, struct look *look
         judge_metered(step, worker, look);
     else
         judge_look(step, worker, look);
+}
+
+void judge_rules(struct step *step, struct step_worker *worker, struct look *look, const struct plan_keyspace *at, const uint64_t *rules)
+{
+    const struct visit *visit = look->visit;
+    if (!mask_any(rules, at->rule_words))
+        return;
+    judge_prepare(step, worker, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
+    worker->evaluation.input = look->input;
+    look->row = step->mask + (size_t)visit->event * 2 * step->plan->mask_words;
+    look->clocks = look->cell ? clocks_edit(look->shard, look->cell, visit->keyspace, worker->evaluation.event->time_ms) : NULL;
+    for (uint32_t w = 0; w < at->rule_words; w++)
+        for (uint64_t left = rules[w]; left; left &= left - 1)
+            judge_rule(step, worker, look, at->rule[w * 64 + (uint32_t)__builtin_ctzll(left)]);
 }

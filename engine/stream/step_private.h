@@ -93,6 +93,7 @@ struct look {
     bool whole;            /* an event that touches those who read its fields */
     struct shard *shard;
     struct cell *cell;
+    int64_t *clocks;       /* of the key; NULL: none */
     int64_t clock_ms;
     uint32_t read;         /* bits of the inputs that stand in `input` */
     uint32_t searched;     /* bits of the graph operators whose results stand in the worker's */
@@ -208,10 +209,9 @@ static inline int64_t legs_floor(const struct step *step, const struct stream *s
 /* sweep.c: the slowest partition's newest time; INT64_MIN before any event. */
 int64_t step_slowest(const struct step *step);
 
-/* judge.c: sets up the looks of one visit: of its event, key and cell (without a key mask, shard and cell are NULL). */
-void judge_begin(struct step *step, struct step_worker *worker, const struct visit *visit, const uint64_t *mask, bool whole, struct look *look);
-/* Evaluates one rule for one key (or, for KEY_TRANSFER, one event) in a look that was set up, or judged the rule before; raw hits go to worker. */
-void judge_rule(struct step *step, struct step_worker *worker, struct look *look, uint16_t rule);
+/* judge.c: evaluates rules, by bits of the keyspace's own, for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. The
+ * caller fills in visit, mask, whole, shard and cell. */
+void judge_rules(struct step *step, struct step_worker *worker, struct look *look, const struct plan_keyspace *at, const uint64_t *rules);
 /* Whether the event touches a part of the rule (RULES 9); then its inputs are read and its nodes evaluated.
  * number: of the step, from 1; 0 for `unless`. */
 bool look_touched(const struct look *look, const struct plan_part *part);

@@ -220,16 +220,18 @@ static void route_transfer(struct step *step, struct step_worker *worker, uint16
     if (event->flow != FLOW_SETTLED || (event->flags & EVENT_JOINED))
         return;
     struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER};
-    unset uint64_t candidate[RULE_WORDS_MAX];
-    if (asks_all(step))
-        memset(candidate, 0xff, sizeof candidate);
-    else
+    uint64_t candidate[RULE_WORDS_MAX] = {0};
+    if (!asks_all(step))
         filter_index_find(at->conditions, event, SIDE_SENDER, candidate);
+    for (uint16_t j = 0; asks_all(step) && j < at->rule_count; j++)
+        mask_set(candidate, j);
     unset struct look look;
-    judge_begin(step, worker, &visit, NULL, true, &look);
-    for (uint16_t j = 0; j < at->rule_count; j++)
-        if (mask_bit(candidate, j))
-            judge_rule(step, worker, &look, at->rule[j]);
+    look.visit = &visit;
+    look.mask = NULL;
+    look.whole = true;
+    look.shard = NULL;
+    look.cell = NULL;
+    judge_rules(step, worker, &look, at, candidate);
 }
 
 /* A fact changes one key of one keyspace; no rule is evaluated at it. */
@@ -486,13 +488,13 @@ static void visit_rules(struct step *step, struct step_worker *worker, const str
                 rules[r] |= at->touches[bit * at->rule_words + r];
         }
     }
-    unset struct look look;
-    judge_begin(step, worker, visit, mask, touched, &look);
+    unset struct look look; /* not by an initializer: most of it is room that most rules do not use */
+    look.visit = visit;
+    look.mask = mask;
+    look.whole = touched;
     look.shard = shard;
     look.cell = cell;
-    for (uint32_t w = 0; w < at->rule_words; w++)
-        for (uint64_t left = rules[w]; left; left &= left - 1)
-            judge_rule(step, worker, &look, at->rule[w * 64 + (uint32_t)__builtin_ctzll(left)]);
+    judge_rules(step, worker, &look, at, rules);
 }
 
 static void visit_work(struct step *step, struct step_worker *worker, const struct visit *visit)
