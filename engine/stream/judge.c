@@ -162,16 +162,17 @@ static bool look_chain(struct step *step, struct step_worker *worker, struct loo
     return true;
 }
 
-bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct plan_part *of, uint8_t number)
+/* By its nodes, all of them where somebody wants every value. */
+static __attribute__((noinline)) bool look_body(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part,
+                                                uint8_t number, bool every)
 {
     struct evaluation *ev = &worker->evaluation;
-    const struct rule_part *part = of->part;
     bool told = step->watch && step->watch->witnessed;
     if (part->searches)
         ev->graph = NULL;
-    if (told || look->rule->watched || !number) { /* who watches wants every value; of `unless`, false, the hit may read some */
+    if (every) {
         look_range(step, worker, look, part->from, part->to);
-    } else if (!look_gates(step, look, of) || !look_chain(step, worker, look, part)) {
+    } else if (!look_chain(step, worker, look, part)) {
         worker->graphs.skipped += part->searches;
         return false;
     }
@@ -182,6 +183,16 @@ bool look_true(struct step *step, struct step_worker *worker, struct look *look,
         look_tell(step, worker, look, (struct witness){.part = number ? WITNESS_STEP : WITNESS_UNLESS, .number = number,
                                                        .expr = &look->rule->body, .root = part->root, .truth = truth});
     return truth;
+}
+
+bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct plan_part *of, uint8_t number)
+{
+    /* who watches wants every value; of `unless`, false, the hit may read some */
+    bool every = (step->watch && step->watch->witnessed) || look->rule->watched || !number;
+    if (every || look_gates(step, look, of))
+        return look_body(step, worker, look, of->part, number, every);
+    worker->graphs.skipped += of->part->searches;
+    return false;
 }
 
 void judge_filter(struct step *step, struct step_worker *worker, bool memory, uint16_t index, bool truth)
@@ -520,17 +531,27 @@ static void judge_look(struct step *step, struct step_worker *worker, struct loo
         judge_alone(step, worker, look);
 }
 
-static void judge_metered(struct step *step, struct step_worker *worker, struct look *look)
+/* What a worker had done before a look, for the meter. */
+struct look_mark {
+    uint32_t hits;
+    uint64_t silenced, searches, begun;
+};
+
+static void look_mark(const struct step_worker *worker, struct look_mark *mark)
 {
-    uint32_t hits = worker->hit_count;
-    uint64_t silenced = worker->silenced, searches = worker->graphs.searches, begun = meter_ticks();
-    judge_look(step, worker, look);
-    step->meter->rule[look->index].searched += worker->graphs.searches > searches;
-    meter_judged(step->meter, look->index, begun, worker->hit_count > hits || worker->silenced > silenced, worker->hit_count > hits);
+    *mark = (struct look_mark){worker->hit_count, worker->silenced, worker->graphs.searches, meter_ticks()};
+}
+
+static void look_meter(struct step *step, const struct step_worker *worker, const struct look *look, const struct look_mark *mark)
+{
+    bool hit = worker->hit_count > mark->hits;
+    step->meter->rule[look->index].searched += worker->graphs.searches > mark->searches;
+    meter_judged(step->meter, look->index, mark->begun, hit || worker->silenced > mark->silenced, hit);
 }
 
 static void judge_rule(struct step *step, struct step_worker *worker, struct look *look, uint16_t rule)
 {
+    struct look_mark mark = {0};
     look->index = rule;
     look->rule = &step->program->rule[rule];
     look->plan = &step->plan->rule[rule];
@@ -538,9 +559,10 @@ static void judge_rule(struct step *step, struct step_worker *worker, struct loo
     worker->evaluation.kept = NULL;
     worker->evaluation.graph = NULL;
     if (step->meter)
-        judge_metered(step, worker, look);
-    else
-        judge_look(step, worker, look);
+        look_mark(worker, &mark);
+    judge_look(step, worker, look);
+    if (step->meter)
+        look_meter(step, worker, look, &mark);
 }
 
 void judge_rules(struct step *step, struct step_worker *worker, struct look *look, const struct plan_keyspace *at, const uint64_t *rules)

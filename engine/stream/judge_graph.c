@@ -167,6 +167,8 @@ void look_search(struct step *step, struct step_worker *worker, struct look *loo
 {
     struct evaluation *ev = &worker->evaluation;
     const struct expr *body = &look->rule->body;
+    while (from < to && body->node[from].op != OP_GRAPH)
+        from++; /* what stands before the first does not hang on any */
     for (uint16_t i = from; i < to; i++)
         if (body->node[i].op == OP_GRAPH)
             node_search(step, worker, look, &body->node[i]);
