@@ -119,8 +119,8 @@ static void look_range(struct step *step, struct step_worker *worker, struct loo
     eval_nodes(&worker->evaluation, &look->rule->body, from, to);
 }
 
-/* What hangs on the event's being a leg, and what compares an input with a number, is asked first and without the nodes: most looks
- * end here (of 27 an event under the shipped pack 24), half of them by a count of records, which needs no window read. */
+/* What needs no node is asked first, for nearly every look ends here: under the shipped pack 25 of 27 an event, 8 of them by a leg that
+ * the event is not and 15 by a count of records, so that no window is read. That is half of the instructions of judging. */
 static bool look_gates(struct step *step, struct look *look, const struct plan_part *part)
 {
     bool barren = part->leg_count > 0;
@@ -162,7 +162,7 @@ static bool look_chain(struct step *step, struct step_worker *worker, struct loo
     return true;
 }
 
-/* By its nodes, all of them where somebody wants every value. */
+/* By its nodes, all of them where somebody wants every value. Not inlined, so that a look which ends before pays for no frame of it. */
 static __attribute__((noinline)) bool look_body(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part,
                                                 uint8_t number, bool every)
 {

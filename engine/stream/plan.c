@@ -297,14 +297,13 @@ static const uint64_t *plan_touched(struct plan *plan, const struct rule *rule, 
     return mask;
 }
 
-/* What lies in the range that a comparison of an input with numbers asks for; false when the node is none. */
+/* The range that a node asks an input to lie in; false when the node does not compare an input with numbers. */
 static bool gate_range(const struct expr *body, const struct node *node, struct plan_gate *gate)
 {
-    const struct node *input = &body->node[node->a], *low = &body->node[node->b], *high = low;
-    if (node->op == OP_BETWEEN)
-        high = &body->node[node->c];
-    else if (node->op != OP_EQ && node->op != OP_LT && node->op != OP_LE && node->op != OP_GT && node->op != OP_GE)
+    if (node->op != OP_EQ && node->op != OP_LT && node->op != OP_LE && node->op != OP_GT && node->op != OP_GE && node->op != OP_BETWEEN)
         return false;
+    const struct node *input = &body->node[node->a], *low = &body->node[node->b];
+    const struct node *high = node->op == OP_BETWEEN ? &body->node[node->c] : low;
     if (input->op != OP_INPUT || low->op != OP_CONST || high->op != OP_CONST)
         return false;
     *gate = (struct plan_gate){.input = (uint8_t)input->imm, .low = low->imm, .high = high->imm};

@@ -41,11 +41,11 @@ struct plan_leg {
     uint32_t word;
     uint64_t bit;
 };
-/* A condition that a part ends by: an input in low..high, and so the part is not true where it lies outside or is unknown. */
+/* A conjunct of a part that compares an input with numbers: the part is not true unless the input is known and in low..high. */
 struct plan_gate {
     uint8_t input;
-    uint16_t window;        /* of the input: with fewer records than this the input cannot lie there. 0 says nothing */
-    uint32_t records;
+    uint16_t window;        /* that the input is read from */
+    uint32_t records;       /* with fewer of them in the window the input does not lie there; 0: that says nothing */
     int64_t low, high;
 };
 /* A step of a rule, or its `unless`. */
@@ -55,7 +55,7 @@ struct plan_part {
     uint8_t leg_count;
     const struct plan_leg *leg;   /* it is not true unless the event is one of these; none: that says nothing */
     uint16_t gate_count;
-    const struct plan_gate *gate; /* of its conjuncts those that compare an input with a number, in their order */
+    const struct plan_gate *gate; /* in the order of the conjuncts */
 };
 struct plan_rule {
     uint16_t words;                  /* of the masks of its keyspace and stratum */

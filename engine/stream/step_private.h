@@ -212,9 +212,10 @@ int64_t step_slowest(const struct step *step);
 /* judge.c: evaluates rules, by bits of the keyspace's own, for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. The
  * caller fills in visit, mask, whole, shard and cell. */
 void judge_rules(struct step *step, struct step_worker *worker, struct look *look, const struct plan_keyspace *at, const uint64_t *rules);
-/* Whether the event touches a part of the rule (RULES 9); then its inputs are read and its nodes evaluated.
- * number: of the step, from 1; 0 for `unless`. */
+/* Whether the event touches a part of the rule (RULES 9). */
 bool look_touched(const struct look *look, const struct plan_part *part);
+/* Whether the part is true; then, and where somebody watches, and for `unless`, all its nodes are evaluated. number: of the step, from 1;
+ * 0 for `unless`. */
 bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct plan_part *part, uint8_t number);
 void judge_hit(struct step *step, struct step_worker *worker, struct look *look);
 /* Whether the event is this leg of a graph operator's pattern. */

@@ -223,8 +223,9 @@ static void route_transfer(struct step *step, struct step_worker *worker, uint16
     uint64_t candidate[RULE_WORDS_MAX] = {0};
     if (!asks_all(step))
         filter_index_find(at->conditions, event, SIDE_SENDER, candidate);
-    for (uint16_t j = 0; asks_all(step) && j < at->rule_count; j++)
-        mask_set(candidate, j);
+    else
+        for (uint16_t j = 0; j < at->rule_count; j++)
+            mask_set(candidate, j);
     unset struct look look;
     look.visit = &visit;
     look.mask = NULL;
