@@ -520,7 +520,7 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
         step->watch->touched(step->watch->context, visit->keyspace, visit->key, visit->width);
     if (changes)
         visit_change(step, worker, at, visit, mask, shard, cell);
-    if (changes || touched)
+    if (at->rule_count && (changes || touched))
         visit_rules(step, worker, at, visit, mask, touched, shard, cell);
 }
 
