@@ -213,18 +213,6 @@ static void route_sided(struct step *step, struct step_worker *worker, uint16_t 
         route_push(worker, &received, workers);
 }
 
-/* Not by an initializer: most of a look is room that most rules do not use. */
-static void look_begin(struct look *look, uint16_t rule, const struct visit *visit, const uint64_t *mask, bool whole)
-{
-    look->index = rule;
-    look->visit = visit;
-    look->mask = mask;
-    look->whole = whole;
-    look->shard = NULL;
-    look->cell = NULL;
-    look->read = 0;
-}
-
 static void route_transfer(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i)
 {
     const struct plan_keyspace *at = plan_at(step->plan, step->stratum, k);
@@ -232,19 +220,19 @@ static void route_transfer(struct step *step, struct step_worker *worker, uint16
     if (event->flow != FLOW_SETTLED || (event->flags & EVENT_JOINED))
         return;
     struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER};
-    unset uint64_t candidate[RULE_WORDS_MAX];
-    if (asks_all(step))
-        memset(candidate, 0xff, sizeof candidate);
-    else
+    uint64_t candidate[RULE_WORDS_MAX] = {0};
+    if (!asks_all(step))
         filter_index_find(at->conditions, event, SIDE_SENDER, candidate);
-    judge_prepare(step, worker, i, SIDE_SENDER);
-    for (uint16_t j = 0; j < at->rule_count; j++) {
-        unset struct look look;
-        if (!mask_bit(candidate, j))
-            continue;
-        look_begin(&look, at->rule[j], &visit, NULL, true);
-        judge_rule(step, worker, &look);
-    }
+    else
+        for (uint16_t j = 0; j < at->rule_count; j++)
+            mask_set(candidate, j);
+    unset struct look look;
+    look.visit = &visit;
+    look.mask = NULL;
+    look.whole = true;
+    look.shard = NULL;
+    look.cell = NULL;
+    judge_rules(step, worker, &look, at, candidate);
 }
 
 /* A fact changes one key of one keyspace; no rule is evaluated at it. */
@@ -501,16 +489,13 @@ static void visit_rules(struct step *step, struct step_worker *worker, const str
                 rules[r] |= at->touches[bit * at->rule_words + r];
         }
     }
-    judge_prepare(step, worker, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
-    for (uint32_t w = 0; w < at->rule_words; w++) {
-        for (uint64_t left = rules[w]; left; left &= left - 1) {
-            unset struct look look;
-            look_begin(&look, at->rule[w * 64 + (uint32_t)__builtin_ctzll(left)], visit, mask, touched);
-            look.shard = shard;
-            look.cell = cell;
-            judge_rule(step, worker, &look);
-        }
-    }
+    unset struct look look; /* not by an initializer: most of it is room that most rules do not use */
+    look.visit = visit;
+    look.mask = mask;
+    look.whole = touched;
+    look.shard = shard;
+    look.cell = cell;
+    judge_rules(step, worker, &look, at, rules);
 }
 
 static void visit_work(struct step *step, struct step_worker *worker, const struct visit *visit)
@@ -535,7 +520,7 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
         step->watch->touched(step->watch->context, visit->keyspace, visit->key, visit->width);
     if (changes)
         visit_change(step, worker, at, visit, mask, shard, cell);
-    if (changes || touched)
+    if (at->rule_count && (changes || touched))
         visit_rules(step, worker, at, visit, mask, touched, shard, cell);
 }
 
