@@ -236,6 +236,53 @@ static void plan_filters(struct plan *plan)
     plan->exact = exact;
 }
 
+/* Of an element of a composite key, or of a value seen with a key. */
+static struct plan_word element_word(const struct expr *element)
+{
+    bool field = element->count == 1 && element->node[0].op == OP_FIELD; /* nearly all */
+    return (struct plan_word){.ref = REF_COUNT, .field = field ? (enum field)element->node[0].imm : FIELD_COUNT, .expr = element};
+}
+
+static enum event_ref entity_ref(const struct key_entity *entity, int side)
+{
+    return entity->ref[entity->ref[side] == REF_COUNT ? SIDE_SENDER : side];
+}
+
+/* Returns how many words there are. */
+static uint8_t key_words(const struct program *program, const struct keyspace *keyspace, int side, struct plan_word *word)
+{
+    uint8_t count = 0;
+    if (keyspace->form == KEY_PAIR) {
+        word[0] = (struct plan_word){.ref = REF_SENDER};
+        word[1] = (struct plan_word){.ref = REF_RECEIVER};
+        return 2;
+    }
+    if (keyspace->form == KEY_COMPOSITE || keyspace->form == KEY_SEEN) {
+        if (keyspace->form == KEY_SEEN)
+            count = key_words(program, &program->keyspace[keyspace->base], side, word);
+        for (uint8_t e = 0; count < keyspace->width; e++)
+            word[count++] = element_word(&keyspace->element[e]);
+        return count;
+    }
+    if (key_is_entity(keyspace->form))
+        word->ref = entity_ref(key_entity(keyspace->form), side);
+    else if (keyspace->form == KEY_CARRIERS)
+        word->ref = entity_ref(key_entity((enum key_form)keyspace->base), side);
+    else /* accounts, with what graph operators search */
+        word->ref = side == SIDE_RECEIVER ? REF_RECEIVER : REF_SENDER;
+    return 1;
+}
+
+static void plan_key(struct plan *plan, uint16_t keyspace, struct plan_keyspace *at)
+{
+    const struct keyspace *def = &plan->program->keyspace[keyspace];
+    for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++) {
+        struct plan_word *word = ARENA_ARRAY(&plan->arena, struct plan_word, KEY_WIDTH_MAX);
+        invariant(key_words(plan->program, def, side, word) == def->width);
+        at->key[side] = word;
+    }
+}
+
 static uint16_t *numbers(struct plan *plan, const uint16_t *from, uint16_t count)
 {
     uint16_t *copy = ARENA_ARRAY(&plan->arena, uint16_t, count + 1);
@@ -280,6 +327,8 @@ static bool plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
         return false;
     if (program->keyspace[keyspace].form == KEY_TRANSFER)
         plan_conditions(plan, at);
+    else
+        plan_key(plan, keyspace, at);
     plan_touches(plan, at);
     at->words = (uint16_t)((at->stream_count + at->memory_count) / 64 + 1);
     at->word = plan->mask_words;

@@ -54,10 +54,18 @@ struct plan_rule {
     const uint32_t *inputs; /* by node of the body: bits of the inputs that its part reads up to there */
 };
 
+/* What gives one word of a key, seen from one side of an event: an id that it names, else a field, else an expression. */
+struct plan_word {
+    enum event_ref ref;      /* REF_COUNT: no id */
+    enum field field;        /* FIELD_COUNT: no field */
+    const struct expr *expr;
+};
+
 /* What one stratum does for one keyspace. */
 struct plan_keyspace {
     uint16_t stream_count, memory_count, read_count, rule_count;
     const uint16_t *stream, *memory, *read, *rule; /* indexes into the program */
+    const struct plan_word *key[2];                /* by side: its words */
     uint16_t word, words;                          /* its masks in an event's row */
     uint16_t rule_words;
     const uint64_t *touches;                       /* by bit of a stream: rule_words, bit j: it touches rule[j] */

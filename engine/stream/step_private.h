@@ -29,6 +29,7 @@ struct visit {
     uint16_t keyspace;
     uint8_t sides; /* SIDES_…: which ends of the event the key is; SIDES_SENDER for pairs and composites */
     uint8_t width;
+    uint8_t shard; /* of the key */
     uint32_t key[KEY_WIDTH_MAX];
 };
 

@@ -34,11 +34,6 @@ static void visit_push(struct visit_list *list, const struct visit *visit)
     list->visit[list->count++] = *visit;
 }
 
-static uint32_t visit_shard(const struct visit *visit)
-{
-    return key_shard(visit->key, visit->width);
-}
-
 /* Whoever watches filters wants to see those too that the index rules out. */
 static bool asks_all(const struct step *step)
 {
@@ -82,12 +77,12 @@ static void route_event(struct step *step, uint32_t i)
     const struct plan *plan = step->plan;
     uint64_t begun = step->meter ? meter_ticks() : 0;
     uint32_t sources = (uint32_t)step->program->stream_count + step->program->memory_count;
-    unset uint64_t candidate[SOURCE_WORDS_MAX];
+    unset uint64_t candidate[2][SOURCE_WORDS_MAX];
+    filter_index_find(plan->filters, &step->event[i], candidate[SIDE_SENDER], candidate[SIDE_RECEIVER]);
     for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++) {
         uint64_t *row = step->mask + ((size_t)i * 2 + (size_t)side) * plan->mask_words;
-        filter_index_find(plan->filters, &step->event[i], side, candidate);
         for (uint32_t w = 0; w * 64 < sources; w++)
-            for (uint64_t left = candidate[w]; left; left &= left - 1)
+            for (uint64_t left = candidate[side][w]; left; left &= left - 1)
                 mask_set(row, plan->place[w * 64 + (uint32_t)__builtin_ctzll(left)]);
     }
     if (step->meter)
@@ -114,69 +109,69 @@ static void route_mask(struct step *step, struct step_worker *worker, const stru
         }
 }
 
-static void route_push(struct step_worker *worker, const struct visit *visit, uint32_t workers)
+static void route_push(struct step_worker *worker, struct visit *visit, uint32_t workers)
 {
-    visit_push(&worker->bucket[shard_owner(visit_shard(visit), workers)], visit);
+    visit->shard = (uint8_t)key_shard(visit->key, visit->width);
+    visit_push(&worker->bucket[shard_owner(visit->shard, workers)], visit);
 }
 
 /* The words of a key as one side of the event names it; false when one is not known. */
-static bool route_key(struct step *step, struct step_worker *worker, const struct keyspace *keyspace, uint32_t i, int side,
-                      uint32_t *key)
+static bool route_key(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t i, int side,
+                      struct visit *visit)
 {
     const struct event *event = &step->event[i];
-    if (key_is_entity(keyspace->form)) {
-        key[0] = event->ref[key_entity(keyspace->form)->ref[side]];
-        return key[0] != ENTITY_MISSING;
-    }
-    if (keyspace->form == KEY_CARRIERS) {
-        const struct key_entity *carried = key_entity((enum key_form)keyspace->base);
-        key[0] = event->ref[carried->ref[carried->ref[side] == REF_COUNT ? SIDE_SENDER : side]];
-        return key[0] != ENTITY_MISSING;
-    }
-    if (keyspace->form >= KEY_LEGS) {
-        key[0] = event->ref[side == SIDE_RECEIVER ? REF_RECEIVER : REF_SENDER];
-        return key[0] != ENTITY_MISSING;
-    }
-    if (keyspace->form == KEY_PAIR) {
-        key[0] = event->ref[REF_SENDER];
-        key[1] = event->ref[REF_RECEIVER];
-        return key[0] != ENTITY_MISSING && key[1] != ENTITY_MISSING;
-    }
-    bool seen = keyspace->form == KEY_SEEN;
-    uint8_t first = seen ? (uint8_t)(keyspace->width - 1) : 0;
-    if (seen && !route_key(step, worker, &step->program->keyspace[keyspace->base], i, side, key))
-        return false;
-    judge_prepare(step, worker, i, side);
-    for (uint8_t w = first; w < keyspace->width; w++) {
-        struct value value = eval_value(&worker->evaluation, &keyspace->element[w - first]);
+    for (uint8_t w = 0; w < visit->width; w++) {
+        const struct plan_word *word = &at->key[side][w];
+        if (word->ref != REF_COUNT) {
+            visit->key[w] = event->ref[word->ref];
+            if (visit->key[w] == ENTITY_MISSING)
+                return false;
+            continue;
+        }
+        struct value value;
+        if (word->field != FIELD_COUNT) {
+            value = eval_field(step->program, event, side, word->field);
+        } else {
+            judge_prepare(step, worker, i, side);
+            value = eval_value(&worker->evaluation, word->expr);
+        }
         if (!value.known)
             return false;
-        key[w] = (uint32_t)value.number;
+        visit->key[w] = (uint32_t)value.number;
     }
     return true;
 }
 
 static bool key_named_before(const struct event *event, const struct keyspace *keyspace, int side)
 {
+    if (!(event->flags & EVENT_JOINED))
+        return false;
     uint32_t refs = keyspace->joined_refs[side], same = event->joined_same;
     if (key_is_entity(keyspace->form) || keyspace->form == KEY_STOPS)
         same |= same >> REF_COUNT; /* at whichever end the first named it */
-    return (event->flags & EVENT_JOINED) && (same & refs) == refs;
+    return (same & refs) == refs;
+}
+
+/* Nothing to do for the keyspace, seen from neither side: so it is for most that an event meets. */
+static bool route_idle(const struct step *step, const struct plan_keyspace *at, uint32_t i)
+{
+    return !at->read_count && !at->touched_by_all && !mask_any(step_mask(step, at, i, SIDE_SENDER), at->words) &&
+           !mask_any(step_mask(step, at, i, SIDE_RECEIVER), at->words) && !asks_all(step);
 }
 
 /* Works out what the event is in for one side's key; true when the key is to be visited: the event changes it, asks it, or
  * touches a rule of it. */
-static bool route_side(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, int side, struct visit *visit)
+static bool route_side(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t i, int side,
+                       struct visit *visit)
 {
-    const struct keyspace *keyspace = &step->program->keyspace[k];
-    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, k);
+    const struct keyspace *keyspace = &step->program->keyspace[visit->keyspace];
     const struct event *event = &step->event[i];
     uint64_t *mask = step_mask(step, at, i, side);
     bool late = (event->flags & EVENT_LATE) != 0, touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late;
     bool asks = at->asked[!keyspace->sided ? READ_WHOLE : side == SIDE_SENDER ? READ_SENDER : READ_RECEIVER];
-    if (!asks && !touched && !asks_all(step) && !mask_any(mask, at->words))
+    if (!asks && !touched && !mask_any(mask, at->words) && !asks_all(step))
         return false;
-    bool known = route_key(step, worker, keyspace, i, side, visit->key);
+    bool known = route_key(step, worker, at, i, side, visit);
     if (!known || key_named_before(event, keyspace, side)) {
         memset(mask, 0, at->words * sizeof *mask);
         return known && asks;
@@ -186,23 +181,26 @@ static bool route_side(struct step *step, struct step_worker *worker, uint16_t k
     return asks || touched || mask_any(mask, at->words);
 }
 
-static void route_whole(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, uint32_t workers)
+static void route_whole(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint16_t k, uint32_t i,
+                        uint32_t workers)
 {
     struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = step->program->keyspace[k].width};
-    if (route_side(step, worker, k, i, SIDE_SENDER, &visit))
+    if (route_side(step, worker, at, i, SIDE_SENDER, &visit))
         route_push(worker, &visit, workers);
 }
 
 /* Both sides of the event; a key that is on both is visited once (RULES 7). */
-static void route_sided(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, uint32_t workers)
+static void route_sided(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint16_t k, uint32_t i,
+                        uint32_t workers)
 {
-    const struct keyspace *keyspace = &step->program->keyspace[k];
-    struct visit sent = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = keyspace->width};
-    struct visit received = {.event = i, .keyspace = k, .sides = SIDES_RECEIVER, .width = keyspace->width};
-    bool sends = route_side(step, worker, k, i, SIDE_SENDER, &sent), receives = route_side(step, worker, k, i, SIDE_RECEIVER, &received);
+    uint8_t width = step->program->keyspace[k].width;
+    struct visit sent = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = width};
+    struct visit received = {.event = i, .keyspace = k, .sides = SIDES_RECEIVER, .width = width};
+    bool sends = route_side(step, worker, at, i, SIDE_SENDER, &sent), receives = route_side(step, worker, at, i, SIDE_RECEIVER, &received);
     if (sends != receives) /* a side that wants nothing may be the same key */
-        (void)route_key(step, worker, keyspace, i, sends ? SIDE_RECEIVER : SIDE_SENDER, sends ? received.key : sent.key);
-    if ((sends || receives) && sent.key[0] != ENTITY_MISSING && memcmp(sent.key, received.key, sizeof sent.key) == 0) {
+        (void)route_key(step, worker, at, i, sends ? SIDE_RECEIVER : SIDE_SENDER, sends ? &received : &sent);
+    if ((sends || receives) && sent.key[0] != ENTITY_MISSING && sent.key[0] == received.key[0] &&
+        memcmp(sent.key, received.key, sizeof sent.key) == 0) {
         sent.sides = SIDES_BOTH;
         route_push(worker, &sent, workers);
         return;
@@ -225,9 +223,8 @@ static void look_begin(struct look *look, uint16_t rule, const struct visit *vis
     look->read = 0;
 }
 
-static void route_transfer(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i)
+static void route_transfer(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint16_t k, uint32_t i)
 {
-    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, k);
     const struct event *event = &step->event[i];
     if (event->flow != FLOW_SETTLED || (event->flags & EVENT_JOINED))
         return;
@@ -236,7 +233,7 @@ static void route_transfer(struct step *step, struct step_worker *worker, uint16
     if (asks_all(step))
         memset(candidate, 0xff, sizeof candidate);
     else
-        filter_index_find(at->conditions, event, SIDE_SENDER, candidate);
+        filter_index_find(at->conditions, event, candidate, NULL);
     judge_prepare(step, worker, i, SIDE_SENDER);
     for (uint16_t j = 0; j < at->rule_count; j++) {
         unset struct look look;
@@ -262,6 +259,20 @@ static void route_fact(struct step *step, struct step_worker *worker, uint32_t i
     route_push(worker, &visit, workers);
 }
 
+static void route_keyspace(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, uint32_t workers)
+{
+    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, k);
+    const struct keyspace *keyspace = &step->program->keyspace[k];
+    if (keyspace->form == KEY_TRANSFER)
+        route_transfer(step, worker, at, k, i);
+    else if (route_idle(step, at, i))
+        return;
+    else if (keyspace->sided)
+        route_sided(step, worker, at, k, i, workers);
+    else
+        route_whole(step, worker, at, k, i, workers);
+}
+
 static void strata_route(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
@@ -279,16 +290,8 @@ static void strata_route(void *context, uint32_t index, uint32_t workers)
         }
         if (step->stratum == 0 && !asks_all(step) && !(step->event[i].flags & EVENT_LATE))
             route_event(step, i);
-        for (uint16_t b = 0; b < step->plan->busy_count[step->stratum]; b++) {
-            uint16_t k = step->plan->busy[step->stratum][b];
-            const struct keyspace *keyspace = &step->program->keyspace[k];
-            if (keyspace->form == KEY_TRANSFER)
-                route_transfer(step, worker, k, i);
-            else if (keyspace->sided)
-                route_sided(step, worker, k, i, workers);
-            else
-                route_whole(step, worker, k, i, workers);
-        }
+        for (uint16_t b = 0; b < step->plan->busy_count[step->stratum]; b++)
+            route_keyspace(step, worker, step->plan->busy[step->stratum][b], i, workers);
     }
 }
 
@@ -516,7 +519,7 @@ static void visit_rules(struct step *step, struct step_worker *worker, const str
 static void visit_work(struct step *step, struct step_worker *worker, const struct visit *visit)
 {
     const struct plan_keyspace *at = plan_at(step->plan, step->stratum, visit->keyspace);
-    struct shard *shard = state_shard(step->state, visit_shard(visit));
+    struct shard *shard = state_shard(step->state, visit->shard);
     struct cell *cell = cell_find(shard, visit->keyspace, visit->key);
     const struct event *event = &step->event[visit->event];
     unset uint64_t mask[MASK_WORDS_MAX];
@@ -543,7 +546,7 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
 static void visit_prefetch(const struct step *step, const struct visit *visit, const struct cell *cell, bool ends)
 {
     const struct plan_keyspace *at = plan_at(step->plan, step->stratum, visit->keyspace);
-    const struct shard *shard = state_shard(step->state, visit_shard(visit));
+    const struct shard *shard = state_shard(step->state, visit->shard);
     unset uint64_t mask[MASK_WORDS_MAX];
     visit_mask(step, at, visit, mask);
     if (!ends)
@@ -588,12 +591,12 @@ static void strata_prefetch(const struct step *step, const struct visit_list *li
     if (left > AHEAD_EVENT)
         event_prefetch(step, visit + AHEAD_EVENT);
     if (left > AHEAD_TABLE)
-        cell_prefetch_table(state_shard(step->state, visit_shard(visit + AHEAD_TABLE)), visit[AHEAD_TABLE].keyspace);
+        cell_prefetch_table(state_shard(step->state, visit[AHEAD_TABLE].shard), visit[AHEAD_TABLE].keyspace);
     if (left > AHEAD_SLOT)
-        cell_prefetch(state_shard(step->state, visit_shard(visit + AHEAD_SLOT)), visit[AHEAD_SLOT].keyspace, visit[AHEAD_SLOT].key);
+        cell_prefetch(state_shard(step->state, visit[AHEAD_SLOT].shard), visit[AHEAD_SLOT].keyspace, visit[AHEAD_SLOT].key);
     if (left > AHEAD_CELL)
         cell[(i + AHEAD_CELL) % AHEAD_ROOM] =
-            cell_prefetch_body(state_shard(step->state, visit_shard(visit + AHEAD_CELL)), visit[AHEAD_CELL].keyspace, visit[AHEAD_CELL].key);
+            cell_prefetch_body(state_shard(step->state, visit[AHEAD_CELL].shard), visit[AHEAD_CELL].keyspace, visit[AHEAD_CELL].key);
     if (left > AHEAD_PARTS && cell[(i + AHEAD_PARTS) % AHEAD_ROOM])
         visit_prefetch(step, visit + AHEAD_PARTS, cell[(i + AHEAD_PARTS) % AHEAD_ROOM], false);
     if (left > AHEAD_ENDS && cell[(i + AHEAD_ENDS) % AHEAD_ROOM])
@@ -603,7 +606,7 @@ static void strata_prefetch(const struct step *step, const struct visit_list *li
 /* A watch is told in the order of events: which shard a key lives in differs from run to run. */
 static uint32_t visit_place(const struct step *step, const struct visit *visit)
 {
-    return step->watch ? 0 : visit_shard(visit);
+    return step->watch ? 0 : visit->shard;
 }
 
 /* All workers' visits to this one's shards, shard by shard: what lies in one shard is met together, its pages are few, and its
