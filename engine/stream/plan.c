@@ -236,6 +236,64 @@ static void plan_filters(struct plan *plan)
     plan->exact = exact;
 }
 
+/* A read of a memory that makes the node unknown where it finds nothing; NULL: none. */
+static const struct node *strict_read(const struct expr *expr, uint16_t at)
+{
+    const struct node *node = &expr->node[at], *left;
+    switch ((enum opcode)node->op) {
+    case OP_MEMORY:
+        return node;
+    case OP_NOT:
+    case OP_NEG:
+    case OP_AGE:
+    case OP_IN_LIST:
+    case OP_BETWEEN:
+        return strict_read(expr, node->a);
+    case OP_EQ:
+    case OP_NE:
+    case OP_LT:
+    case OP_LE:
+    case OP_GT:
+    case OP_GE:
+        left = strict_read(expr, node->a);
+        return left ? left : strict_read(expr, node->b);
+    default:
+        return NULL;
+    }
+}
+
+/* A read of a memory that must find something where the node is to be true; NULL: none. */
+static const struct node *needed_read(const struct expr *expr, uint16_t at)
+{
+    const struct node *node = &expr->node[at], *left;
+    if (node->op == OP_KNOWN)
+        return strict_read(expr, node->a);
+    if (node->op != OP_AND)
+        return strict_read(expr, at);
+    left = needed_read(expr, node->a);
+    return left ? left : needed_read(expr, node->b);
+}
+
+static struct plan_need filter_need(const struct program *program, const struct expr *filter)
+{
+    const struct node *node = filter->count ? needed_read(filter, filter->root) : NULL;
+    if (!node)
+        return (struct plan_need){{NEED_NONE, NEED_NONE}};
+    uint16_t value = node->c == READ_TIME ? 0 : (uint16_t)(1 + node->c);
+    return (struct plan_need){{(uint16_t)(program->read[node->a].slot + value), (uint16_t)(program->read[node->b].slot + value)}};
+}
+
+static void plan_needs(struct plan *plan, struct plan_keyspace *at)
+{
+    const struct program *program = plan->program;
+    struct plan_need *need = ARENA_ARRAY(&plan->arena, struct plan_need, at->stream_count + at->memory_count + 1u);
+    for (uint16_t i = 0; i < at->stream_count; i++)
+        need[i] = filter_need(program, &program->stream[at->stream[i]].filter);
+    for (uint16_t i = 0; i < at->memory_count; i++)
+        need[at->stream_count + i] = filter_need(program, &program->memory[at->memory[i]].filter);
+    at->need = need;
+}
+
 /* Of an element of a composite key, or of a value seen with a key. */
 static struct plan_word element_word(const struct expr *element)
 {
@@ -330,6 +388,7 @@ static bool plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
     else
         plan_key(plan, keyspace, at);
     plan_touches(plan, at);
+    plan_needs(plan, at);
     at->words = (uint16_t)((at->stream_count + at->memory_count) / 64 + 1);
     at->word = plan->mask_words;
     plan->mask_words = (uint16_t)(plan->mask_words + at->words);

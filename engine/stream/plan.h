@@ -54,6 +54,12 @@ struct plan_rule {
     const uint32_t *inputs; /* by node of the body: bits of the inputs that its part reads up to there */
 };
 
+/* A value of the event's slots without which a filter is not true, by side; NEED_NONE: it may be true whatever they hold. */
+enum { NEED_NONE = UINT16_MAX };
+struct plan_need {
+    uint16_t slot[2];
+};
+
 /* What gives one word of a key, seen from one side of an event: an id that it names, else a field, else an expression. */
 struct plan_word {
     enum event_ref ref;      /* REF_COUNT: no id */
@@ -67,6 +73,7 @@ struct plan_keyspace {
     const uint16_t *stream, *memory, *read, *rule; /* indexes into the program */
     const struct plan_word *key[2];                /* by side: its words */
     uint16_t word, words;                          /* its masks in an event's row */
+    const struct plan_need *need;                  /* by bit of the masks */
     uint16_t rule_words;
     const uint64_t *touches;                       /* by bit of a stream: rule_words, bit j: it touches rule[j] */
     const uint64_t *touched_always;                /* rule_words: rules that every event of the key touches */

@@ -89,6 +89,13 @@ static void route_event(struct step *step, uint32_t i)
         meter_add(step->meter, &step->meter->index, begun);
 }
 
+/* Most filters that read a memory are not true because it holds nothing: that is seen without asking them. */
+static bool filter_lacks(const struct step *step, const struct plan_keyspace *at, uint32_t bit, uint32_t i, int side)
+{
+    uint16_t slot = at->need[bit].slot[side];
+    return slot != NEED_NONE && !step_slots(step, i)[slot].known;
+}
+
 /* Of these, what the event is in for one key of this stratum: filters that the index does not decide are asked. */
 static void route_mask(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t i, int side, uint64_t *mask)
 {
@@ -101,10 +108,12 @@ static void route_mask(struct step *step, struct step_worker *worker, const stru
     bool prepared = false;
     for (uint32_t w = 0; w < at->words; w++)
         for (uint64_t left = mask[w] & ~exact[w]; left; left &= left - 1) {
-            if (!prepared)
+            uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
+            bool lacks = filter_lacks(step, at, bit, i, side);
+            if (!lacks && !prepared)
                 judge_prepare(step, worker, i, side);
-            prepared = true;
-            if (!filter_true(step, worker, at, w * 64 + (uint32_t)__builtin_ctzll(left)))
+            prepared |= !lacks;
+            if (lacks || !filter_true(step, worker, at, bit))
                 mask[w] &= ~(left & -left);
         }
 }
