@@ -14,7 +14,17 @@
 
 /* How many visits ahead the parts of a key are asked into the cache, each once the one that leads to it has come: its
  * keyspace's table, its slot there, its cell, its clocks, windows and memories, the ends of their rings; and the event. */
-enum { AHEAD_TABLE = 24, AHEAD_SLOT = 18, AHEAD_CELL = 12, AHEAD_PARTS = 6, AHEAD_ENDS = 3, AHEAD_ROOM = 16, AHEAD_EVENT = 12 };
+enum { AHEAD_TABLE = 24, AHEAD_SLOT = 18, AHEAD_CELL = 12, AHEAD_PARTS = 6, AHEAD_ENDS = 3, AHEAD_ROOM = 32, AHEAD_EVENT = 12 };
+
+/* A visit that is coming up, and what has been found out of it on the way. */
+struct coming {
+    const struct visit *visit;
+    const struct plan_keyspace *at;
+    struct shard *shard;
+    const struct cell *cell; /* cell_prefetch_body's; NULL: not found yet */
+    const uint64_t *mask;    /* what the event is in for this key, both sides of a self-transfer together */
+    uint64_t both[MASK_WORDS_MAX]; /* room for these */
+};
 
 /* --- route --- */
 
@@ -220,16 +230,21 @@ static void route_sided(struct step *step, struct step_worker *worker, const str
         route_push(worker, &received, workers);
 }
 
-/* Not by an initializer: most of a look is room that most rules do not use. */
-static void look_begin(struct look *look, uint16_t rule, const struct visit *visit, const uint64_t *mask, bool whole)
+/* Not by an initializer: most of a look is room that most rules do not use. Once for all rules of a visit. */
+static void look_begin(struct look *look, const struct visit *visit, const uint64_t *mask, bool whole, struct shard *shard, struct cell *cell)
 {
-    look->index = rule;
     look->visit = visit;
     look->mask = mask;
     look->whole = whole;
-    look->shard = NULL;
-    look->cell = NULL;
+    look->shard = shard;
+    look->cell = cell;
+}
+
+static void look_rule(struct step *step, struct step_worker *worker, struct look *look, uint16_t rule)
+{
+    look->index = rule;
     look->read = 0;
+    judge_rule(step, worker, look);
 }
 
 static void route_transfer(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint16_t k, uint32_t i)
@@ -243,14 +258,12 @@ static void route_transfer(struct step *step, struct step_worker *worker, const 
         memset(candidate, 0xff, sizeof candidate);
     else
         filter_index_find(at->conditions, event, candidate, NULL);
+    unset struct look look;
+    look_begin(&look, &visit, NULL, true, NULL, NULL);
     judge_prepare(step, worker, i, SIDE_SENDER);
-    for (uint16_t j = 0; j < at->rule_count; j++) {
-        unset struct look look;
-        if (!mask_bit(candidate, j))
-            continue;
-        look_begin(&look, at->rule[j], &visit, NULL, true);
-        judge_rule(step, worker, &look);
-    }
+    for (uint16_t j = 0; j < at->rule_count; j++)
+        if (mask_bit(candidate, j))
+            look_rule(step, worker, &look, at->rule[j]);
 }
 
 /* A fact changes one key of one keyspace; no rule is evaluated at it. */
@@ -452,18 +465,6 @@ static int visit_side(const struct step *step, const struct plan_keyspace *at, c
     return -1;
 }
 
-/* What the event is in for this key, both sides of a self-transfer together. */
-static void visit_mask(const struct step *step, const struct plan_keyspace *at, const struct visit *visit, uint64_t *mask)
-{
-    for (uint32_t w = 0; w < at->words; w++) {
-        mask[w] = 0;
-        if (visit->sides & SIDES_SENDER)
-            mask[w] |= step_mask(step, at, visit->event, SIDE_SENDER)[w];
-        if (visit->sides & SIDES_RECEIVER)
-            mask[w] |= step_mask(step, at, visit->event, SIDE_RECEIVER)[w];
-    }
-}
-
 static bool visit_named_before(const struct step *step, const struct visit *visit)
 {
     const struct event *event = &step->event[visit->event];
@@ -478,20 +479,21 @@ static bool visit_twice(const struct step *step, const struct plan_keyspace *at,
 }
 
 /* The event enters every stream and memory of the key that it belongs to. */
-static void visit_change(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, const struct visit *visit,
-                         const uint64_t *mask, struct shard *shard, struct cell *cell)
+static void visit_change(struct step *step, struct step_worker *worker, const struct coming *coming, struct cell *cell)
 {
+    const struct plan_keyspace *at = coming->at;
+    const struct visit *visit = coming->visit;
     for (uint32_t w = 0; w < at->words; w++) {
-        for (uint64_t left = mask[w]; left; left &= left - 1) {
+        for (uint64_t left = coming->mask[w]; left; left &= left - 1) {
             uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
             int side = visit_side(step, at, visit, bit);
             uint64_t begun = step->meter ? meter_ticks() : 0;
             if (bit < at->stream_count)
-                visit_stream(step, at->stream[bit], visit, side, shard, cell);
+                visit_stream(step, at->stream[bit], visit, side, coming->shard, cell);
             else
-                visit_memory(step, worker, at->memory[bit - at->stream_count], visit, side, shard, cell);
+                visit_memory(step, worker, at->memory[bit - at->stream_count], visit, side, coming->shard, cell);
             if (visit_twice(step, at, visit, bit))
-                visit_stream(step, at->stream[bit], visit, SIDE_RECEIVER, shard, cell);
+                visit_stream(step, at->stream[bit], visit, SIDE_RECEIVER, coming->shard, cell);
             if (step->meter)
                 meter_add(step->meter, bit < at->stream_count ? &step->meter->stream[at->stream[bit]].record
                                                               : &step->meter->memory[at->memory[bit - at->stream_count]].record, begun);
@@ -500,116 +502,123 @@ static void visit_change(struct step *step, struct step_worker *worker, const st
 }
 
 /* Rules that the event touches, in their order. */
-static void visit_rules(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, const struct visit *visit,
-                        const uint64_t *mask, bool touched, struct shard *shard, struct cell *cell)
+static void visit_rules(struct step *step, struct step_worker *worker, const struct coming *coming, bool touched, struct cell *cell)
 {
+    const struct plan_keyspace *at = coming->at;
+    const struct visit *visit = coming->visit;
     unset uint64_t rules[RULE_WORDS_MAX];
     for (uint32_t w = 0; w < at->rule_words; w++)
         rules[w] = touched ? at->touched_always[w] : 0;
     for (uint32_t w = 0; w * 64 < at->stream_count; w++) {
-        for (uint64_t left = mask[w]; left; left &= left - 1) {
+        for (uint64_t left = coming->mask[w]; left; left &= left - 1) {
             uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
             for (uint32_t r = 0; bit < at->stream_count && r < at->rule_words; r++)
                 rules[r] |= at->touches[bit * at->rule_words + r];
         }
     }
+    unset struct look look;
+    look_begin(&look, visit, coming->mask, touched, coming->shard, cell);
     judge_prepare(step, worker, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
-    for (uint32_t w = 0; w < at->rule_words; w++) {
-        for (uint64_t left = rules[w]; left; left &= left - 1) {
-            unset struct look look;
-            look_begin(&look, at->rule[w * 64 + (uint32_t)__builtin_ctzll(left)], visit, mask, touched);
-            look.shard = shard;
-            look.cell = cell;
-            judge_rule(step, worker, &look);
-        }
-    }
+    for (uint32_t w = 0; w < at->rule_words; w++)
+        for (uint64_t left = rules[w]; left; left &= left - 1)
+            look_rule(step, worker, &look, at->rule[w * 64 + (uint32_t)__builtin_ctzll(left)]);
 }
 
-static void visit_work(struct step *step, struct step_worker *worker, const struct visit *visit)
+static void visit_work(struct step *step, struct step_worker *worker, const struct coming *coming)
 {
-    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, visit->keyspace);
-    struct shard *shard = state_shard(step->state, visit->shard);
-    struct cell *cell = cell_find(shard, visit->keyspace, visit->key);
+    const struct plan_keyspace *at = coming->at;
+    const struct visit *visit = coming->visit;
+    struct cell *cell = cell_find_near(coming->shard, visit->keyspace, visit->key, coming->cell);
     const struct event *event = &step->event[visit->event];
-    unset uint64_t mask[MASK_WORDS_MAX];
     fail_point_record(FAIL_RECORD_STEP, event->body);
-    visit_mask(step, at, visit, mask);
-    bool changes = mask_any(mask, at->words);
+    bool changes = mask_any(coming->mask, at->words);
     bool late = (event->flags & EVENT_LATE) != 0;
     bool touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late && !visit_named_before(step, visit);
     if (!cell && (changes || touched))
-        cell = cell_get(shard, visit->keyspace, visit->key);
+        cell = cell_add(coming->shard, visit->keyspace, visit->key);
     if (at->read_count && event->flow != FLOW_FACT)
-        visit_read(step, at, visit, shard, cell);
+        visit_read(step, at, visit, coming->shard, cell);
     if (!cell)
         return; /* nothing is remembered, or the shard is full (counted there) */
     if (step->watch && step->watch->touched && (changes || touched))
         step->watch->touched(step->watch->context, visit->keyspace, visit->key, visit->width);
     if (changes)
-        visit_change(step, worker, at, visit, mask, shard, cell);
-    if (changes || touched)
-        visit_rules(step, worker, at, visit, mask, touched, shard, cell);
+        visit_change(step, worker, coming, cell);
+    if (at->rule_count && (changes || touched))
+        visit_rules(step, worker, coming, touched, cell);
 }
 
-/* What the visit will touch of its cell: `ends` behind the windows themselves. */
-static void visit_prefetch(const struct step *step, const struct visit *visit, const struct cell *cell, bool ends)
+/* --- what is coming --- */
+
+static const uint64_t *coming_mask(const struct step *step, struct coming *coming)
 {
-    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, visit->keyspace);
-    const struct shard *shard = state_shard(step->state, visit->shard);
-    unset uint64_t mask[MASK_WORDS_MAX];
-    visit_mask(step, at, visit, mask);
-    if (!ends)
-        clock_prefetch(shard, cell, visit->keyspace);
+    const struct visit *visit = coming->visit;
+    const uint64_t *mask = step_mask(step, coming->at, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
+    if (visit->sides != SIDES_BOTH)
+        return mask;
+    const uint64_t *received = step_mask(step, coming->at, visit->event, SIDE_RECEIVER);
+    for (uint32_t w = 0; w < coming->at->words; w++)
+        coming->both[w] = mask[w] | received[w];
+    return coming->both;
+}
+
+static void coming_begin(const struct step *step, const struct visit *visit, struct coming *coming)
+{
+    coming->visit = visit;
+    coming->at = plan_at(step->plan, step->stratum, visit->keyspace);
+    coming->shard = state_shard(step->state, visit->shard);
+    cell_prefetch_table(coming->shard, visit->keyspace);
+}
+
+/* What the visit will touch of its cell. */
+static void coming_parts(const struct step *step, struct coming *coming)
+{
+    const struct plan_keyspace *at = coming->at;
+    uint16_t keyspace = coming->visit->keyspace;
+    coming->mask = coming_mask(step, coming);
+    if (!coming->cell)
+        return;
+    clock_prefetch(coming->shard, coming->cell, keyspace);
     for (uint32_t w = 0; w < at->words; w++) {
-        for (uint64_t left = mask[w]; left; left &= left - 1) {
+        for (uint64_t left = coming->mask[w]; left; left &= left - 1) {
             uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
-            if (bit < at->stream_count && ends)
-                window_prefetch_end(shard, cell, visit->keyspace, step->plan->stream[at->stream[bit]].window);
-            else if (bit < at->stream_count)
-                window_prefetch(shard, cell, visit->keyspace, step->plan->stream[at->stream[bit]].window);
-            else if (!ends)
-                memory_prefetch(shard, cell, visit->keyspace, step->plan->memory[at->memory[bit - at->stream_count]].memory);
+            if (bit < at->stream_count)
+                window_prefetch(coming->shard, coming->cell, keyspace, step->plan->stream[at->stream[bit]].window);
+            else
+                memory_prefetch(coming->shard, coming->cell, keyspace, step->plan->memory[at->memory[bit - at->stream_count]].memory);
         }
     }
-    for (uint16_t j = 0; !ends && j < at->read_count; j++)
-        if (read_concerns(&step->program->read[at->read[j]], visit))
-            memory_prefetch(shard, cell, visit->keyspace, step->plan->memory[step->program->read[at->read[j]].memory].memory);
+    for (uint16_t j = 0; j < at->read_count; j++)
+        if (read_concerns(&step->program->read[at->read[j]], coming->visit))
+            memory_prefetch(coming->shard, coming->cell, keyspace, step->plan->memory[step->program->read[at->read[j]].memory].memory);
+}
+
+/* Behind that, of its windows. */
+static void coming_ends(const struct step *step, const struct coming *coming)
+{
+    const struct plan_keyspace *at = coming->at;
+    for (uint32_t w = 0; coming->cell && w * 64 < at->stream_count; w++) {
+        for (uint64_t left = coming->mask[w]; left; left &= left - 1) {
+            uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
+            if (bit < at->stream_count)
+                window_prefetch_end(coming->shard, coming->cell, coming->visit->keyspace, step->plan->stream[at->stream[bit]].window);
+        }
+    }
 }
 
 /* What a visit reads of its event: the numbers at its two ends (texts lie between), and its row of masks. Inline by force: GCC 12
  * holds a function that only prefetches for one without effects, and leaves out its calls. */
-static inline __attribute__((always_inline)) void event_prefetch(const struct step *step, const struct visit *visit)
+static inline __attribute__((always_inline)) void event_prefetch(const struct step *step, const struct coming *coming)
 {
+    const struct visit *visit = coming->visit;
     const struct event *event = &step->event[visit->event];
-    const uint64_t *row = step_mask(step, plan_at(step->plan, step->stratum, visit->keyspace), visit->event,
-                                    visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
     __builtin_prefetch(&event->time_ms);
     __builtin_prefetch(&event->currency);
     __builtin_prefetch(event->ref);
     __builtin_prefetch(&event->outcome);
-    __builtin_prefetch(row);
+    __builtin_prefetch(step_mask(step, coming->at, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER));
     if (step->program->slot_count)
         __builtin_prefetch(step_slots(step, visit->event));
-}
-
-/* Asks for what visit i + AHEAD_… needs; cell: of the visits behind AHEAD_CELL, by number. */
-static void strata_prefetch(const struct step *step, const struct visit_list *list, uint32_t i, const struct cell **cell)
-{
-    const struct visit *visit = list->visit + i;
-    uint32_t left = list->count - i;
-    if (left > AHEAD_EVENT)
-        event_prefetch(step, visit + AHEAD_EVENT);
-    if (left > AHEAD_TABLE)
-        cell_prefetch_table(state_shard(step->state, visit[AHEAD_TABLE].shard), visit[AHEAD_TABLE].keyspace);
-    if (left > AHEAD_SLOT)
-        cell_prefetch(state_shard(step->state, visit[AHEAD_SLOT].shard), visit[AHEAD_SLOT].keyspace, visit[AHEAD_SLOT].key);
-    if (left > AHEAD_CELL)
-        cell[(i + AHEAD_CELL) % AHEAD_ROOM] =
-            cell_prefetch_body(state_shard(step->state, visit[AHEAD_CELL].shard), visit[AHEAD_CELL].keyspace, visit[AHEAD_CELL].key);
-    if (left > AHEAD_PARTS && cell[(i + AHEAD_PARTS) % AHEAD_ROOM])
-        visit_prefetch(step, visit + AHEAD_PARTS, cell[(i + AHEAD_PARTS) % AHEAD_ROOM], false);
-    if (left > AHEAD_ENDS && cell[(i + AHEAD_ENDS) % AHEAD_ROOM])
-        visit_prefetch(step, visit + AHEAD_ENDS, cell[(i + AHEAD_ENDS) % AHEAD_ROOM], true);
 }
 
 /* A watch is told in the order of events: which shard a key lives in differs from run to run. */
@@ -642,15 +651,35 @@ static const struct visit_list *visits_sort(struct step *step, struct step_worke
     return sorted;
 }
 
+/* The visit that is `ahead` of number i; NULL: there is none. */
+static struct coming *coming_at(struct coming *coming, const struct visit_list *list, uint32_t i, uint32_t ahead)
+{
+    uint32_t number = i - (AHEAD_TABLE - ahead); /* wraps where i is less: greater than any count */
+    return number < list->count ? &coming[number % AHEAD_ROOM] : NULL;
+}
+
 static void strata_visit(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
     struct step_worker *worker = &step->worker[index];
     const struct visit_list *list = visits_sort(step, worker, index, workers);
-    const struct cell *cell[AHEAD_ROOM] = {0};
-    for (uint32_t i = 0; i < list->count; i++) {
-        strata_prefetch(step, list, i, cell);
-        visit_work(step, worker, &list->visit[i]);
+    unset struct coming ring[AHEAD_ROOM];
+    for (uint32_t i = 0; i < list->count + AHEAD_TABLE; i++) {
+        struct coming *coming;
+        if ((coming = coming_at(ring, list, i, AHEAD_EVENT)) != NULL)
+            event_prefetch(step, coming);
+        if ((coming = coming_at(ring, list, i, AHEAD_TABLE)) != NULL)
+            coming_begin(step, &list->visit[i], coming);
+        if ((coming = coming_at(ring, list, i, AHEAD_SLOT)) != NULL)
+            cell_prefetch(coming->shard, coming->visit->keyspace, coming->visit->key);
+        if ((coming = coming_at(ring, list, i, AHEAD_CELL)) != NULL)
+            coming->cell = cell_prefetch_body(coming->shard, coming->visit->keyspace, coming->visit->key);
+        if ((coming = coming_at(ring, list, i, AHEAD_PARTS)) != NULL)
+            coming_parts(step, coming);
+        if ((coming = coming_at(ring, list, i, AHEAD_ENDS)) != NULL)
+            coming_ends(step, coming);
+        if ((coming = coming_at(ring, list, i, 0)) != NULL)
+            visit_work(step, worker, coming);
     }
 }
 
