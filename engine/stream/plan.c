@@ -331,12 +331,11 @@ static uint8_t key_words(const struct program *program, const struct keyspace *k
     return 1;
 }
 
-static void plan_key(struct plan *plan, uint16_t keyspace, struct plan_keyspace *at)
+static void plan_key(struct plan *plan, struct plan_keyspace *at)
 {
-    const struct keyspace *def = &plan->program->keyspace[keyspace];
     for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++) {
         struct plan_word *word = ARENA_ARRAY(&plan->arena, struct plan_word, KEY_WIDTH_MAX);
-        invariant(key_words(plan->program, def, side, word) == def->width);
+        invariant(key_words(plan->program, at->def, side, word) == at->def->width);
         at->key[side] = word;
     }
 }
@@ -355,6 +354,8 @@ static bool plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
     const struct program *program = plan->program;
     uint16_t stream[LIMIT_STREAMS], memory[LIMIT_MEMORIES], rule[LIMIT_RULES];
     uint16_t *read = ARENA_ARRAY(&plan->arena, uint16_t, program->read_count + 1);
+    at->def = &program->keyspace[keyspace];
+    at->keyspace = keyspace;
     for (uint16_t i = 0; i < program->stream_count; i++) {
         if (program->stream[i].keyspace == keyspace && program->stream[i].stratum == stratum) {
             streams[i].bit = at->stream_count;
@@ -383,10 +384,10 @@ static bool plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
     at->read = read;
     if (at->stream_count + at->memory_count + at->read_count + at->rule_count == 0)
         return false;
-    if (program->keyspace[keyspace].form == KEY_TRANSFER)
+    if (at->def->form == KEY_TRANSFER)
         plan_conditions(plan, at);
     else
-        plan_key(plan, keyspace, at);
+        plan_key(plan, at);
     plan_touches(plan, at);
     plan_needs(plan, at);
     at->words = (uint16_t)((at->stream_count + at->memory_count) / 64 + 1);
@@ -515,15 +516,14 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
     plan->memory = memory;
     plan->aggregate = aggregate;
     plan->at = at;
-    uint16_t *busy[STRATUM_MAX];
     for (uint32_t s = 0; s < STRATUM_MAX; s++)
-        plan->busy[s] = busy[s] = ARENA_ARRAY(&plan->arena, uint16_t, program->keyspace_count + 1u);
+        plan->busy[s] = ARENA_ARRAY(&plan->arena, const struct plan_keyspace *, program->keyspace_count + 1u);
     for (uint16_t k = 0; k < program->keyspace_count; k++) {
         plan_layout(plan, k, &layout[k], clock_local, stream, memory, aggregate, settings->lateness_ms);
         plan_attempts(plan, k, &layout[k], rule);
         for (uint32_t s = 0; s < program->stratum_count; s++)
             if (plan_stratum(plan, s, k, stream, memory, &at[s * program->keyspace_count + k]))
-                busy[s][plan->busy_count[s]++] = k;
+                plan->busy[s][plan->busy_count[s]++] = plan_at(plan, s, k);
     }
     plan_filters(plan);
     plan_rules(plan, clock_local, rule);

@@ -69,6 +69,8 @@ struct plan_word {
 
 /* What one stratum does for one keyspace. */
 struct plan_keyspace {
+    const struct keyspace *def;
+    uint16_t keyspace;                             /* its index in the program */
     uint16_t stream_count, memory_count, read_count, rule_count;
     const uint16_t *stream, *memory, *read, *rule; /* indexes into the program */
     const struct plan_word *key[2];                /* by side: its words */
@@ -103,7 +105,7 @@ struct plan {
     /* [stratum * keyspace_count + keyspace] */
     const struct plan_keyspace *at;
     uint16_t busy_count[STRATUM_MAX]; /* by stratum: keyspaces that are not idle */
-    const uint16_t *busy[STRATUM_MAX];
+    const struct plan_keyspace **busy[STRATUM_MAX];
     struct arena arena;
 };
 

@@ -10,20 +10,31 @@
 #include "engine/base/unset.h"
 #include "engine/stream/meter.h"
 
+#include <stdalign.h>
 #include <stdlib.h>
 
 /* How many visits ahead the parts of a key are asked into the cache, each once the one that leads to it has come: its
  * keyspace's table, its slot there, its cell, its clocks, windows and memories, the ends of their rings; and the event. */
 enum { AHEAD_TABLE = 24, AHEAD_SLOT = 18, AHEAD_CELL = 12, AHEAD_PARTS = 6, AHEAD_ENDS = 3, AHEAD_ROOM = 32, AHEAD_EVENT = 12 };
 
-/* A visit that is coming up, and what has been found out of it on the way. */
+/* An event that is being routed. */
+struct routing {
+    struct step *step;
+    struct step_worker *worker;
+    uint32_t workers, i; /* i: which event of the batch */
+    const struct event *event;
+    uint64_t *row[2];    /* by side: step_row */
+    bool asks_all;
+};
+
+/* A visit that is coming up, and what has been found out of it on the way. A line of the cache. */
 struct coming {
-    const struct visit *visit;
+    alignas(64) const struct visit *visit;
     const struct plan_keyspace *at;
     struct shard *shard;
     const struct cell *cell; /* cell_prefetch_body's; NULL: not found yet */
     const uint64_t *mask;    /* what the event is in for this key, both sides of a self-transfer together */
-    uint64_t both[MASK_WORDS_MAX]; /* room for these */
+    uint64_t *both;          /* room for these */
 };
 
 /* --- route --- */
@@ -50,20 +61,26 @@ static bool asks_all(const struct step *step)
     return step->settings.filter_all || (step->watch && step->watch->witnessed);
 }
 
-/* Without the index: every filter is asked. */
-static void route_all(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, const struct event *event, int side, uint64_t *mask)
+static void routing_prepare(const struct routing *routing, int side)
 {
+    judge_prepare(routing->step, routing->worker, routing->i, side);
+}
+
+/* Without the index: every filter is asked. */
+static void route_all(const struct routing *routing, const struct plan_keyspace *at, int side, uint64_t *mask)
+{
+    struct step *step = routing->step;
     const struct program *program = step->program;
     for (uint32_t bit = 0; bit < (uint32_t)at->stream_count + at->memory_count; bit++) {
         bool memory = bit >= at->stream_count;
         uint16_t index = memory ? at->memory[bit - at->stream_count] : at->stream[bit];
-        if (!stream_flow_fits((enum stream_flow)(memory ? program->memory[index].flow : program->stream[index].flow), event, side))
+        if (!stream_flow_fits((enum stream_flow)(memory ? program->memory[index].flow : program->stream[index].flow), routing->event, side))
             continue;
-        bool truth = eval_true(&worker->evaluation, memory ? &program->memory[index].filter : &program->stream[index].filter);
+        bool truth = eval_true(&routing->worker->evaluation, memory ? &program->memory[index].filter : &program->stream[index].filter);
         if (truth)
             mask_set(mask, bit);
         if (step->watch && step->watch->witnessed)
-            judge_filter(step, worker, memory, index, truth);
+            judge_filter(step, routing->worker, memory, index, truth);
     }
 }
 
@@ -82,36 +99,36 @@ static bool filter_true(struct step *step, struct step_worker *worker, const str
 }
 
 /* Which streams and memories of all strata the event may belong to, seen from either side. */
-static void route_event(struct step *step, uint32_t i)
+static void route_event(const struct routing *routing)
 {
+    struct step *step = routing->step;
     const struct plan *plan = step->plan;
     uint64_t begun = step->meter ? meter_ticks() : 0;
     uint32_t sources = (uint32_t)step->program->stream_count + step->program->memory_count;
     unset uint64_t candidate[2][SOURCE_WORDS_MAX];
-    filter_index_find(plan->filters, &step->event[i], candidate[SIDE_SENDER], candidate[SIDE_RECEIVER]);
-    for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++) {
-        uint64_t *row = step->mask + ((size_t)i * 2 + (size_t)side) * plan->mask_words;
+    filter_index_find(plan->filters, routing->event, candidate[SIDE_SENDER], candidate[SIDE_RECEIVER]);
+    for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++)
         for (uint32_t w = 0; w * 64 < sources; w++)
             for (uint64_t left = candidate[side][w]; left; left &= left - 1)
-                mask_set(row, plan->place[w * 64 + (uint32_t)__builtin_ctzll(left)]);
-    }
+                mask_set(routing->row[side], plan->place[w * 64 + (uint32_t)__builtin_ctzll(left)]);
     if (step->meter)
         meter_add(step->meter, &step->meter->index, begun);
 }
 
 /* Most filters that read a memory are not true because it holds nothing: that is seen without asking them. */
-static bool filter_lacks(const struct step *step, const struct plan_keyspace *at, uint32_t bit, uint32_t i, int side)
+static bool filter_lacks(const struct routing *routing, const struct plan_keyspace *at, uint32_t bit, int side)
 {
     uint16_t slot = at->need[bit].slot[side];
-    return slot != NEED_NONE && !step_slots(step, i)[slot].known;
+    return slot != NEED_NONE && !step_slots(routing->step, routing->i)[slot].known;
 }
 
 /* Of these, what the event is in for one key of this stratum: filters that the index does not decide are asked. */
-static void route_mask(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t i, int side, uint64_t *mask)
+static void route_mask(const struct routing *routing, const struct plan_keyspace *at, int side, uint64_t *mask)
 {
-    if (asks_all(step)) {
-        judge_prepare(step, worker, i, side);
-        route_all(step, worker, at, &step->event[i], side, mask);
+    struct step *step = routing->step;
+    if (routing->asks_all) {
+        routing_prepare(routing, side);
+        route_all(routing, at, side, mask);
         return;
     }
     const uint64_t *exact = step->plan->exact + at->word;
@@ -119,44 +136,44 @@ static void route_mask(struct step *step, struct step_worker *worker, const stru
     for (uint32_t w = 0; w < at->words; w++)
         for (uint64_t left = mask[w] & ~exact[w]; left; left &= left - 1) {
             uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
-            bool lacks = filter_lacks(step, at, bit, i, side);
+            bool lacks = filter_lacks(routing, at, bit, side);
             if (!lacks && !prepared)
-                judge_prepare(step, worker, i, side);
+                routing_prepare(routing, side);
             prepared |= !lacks;
-            if (lacks || !filter_true(step, worker, at, bit))
+            if (lacks || !filter_true(step, routing->worker, at, bit))
                 mask[w] &= ~(left & -left);
         }
 }
 
-static void route_push(struct step_worker *worker, struct visit *visit, uint32_t workers)
+static void route_push(const struct routing *routing, struct visit *visit)
 {
     visit->shard = (uint8_t)key_shard(visit->key, visit->width);
-    visit_push(&worker->bucket[shard_owner(visit->shard, workers)], visit);
+    visit_push(&routing->worker->bucket[shard_owner(visit->shard, routing->workers)], visit);
 }
 
 /* The words of a key as one side of the event names it; false when one is not known. */
-static bool route_key(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t i, int side,
-                      struct visit *visit)
+static bool route_key(const struct routing *routing, const struct plan_keyspace *at, int side, uint32_t *key)
 {
-    const struct event *event = &step->event[i];
-    for (uint8_t w = 0; w < visit->width; w++) {
+    const struct event *event = routing->event;
+    uint8_t width = at->def->width;
+    for (uint8_t w = 0; w < width; w++) {
         const struct plan_word *word = &at->key[side][w];
         if (word->ref != REF_COUNT) {
-            visit->key[w] = event->ref[word->ref];
-            if (visit->key[w] == ENTITY_MISSING)
+            key[w] = event->ref[word->ref];
+            if (key[w] == ENTITY_MISSING)
                 return false;
             continue;
         }
         struct value value;
         if (word->field != FIELD_COUNT) {
-            value = eval_field(step->program, event, side, word->field);
+            value = eval_field(routing->step->program, event, side, word->field);
         } else {
-            judge_prepare(step, worker, i, side);
-            value = eval_value(&worker->evaluation, word->expr);
+            routing_prepare(routing, side);
+            value = eval_value(&routing->worker->evaluation, word->expr);
         }
         if (!value.known)
             return false;
-        visit->key[w] = (uint32_t)value.number;
+        key[w] = (uint32_t)value.number;
     }
     return true;
 }
@@ -171,149 +188,144 @@ static bool key_named_before(const struct event *event, const struct keyspace *k
     return (same & refs) == refs;
 }
 
-/* Nothing to do for the keyspace, seen from neither side: so it is for most that an event meets. */
-static bool route_idle(const struct step *step, const struct plan_keyspace *at, uint32_t i)
-{
-    return !at->read_count && !at->touched_by_all && !mask_any(step_mask(step, at, i, SIDE_SENDER), at->words) &&
-           !mask_any(step_mask(step, at, i, SIDE_RECEIVER), at->words) && !asks_all(step);
-}
-
 /* Works out what the event is in for one side's key; true when the key is to be visited: the event changes it, asks it, or
  * touches a rule of it. */
-static bool route_side(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t i, int side,
-                       struct visit *visit)
+static bool route_side(const struct routing *routing, const struct plan_keyspace *at, int side, uint32_t *key)
 {
-    const struct keyspace *keyspace = &step->program->keyspace[visit->keyspace];
-    const struct event *event = &step->event[i];
-    uint64_t *mask = step_mask(step, at, i, side);
+    const struct event *event = routing->event;
+    uint64_t *mask = routing->row[side] + at->word;
     bool late = (event->flags & EVENT_LATE) != 0, touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late;
-    bool asks = at->asked[!keyspace->sided ? READ_WHOLE : side == SIDE_SENDER ? READ_SENDER : READ_RECEIVER];
-    if (!asks && !touched && !mask_any(mask, at->words) && !asks_all(step))
+    bool asks = at->asked[!at->def->sided ? READ_WHOLE : side == SIDE_SENDER ? READ_SENDER : READ_RECEIVER];
+    if (!asks && !touched && !routing->asks_all && !mask_any(mask, at->words))
         return false;
-    bool known = route_key(step, worker, at, i, side, visit);
-    if (!known || key_named_before(event, keyspace, side)) {
+    bool known = route_key(routing, at, side, key);
+    if (!known || key_named_before(event, at->def, side)) {
         memset(mask, 0, at->words * sizeof *mask);
         return known && asks;
     }
     if (!late)
-        route_mask(step, worker, at, i, side, mask);
+        route_mask(routing, at, side, mask);
     return asks || touched || mask_any(mask, at->words);
 }
 
-static void route_whole(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint16_t k, uint32_t i,
-                        uint32_t workers)
+static struct visit visit_of(const struct routing *routing, const struct plan_keyspace *at, uint8_t sides)
 {
-    struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = step->program->keyspace[k].width};
-    if (route_side(step, worker, at, i, SIDE_SENDER, &visit))
-        route_push(worker, &visit, workers);
+    return (struct visit){.event = routing->i, .keyspace = at->keyspace, .sides = sides, .width = at->def->width};
+}
+
+static void route_whole(const struct routing *routing, const struct plan_keyspace *at)
+{
+    struct visit visit = visit_of(routing, at, SIDES_SENDER);
+    if (route_side(routing, at, SIDE_SENDER, visit.key))
+        route_push(routing, &visit);
 }
 
 /* Both sides of the event; a key that is on both is visited once (RULES 7). */
-static void route_sided(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint16_t k, uint32_t i,
-                        uint32_t workers)
+static void route_sided(const struct routing *routing, const struct plan_keyspace *at)
 {
-    uint8_t width = step->program->keyspace[k].width;
-    struct visit sent = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = width};
-    struct visit received = {.event = i, .keyspace = k, .sides = SIDES_RECEIVER, .width = width};
-    bool sends = route_side(step, worker, at, i, SIDE_SENDER, &sent), receives = route_side(step, worker, at, i, SIDE_RECEIVER, &received);
+    struct visit sent = visit_of(routing, at, SIDES_SENDER), received = visit_of(routing, at, SIDES_RECEIVER);
+    bool sends = route_side(routing, at, SIDE_SENDER, sent.key), receives = route_side(routing, at, SIDE_RECEIVER, received.key);
     if (sends != receives) /* a side that wants nothing may be the same key */
-        (void)route_key(step, worker, at, i, sends ? SIDE_RECEIVER : SIDE_SENDER, sends ? &received : &sent);
+        (void)route_key(routing, at, sends ? SIDE_RECEIVER : SIDE_SENDER, sends ? received.key : sent.key);
     if ((sends || receives) && sent.key[0] != ENTITY_MISSING && sent.key[0] == received.key[0] &&
         memcmp(sent.key, received.key, sizeof sent.key) == 0) {
         sent.sides = SIDES_BOTH;
-        route_push(worker, &sent, workers);
+        route_push(routing, &sent);
         return;
     }
     if (sends)
-        route_push(worker, &sent, workers);
+        route_push(routing, &sent);
     if (receives)
-        route_push(worker, &received, workers);
+        route_push(routing, &received);
 }
 
-/* Not by an initializer: most of a look is room that most rules do not use. Once for all rules of a visit. */
-static void look_begin(struct look *look, const struct visit *visit, const uint64_t *mask, bool whole, struct shard *shard, struct cell *cell)
+/* Not by an initializer: most of a look is room that most rules do not use. */
+static void look_begin(struct look *look, uint16_t rule, const struct visit *visit, const uint64_t *mask, bool whole)
 {
+    look->index = rule;
     look->visit = visit;
     look->mask = mask;
     look->whole = whole;
-    look->shard = shard;
-    look->cell = cell;
-}
-
-static void look_rule(struct step *step, struct step_worker *worker, struct look *look, uint16_t rule)
-{
-    look->index = rule;
+    look->shard = NULL;
+    look->cell = NULL;
     look->read = 0;
-    judge_rule(step, worker, look);
 }
 
-static void route_transfer(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint16_t k, uint32_t i)
+static void route_transfer(const struct routing *routing, const struct plan_keyspace *at)
 {
-    const struct event *event = &step->event[i];
+    struct step *step = routing->step;
+    const struct event *event = routing->event;
     if (event->flow != FLOW_SETTLED || (event->flags & EVENT_JOINED))
         return;
-    struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER};
+    struct visit visit = visit_of(routing, at, SIDES_SENDER);
     unset uint64_t candidate[RULE_WORDS_MAX];
-    if (asks_all(step))
+    if (routing->asks_all)
         memset(candidate, 0xff, sizeof candidate);
     else
         filter_index_find(at->conditions, event, candidate, NULL);
-    unset struct look look;
-    look_begin(&look, &visit, NULL, true, NULL, NULL);
-    judge_prepare(step, worker, i, SIDE_SENDER);
-    for (uint16_t j = 0; j < at->rule_count; j++)
-        if (mask_bit(candidate, j))
-            look_rule(step, worker, &look, at->rule[j]);
+    routing_prepare(routing, SIDE_SENDER);
+    for (uint16_t j = 0; j < at->rule_count; j++) {
+        unset struct look look;
+        if (!mask_bit(candidate, j))
+            continue;
+        look_begin(&look, at->rule[j], &visit, NULL, true);
+        judge_rule(step, routing->worker, &look);
+    }
 }
 
 /* A fact changes one key of one keyspace; no rule is evaluated at it. */
-static void route_fact(struct step *step, struct step_worker *worker, uint32_t i, uint32_t workers)
+static void route_fact(const struct routing *routing)
 {
-    const struct event *event = &step->event[i];
-    const struct fact *fact = event->fact;
+    const struct step *step = routing->step;
+    const struct fact *fact = routing->event->fact;
     if (fact->memory == UINT16_MAX || step->program->memory[fact->memory].stratum != step->stratum)
         return;
-    struct visit visit = {.event = i, .keyspace = step->program->memory[fact->memory].keyspace, .sides = SIDES_SENDER, .width = 1};
-    visit.key[0] = event->ref[fact->subject_ref];
+    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, step->program->memory[fact->memory].keyspace);
+    struct visit visit = visit_of(routing, at, SIDES_SENDER);
+    visit.key[0] = routing->event->ref[fact->subject_ref];
     if (visit.key[0] == ENTITY_MISSING)
         return; /* its shard is full: counted there */
-    mask_set(step_mask(step, plan_at(step->plan, step->stratum, visit.keyspace), i, SIDE_SENDER), step->plan->memory[fact->memory].bit);
-    route_push(worker, &visit, workers);
+    mask_set(routing->row[SIDE_SENDER] + at->word, step->plan->memory[fact->memory].bit);
+    route_push(routing, &visit);
 }
 
-static void route_keyspace(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, uint32_t workers)
+/* An event has something to do for few keyspaces. */
+static void route_keyspace(const struct routing *routing, const struct plan_keyspace *at)
 {
-    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, k);
-    const struct keyspace *keyspace = &step->program->keyspace[k];
-    if (keyspace->form == KEY_TRANSFER)
-        route_transfer(step, worker, at, k, i);
-    else if (route_idle(step, at, i))
+    if (at->def->form == KEY_TRANSFER)
+        route_transfer(routing, at);
+    else if (!at->read_count && !at->touched_by_all && !routing->asks_all && !mask_any(routing->row[SIDE_SENDER] + at->word, at->words) &&
+             !mask_any(routing->row[SIDE_RECEIVER] + at->word, at->words))
         return;
-    else if (keyspace->sided)
-        route_sided(step, worker, at, k, i, workers);
+    else if (at->def->sided)
+        route_sided(routing, at);
     else
-        route_whole(step, worker, at, k, i, workers);
+        route_whole(routing, at);
 }
 
 static void strata_route(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
-    struct step_worker *worker = &step->worker[index];
+    struct routing routing = {.step = step, .worker = &step->worker[index], .workers = workers, .asks_all = asks_all(step)};
     uint32_t from, to;
     for (uint32_t w = 0; w < workers; w++)
-        worker->bucket[w].count = 0;
+        routing.worker->bucket[w].count = 0;
     crew_piece(step->count, index, workers, &from, &to);
     for (uint32_t i = from; i < to; i++) {
-        if (!event_active(&step->event[i]))
+        routing.i = i;
+        routing.event = &step->event[i];
+        routing.row[SIDE_SENDER] = step_row(step, i, SIDE_SENDER);
+        routing.row[SIDE_RECEIVER] = step_row(step, i, SIDE_RECEIVER);
+        if (!event_active(routing.event))
             continue;
-        if (step->event[i].flow == FLOW_FACT) {
-            route_fact(step, worker, i, workers);
+        if (routing.event->flow == FLOW_FACT) {
+            route_fact(&routing);
             continue;
         }
-        if (step->stratum == 0 && !asks_all(step) && !(step->event[i].flags & EVENT_LATE))
-            route_event(step, i);
+        if (step->stratum == 0 && !routing.asks_all && !(routing.event->flags & EVENT_LATE))
+            route_event(&routing);
         for (uint16_t b = 0; b < step->plan->busy_count[step->stratum]; b++)
-            route_keyspace(step, worker, step->plan->busy[step->stratum][b], i, workers);
+            route_keyspace(&routing, step->plan->busy[step->stratum][b]);
     }
 }
 
@@ -380,7 +392,7 @@ static void visit_read(struct step *step, const struct plan_keyspace *at, const 
         if (!read_concerns(read, visit))
             continue;
         const struct memory *memory = &step->program->memory[read->memory];
-        struct memory_record record;
+        unset struct memory_record record;
         if (memory->file)
             read_file(step, memory, visit, slots + read->slot);
         else if (cell && read_record(step, read->memory, visit, shard, cell, &record)) {
@@ -449,20 +461,19 @@ static void visit_memory(struct step *step, struct step_worker *worker, uint16_t
         (void)fact_put(shard, cell, visit->keyspace, step->plan->memory[index].memory, &record, fact->withdrawn);
         return;
     }
-    judge_prepare(step, worker, visit->event, side);
+    if (memory->keep_count)
+        judge_prepare(step, worker, visit->event, side);
     for (uint8_t v = 0; v < memory->keep_count; v++)
         record.keep[v] = kept_number(eval_value(&worker->evaluation, &memory->keep[v]));
     memory_put(shard, cell, visit->keyspace, step->plan->memory[index].memory, &record);
 }
 
-/* The side from which a visit sees a stream; -1 when the event is not in it for this key. */
+/* The side from which a visit sees a stream or memory that the event is in for this key. */
 static int visit_side(const struct step *step, const struct plan_keyspace *at, const struct visit *visit, uint32_t bit)
 {
-    if ((visit->sides & SIDES_SENDER) && mask_bit(step_mask(step, at, visit->event, SIDE_SENDER), bit))
-        return SIDE_SENDER;
-    if ((visit->sides & SIDES_RECEIVER) && mask_bit(step_mask(step, at, visit->event, SIDE_RECEIVER), bit))
-        return SIDE_RECEIVER;
-    return -1;
+    if (visit->sides != SIDES_BOTH)
+        return visit->sides == SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER;
+    return mask_bit(step_mask(step, at, visit->event, SIDE_SENDER), bit) ? SIDE_SENDER : SIDE_RECEIVER;
 }
 
 static bool visit_named_before(const struct step *step, const struct visit *visit)
@@ -516,12 +527,16 @@ static void visit_rules(struct step *step, struct step_worker *worker, const str
                 rules[r] |= at->touches[bit * at->rule_words + r];
         }
     }
-    unset struct look look;
-    look_begin(&look, visit, coming->mask, touched, coming->shard, cell);
     judge_prepare(step, worker, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
-    for (uint32_t w = 0; w < at->rule_words; w++)
-        for (uint64_t left = rules[w]; left; left &= left - 1)
-            look_rule(step, worker, &look, at->rule[w * 64 + (uint32_t)__builtin_ctzll(left)]);
+    for (uint32_t w = 0; w < at->rule_words; w++) {
+        for (uint64_t left = rules[w]; left; left &= left - 1) {
+            unset struct look look;
+            look_begin(&look, at->rule[w * 64 + (uint32_t)__builtin_ctzll(left)], visit, coming->mask, touched);
+            look.shard = coming->shard;
+            look.cell = cell;
+            judge_rule(step, worker, &look);
+        }
+    }
 }
 
 static void visit_work(struct step *step, struct step_worker *worker, const struct coming *coming)
@@ -664,6 +679,9 @@ static void strata_visit(void *context, uint32_t index, uint32_t workers)
     struct step_worker *worker = &step->worker[index];
     const struct visit_list *list = visits_sort(step, worker, index, workers);
     unset struct coming ring[AHEAD_ROOM];
+    unset uint64_t both[AHEAD_ROOM][MASK_WORDS_MAX];
+    for (uint32_t i = 0; i < AHEAD_ROOM; i++)
+        ring[i].both = both[i];
     for (uint32_t i = 0; i < list->count + AHEAD_TABLE; i++) {
         struct coming *coming;
         if ((coming = coming_at(ring, list, i, AHEAD_EVENT)) != NULL)
