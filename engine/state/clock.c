@@ -28,17 +28,20 @@ int64_t clock_read(const struct shard *shard, const struct cell *cell, uint16_t 
     return cell->clocks ? ((const int64_t *)slab_at(&shard->slab, cell->clocks))[clock] : INT64_MIN;
 }
 
-int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t clock, int64_t time_ms)
+int64_t *clocks_edit(struct shard *shard, struct cell *cell, uint16_t keyspace, int64_t time_ms)
 {
-    if (!cell->clocks && !clocks_make(shard, cell, shard_layout(shard, keyspace)))
-        return time_ms;
-    const int64_t *at = (const int64_t *)slab_at(&shard->slab, cell->clocks) + clock;
-    if (*at >= time_ms)
-        return *at;
-    *(int64_t *)shard_edit(shard, at, sizeof *at) = time_ms;
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    if (!cell->clocks && !clocks_make(shard, cell, layout))
+        return NULL;
     if (time_ms > cell->newest_ms)
         ((struct cell *)shard_edit(shard, cell, sizeof *cell))->newest_ms = time_ms;
-    return time_ms;
+    return slab_edit(&shard->slab, cell->clocks, clocks_bytes(layout));
+}
+
+int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t clock, int64_t time_ms)
+{
+    int64_t *clocks = clocks_edit(shard, cell, keyspace, time_ms);
+    return clocks ? clock_lift(&clocks[clock], time_ms) : time_ms;
 }
 
 void clock_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace)

@@ -235,7 +235,15 @@ void window_prefetch_end(const struct shard *shard, const struct cell *cell, uin
 void memory_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory);
 void clock_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace);
 
-/* The clock of RULES 2: raises it to time_ms where that is later and returns it. */
+/* The key's clocks, of which some are lifted to time_ms now, in this visit; made where there are none, NULL at the end of the reserve. */
+int64_t *clocks_edit(struct shard *shard, struct cell *cell, uint16_t keyspace, int64_t time_ms);
+static inline int64_t clock_lift(int64_t *clock, int64_t time_ms)
+{
+    if (*clock < time_ms)
+        *clock = time_ms;
+    return *clock;
+}
+/* The clock of RULES 2: raises it to time_ms where that is later and returns it; for one clock what the two above do for many. */
 int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t clock, int64_t time_ms);
 /* INT64_MIN when never raised, or when it lay so long before the horizon of a sweep since: what is not late comes behind the horizon and
  * raises the clock anyway. Not so the events of a partition that begins, or is first heard of, further behind all others: for these such
@@ -312,6 +320,8 @@ struct window_result {
  * its newest day, leaves out values seen again later. Not const: it advances its tail (edits the slab). */
 struct window_result window_value(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window,
                                   uint16_t aggregate, const struct window_span *span);
+/* Records that the window holds, those among them that its aggregates have left behind. */
+uint32_t window_count(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 
 /* Walks records with time > floor_ms, newest (time, seq) first, until visit returns false. */
 typedef bool (*record_visit_fn)(void *context, const struct record *record, bool key_is_receiver);

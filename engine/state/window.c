@@ -626,6 +626,11 @@ uint32_t window_records(const struct shard *shard, slab_ref ref)
     return ref ? ((const struct window *)slab_at(&shard->slab, ref))->count : 0;
 }
 
+uint32_t window_count(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
+{
+    return window_records(shard, window_ref(cell, shard_layout(shard, keyspace), index));
+}
+
 size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window_layout *layout)
 {
     if (!ref)

@@ -75,20 +75,26 @@ static struct window_result look_window(struct step *step, const struct look *lo
     return window_value(look->shard, look->cell, keyspace, bound->window, bound->aggregate, &span);
 }
 
-static void look_inputs(struct step *step, struct look *look, uint32_t inputs)
+static struct value look_input(struct step *step, struct look *look, uint32_t i)
 {
-    for (uint32_t left = inputs & ~look->read; left; left &= left - 1) {
-        uint32_t i = (uint32_t)__builtin_ctz(left);
+    if (!(look->read >> i & 1)) {
         uint16_t aggregate = look->rule->input[i];
         struct window_result result = look_window(step, look, &step->program->aggregate[aggregate], &step->plan->aggregate[aggregate]);
         look->input[i] = (struct value){saturate(result.value), result.known};
+        look->read |= 1u << i;
     }
-    look->read |= inputs;
+    return look->input[i];
 }
 
-bool look_touched(const struct step *step, const struct look *look, const struct rule_part *part, const struct plan_touch *touch)
+static void look_inputs(struct step *step, struct look *look, uint32_t inputs)
 {
-    return (look->whole && part->touched_by_all) || (look->mask && mask_meets(look->mask, touch->mask, step->plan->rule[look->index].words));
+    for (uint32_t left = inputs & ~look->read; left; left &= left - 1)
+        (void)look_input(step, look, (uint32_t)__builtin_ctz(left));
+}
+
+bool look_touched(const struct look *look, const struct plan_part *part)
+{
+    return (look->whole && part->part->touched_by_all) || (look->mask && mask_meets(look->mask, part->mask, look->plan->words));
 }
 
 /* Tells the watch of a part or an exception of the rule that is judged. */
@@ -109,14 +115,32 @@ static void look_tell(struct step *step, const struct step_worker *worker, const
 static void look_range(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to)
 {
     if (from < to)
-        look_inputs(step, look, step->plan->rule[look->index].inputs[to - 1]);
+        look_inputs(step, look, look->plan->inputs[to - 1]);
     eval_nodes(&worker->evaluation, &look->rule->body, from, to);
 }
 
+/* What needs no node is asked first, for nearly every look ends here: under the shipped pack 25 of 27 an event, 8 of them by a leg that
+ * the event is not and 15 by a count of records, so that no window is read. That is half of the instructions of judging. */
+static bool look_gates(struct step *step, struct look *look, const struct plan_part *part)
+{
+    bool barren = part->leg_count > 0;
+    for (uint8_t l = 0; barren && l < part->leg_count; l++)
+        barren = !look_is_leg(look, &part->leg[l]);
+    if (barren)
+        return false;
+    for (const struct plan_gate *gate = part->gate, *end = gate + part->gate_count; gate < end; gate++) {
+        if (window_count(look->shard, look->cell, look->visit->keyspace, gate->window) < gate->records)
+            return false;
+        struct value value = look_input(step, look, gate->input);
+        if (!value.known || value.number < gate->low || value.number > gate->high)
+            return false;
+    }
+    return true;
+}
+
 /* A chain `x and y and z` is judged from the left and left at the first part that is not true: windows that only
- * later parts ask for are then not looked at, which most looks end by (a third of the instructions of judging).
- * Of a part that searches, what is unknown may yet become true. */
-bool look_chain(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)
+ * later parts ask for are then not looked at. Of a part that searches, what is unknown may yet become true. Else all nodes are evaluated. */
+static bool look_chain(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)
 {
     const struct expr *body = &look->rule->body;
     const struct value *value = worker->evaluation.node;
@@ -138,21 +162,37 @@ bool look_chain(struct step *step, struct step_worker *worker, struct look *look
     return true;
 }
 
-bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part, uint8_t number)
+/* By its nodes, all of them where somebody wants every value. Not inlined, so that a look which ends before pays for no frame of it. */
+static __attribute__((noinline)) bool look_body(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part,
+                                                uint8_t number, bool every)
 {
     struct evaluation *ev = &worker->evaluation;
     bool told = step->watch && step->watch->witnessed;
-    if (!told && !look->rule->watched && number)
-        return part->searches ? look_search(step, worker, look, part) : look_chain(step, worker, look, part);
-    /* who watches wants every value; of `unless`, false, the hit may read some */
-    look_range(step, worker, look, part->from, part->to);
     if (part->searches)
-        look_nodes(step, worker, look, part->from, part->to);
+        ev->graph = NULL;
+    if (every) {
+        look_range(step, worker, look, part->from, part->to);
+    } else if (!look_chain(step, worker, look, part)) {
+        worker->graphs.skipped += part->searches;
+        return false;
+    }
+    if (part->searches)
+        look_search(step, worker, look, part->from, part->to);
     bool truth = ev->node[part->root].known && ev->node[part->root].number;
     if (told)
         look_tell(step, worker, look, (struct witness){.part = number ? WITNESS_STEP : WITNESS_UNLESS, .number = number,
                                                        .expr = &look->rule->body, .root = part->root, .truth = truth});
     return truth;
+}
+
+bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct plan_part *of, uint8_t number)
+{
+    /* who watches wants every value; of `unless`, false, the hit may read some */
+    bool every = (step->watch && step->watch->witnessed) || look->rule->watched || !number;
+    if (every || look_gates(step, look, of))
+        return look_body(step, worker, look, of->part, number, every);
+    worker->graphs.skipped += of->part->searches;
+    return false;
 }
 
 void judge_filter(struct step *step, struct step_worker *worker, bool memory, uint16_t index, bool truth)
@@ -443,10 +483,12 @@ void judge_hit(struct step *step, struct step_worker *worker, struct look *look)
     const struct rule *rule = look->rule;
     struct evaluation *ev = &worker->evaluation;
     look_inputs(step, look, rule->hit.inputs);
-    if (rule->graph_count) /* of one step, lets share nodes that `unless` need not have searched */
-        look_nodes(step, worker, look, rule->step_count == 1 ? 0 : rule->hit.from, rule->hit.to);
-    else
-        eval_nodes(ev, &rule->body, rule->hit.from, rule->hit.to);
+    /* of one step, lets share nodes that `unless` need not have searched */
+    uint16_t from = rule->graph_count && rule->step_count == 1 ? 0 : rule->hit.from;
+    ev->graph = NULL;
+    eval_nodes(ev, &rule->body, from, rule->hit.to);
+    if (rule->graph_count)
+        look_search(step, worker, look, from, rule->hit.to);
     struct value *value = ARENA_ARRAY(&worker->arena, struct value, rule->body.count);
     memcpy(value, ev->node, sizeof *value * rule->body.count);
     if (!rule->watched && judge_silenced(step, worker, look)) {
@@ -468,43 +510,71 @@ void judge_hit(struct step *step, struct step_worker *worker, struct look *look)
 static void judge_alone(struct step *step, struct step_worker *worker, struct look *look)
 {
     const struct rule *rule = look->rule;
-    bool truth = look_true(step, worker, look, &rule->step[0].part, 1);
+    bool truth = look_true(step, worker, look, &look->plan->step[0], 1);
     if (truth && rule->unless)
-        truth = !look_true(step, worker, look, &rule->unless[0], 0);
+        truth = !look_true(step, worker, look, &look->plan->unless[0], 0);
     if (truth || rule->watched)
         judge_hit(step, worker, look);
 }
 
 static void judge_look(struct step *step, struct step_worker *worker, struct look *look)
 {
-    const struct event *event = &step->event[look->visit->event];
-    look->rule = &step->program->rule[look->index];
-    look->clock_ms = event->time_ms;
+    int64_t time_ms = worker->evaluation.event->time_ms;
     if (step->watch && step->watch->judged)
         step->watch->judged(step->watch->context, look->index);
-    worker->evaluation.input = look->input;
-    worker->evaluation.kept = NULL;
-    worker->evaluation.graph = NULL;
-    look->searched = 0;
-    if (look->cell)
-        look->clock_ms = clock_raise(look->shard, look->cell, look->visit->keyspace, step->plan->rule[look->index].clock, event->time_ms);
-    if (look->clock_ms > event->time_ms && look->clock_ms + CLOCK_KEEP_MS < step_keys_horizon(step))
-        look->clock_ms = event->time_ms; /* a partition that begins far behind all others: the sweep may have been here already */
+    look->clock_ms = look->clocks ? clock_lift(&look->clocks[look->plan->clock], time_ms) : time_ms;
+    if (look->clock_ms > time_ms && look->clock_ms + CLOCK_KEEP_MS < step_keys_horizon(step))
+        look->clock_ms = time_ms; /* a partition that begins far behind all others: the sweep may have been here already */
     if (look->rule->step_count > 1)
         judge_steps(step, worker, look);
     else
         judge_alone(step, worker, look);
 }
 
-void judge_rule(struct step *step, struct step_worker *worker, struct look *look)
+/* What a worker had done before a look, for the meter. */
+struct look_mark {
+    uint32_t hits;
+    uint64_t silenced, searches, begun;
+};
+
+static void look_mark(const struct step_worker *worker, struct look_mark *mark)
 {
-    if (!step->meter) {
-        judge_look(step, worker, look);
-        return;
-    }
-    uint32_t hits = worker->hit_count;
-    uint64_t silenced = worker->silenced, searches = worker->graphs.searches, begun = meter_ticks();
+    *mark = (struct look_mark){worker->hit_count, worker->silenced, worker->graphs.searches, meter_ticks()};
+}
+
+static void look_meter(struct step *step, const struct step_worker *worker, const struct look *look, const struct look_mark *mark)
+{
+    bool hit = worker->hit_count > mark->hits;
+    step->meter->rule[look->index].searched += worker->graphs.searches > mark->searches;
+    meter_judged(step->meter, look->index, mark->begun, hit || worker->silenced > mark->silenced, hit);
+}
+
+static void judge_rule(struct step *step, struct step_worker *worker, struct look *look, uint16_t rule)
+{
+    struct look_mark mark = {0};
+    look->index = rule;
+    look->rule = &step->program->rule[rule];
+    look->plan = &step->plan->rule[rule];
+    look->read = look->searched = 0;
+    worker->evaluation.kept = NULL;
+    worker->evaluation.graph = NULL;
+    if (step->meter)
+        look_mark(worker, &mark);
     judge_look(step, worker, look);
-    step->meter->rule[look->index].searched += worker->graphs.searches > searches;
-    meter_judged(step->meter, look->index, begun, worker->hit_count > hits || worker->silenced > silenced, worker->hit_count > hits);
+    if (step->meter)
+        look_meter(step, worker, look, &mark);
+}
+
+void judge_rules(struct step *step, struct step_worker *worker, struct look *look, const struct plan_keyspace *at, const uint64_t *rules)
+{
+    const struct visit *visit = look->visit;
+    if (!mask_any(rules, at->rule_words))
+        return;
+    judge_prepare(step, worker, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
+    worker->evaluation.input = look->input;
+    look->row = step->mask + (size_t)visit->event * 2 * step->plan->mask_words;
+    look->clocks = look->cell ? clocks_edit(look->shard, look->cell, visit->keyspace, worker->evaluation.event->time_ms) : NULL;
+    for (uint32_t w = 0; w < at->rule_words; w++)
+        for (uint64_t left = rules[w]; left; left &= left - 1)
+            judge_rule(step, worker, look, at->rule[w * 64 + (uint32_t)__builtin_ctzll(left)]);
 }

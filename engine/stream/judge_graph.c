@@ -59,24 +59,6 @@ static struct legs sight_stops(const void *context, entity_id account)
     return sight_legs(sight, sight->use->out[LEG_ANY], account);
 }
 
-/* Whether the event is a leg that the pattern of the rule's operator g can end with. */
-static bool event_is_leg(const struct step *step, const struct look *look, uint32_t g)
-{
-    const struct plan_leg *leg = &step->plan->rule[look->index].leg[g];
-    return step->mask[(size_t)look->visit->event * 2 * step->plan->mask_words + leg->word] & leg->bit;
-}
-
-/* Whether the part cannot be true because the event completes nothing. */
-static bool look_barren(const struct step *step, const struct look *look, const struct rule_part *part)
-{
-    if (!part->barren)
-        return false;
-    for (uint8_t g = 0; g < look->rule->graph_count; g++)
-        if (graph_completed(look->rule->graph[g].op) && event_is_leg(step, look, g))
-            return false;
-    return true;
-}
-
 /* Whether the event can complete the operator's pattern at the account; else its value is 0 without a search. */
 static bool completes(const struct step *step, const struct look *look, uint32_t g, entity_id account)
 {
@@ -86,7 +68,7 @@ static bool completes(const struct step *step, const struct look *look, uint32_t
         return true;
     bool sends = ref[REF_SENDER] == account, receives = ref[REF_RECEIVER] == account;
     bool fits = use->op == GRAPH_PASS_THROUGH ? sends : use->op == GRAPH_GATHER_SCATTER ? sends || receives : receives;
-    return fits && event_is_leg(step, look, g);
+    return fits && look_is_leg(look, &look->plan->leg[g]);
 }
 
 /* A list that nobody has filled yet leads nowhere: looking for ways to it took 3 to 14 % of the core under the shipped pack. */
@@ -137,7 +119,7 @@ static void search(struct step *step, struct step_worker *worker, const struct l
         query.corridor_count = step->plan->route[use->list].count;
         query.corridor = step->plan->route[use->list].corridor;
     }
-    if (use->op != GRAPH_SHARING && use->op != GRAPH_ROUTE && event_is_leg(step, look, (uint32_t)node->imm)) {
+    if (use->op != GRAPH_SHARING && use->op != GRAPH_ROUTE && look_is_leg(look, &look->plan->leg[node->imm])) {
         query.event.sender = event->ref[REF_SENDER];
         query.event.receiver = event->ref[REF_RECEIVER];
     }
@@ -181,27 +163,15 @@ static void node_search(struct step *step, struct step_worker *worker, struct lo
     worker->graph_value[g] = (struct value){known ? worker->graph[g].value : 0, known};
 }
 
-void look_nodes(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to)
+void look_search(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to)
 {
     struct evaluation *ev = &worker->evaluation;
     const struct expr *body = &look->rule->body;
-    ev->graph = NULL;
-    eval_nodes(ev, body, from, to); /* whose account and how much is asked for */
+    while (from < to && body->node[from].op != OP_GRAPH)
+        from++; /* what stands before the first does not hang on any */
     for (uint16_t i = from; i < to; i++)
         if (body->node[i].op == OP_GRAPH)
             node_search(step, worker, look, &body->node[i]);
     ev->graph = worker->graph_value;
     eval_nodes(ev, body, from, to);
-}
-
-bool look_search(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part)
-{
-    const struct value *root = &worker->evaluation.node[part->root];
-    worker->evaluation.graph = NULL;
-    if (look_barren(step, look, part) || !look_chain(step, worker, look, part)) {
-        worker->graphs.skipped++;
-        return false;
-    }
-    look_nodes(step, worker, look, part->from, part->to);
-    return root->known && root->number;
 }

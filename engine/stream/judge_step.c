@@ -5,14 +5,14 @@
  * may be in hand, then what lets kept. */
 enum { WORD_STEP, WORD_LAST = ATTEMPT_TIME_WORD, WORD_STEPS, BOUNDED_BIT = 8, STEP_BITS = (1 << BOUNDED_BIT) - 1 };
 
-static void attempt_load(struct step *step, struct look *look)
+static void attempt_load(struct look *look)
 {
     const struct rule *rule = look->rule;
     struct attempt *attempt = &look->attempt;
     int64_t word[ATTEMPT_WORDS_MAX];
     attempt->step = 0;
     attempt->bounded = 0;
-    if (!attempt_get(look->shard, look->cell, look->visit->keyspace, step->plan->rule[look->index].attempt, word))
+    if (!attempt_get(look->shard, look->cell, look->visit->keyspace, look->plan->attempt, word))
         return;
     attempt->step = (uint8_t)(word[WORD_STEP] & STEP_BITS);
     attempt->bounded = (uint32_t)(word[WORD_STEP] >> BOUNDED_BIT);
@@ -24,7 +24,7 @@ static void attempt_load(struct step *step, struct look *look)
         attempt->kept[k] = (struct value){at[k] == MISSING_I64 ? 0 : at[k], at[k] != MISSING_I64};
 }
 
-static void attempt_store(struct step *step, struct look *look)
+static void attempt_store(struct look *look)
 {
     const struct rule *rule = look->rule;
     const struct attempt *attempt = &look->attempt;
@@ -45,13 +45,13 @@ static void attempt_store(struct step *step, struct look *look)
     word[WORD_STEP] = attempt->step | (int64_t)(attempt->bounded & ((1u << kept) - 1)) << BOUNDED_BIT;
     for (uint8_t k = 0; k < rule->kept_count; k++)
         at[k] = k < kept && attempt->kept[k].known ? attempt->kept[k].number : MISSING_I64;
-    (void)attempt_put(look->shard, look->cell, look->visit->keyspace, step->plan->rule[look->index].attempt, word);
+    (void)attempt_put(look->shard, look->cell, look->visit->keyspace, look->plan->attempt, word);
 }
 
-static void attempt_close(struct step *step, struct look *look)
+static void attempt_close(struct look *look)
 {
     if (look->attempt.step)
-        attempt_end(look->shard, look->cell, look->visit->keyspace, step->plan->rule[look->index].attempt);
+        attempt_end(look->shard, look->cell, look->visit->keyspace, look->plan->attempt);
 }
 
 /* Step number s + 1 is true at this event: what its lets came to is the attempt's from now on. */
@@ -75,8 +75,8 @@ static void attempt_note(struct look *look, const struct step_worker *worker, ui
 /* Whether a step is touched by the event, and then true. */
 static bool step_true(struct step *step, struct step_worker *worker, struct look *look, uint8_t s)
 {
-    const struct rule_part *part = &look->rule->step[s].part;
-    if (!look_touched(step, look, part, &step->plan->rule[look->index].step[s]))
+    const struct plan_part *part = &look->plan->step[s];
+    if (!look_touched(look, part))
         return false;
     bool truth = look_true(step, worker, look, part, (uint8_t)(s + 1));
     if (look->rule->watched == s + 1) {
@@ -94,8 +94,8 @@ static bool stopped(struct step *step, struct step_worker *worker, struct look *
     uint8_t in_hand = look->attempt.step;
     if (!look->rule->unless)
         return false;
-    const struct rule_part *part = &look->rule->unless[in_hand];
-    bool touched = in_hand > 0 && look_touched(step, look, part, &step->plan->rule[look->index].unless[in_hand]);
+    const struct plan_part *part = &look->plan->unless[in_hand];
+    bool touched = in_hand > 0 && look_touched(look, part);
     return (step_came || touched) && look_true(step, worker, look, part, 0);
 }
 
@@ -106,7 +106,7 @@ static void advance(struct step *step, struct step_worker *worker, struct look *
     uint8_t s = attempt->step;
     attempt_note(look, worker, s);
     if (s + 1 == look->rule->step_count) {
-        attempt_close(step, look);
+        attempt_close(look);
         if (!look->rule->watched)
             judge_hit(step, worker, look);
         return;
@@ -115,7 +115,7 @@ static void advance(struct step *step, struct step_worker *worker, struct look *
     attempt->at[s].first_seq = event->seq;
     attempt->last_ms = event->time_ms;
     attempt->step = (uint8_t)(s + 1);
-    attempt_store(step, look);
+    attempt_store(look);
 }
 
 void judge_steps(struct step *step, struct step_worker *worker, struct look *look)
@@ -124,23 +124,23 @@ void judge_steps(struct step *step, struct step_worker *worker, struct look *loo
     int64_t time_ms = worker->evaluation.event->time_ms;
     if (look->rule->watched)
         *attempt = (struct attempt){0}; /* looks at early steps name later ones too: as unknown */
-    attempt_load(step, look);
+    attempt_load(look);
     worker->evaluation.kept = attempt->kept;
     if (attempt->step && time_ms < attempt->last_ms)
         return; /* older than the last true step */
     if (attempt->step && time_ms - attempt->last_ms >= look->rule->step[attempt->step].within_ms) {
-        attempt_close(step, look);
+        attempt_close(look);
         attempt->step = 0;
     }
     bool next = step_true(step, worker, look, attempt->step);
     bool again = !next && attempt->step && step_true(step, worker, look, (uint8_t)(attempt->step - 1));
     if (stopped(step, worker, look, next || again)) {
-        attempt_close(step, look);
+        attempt_close(look);
     } else if (next) {
         advance(step, worker, look);
     } else if (again) {
         attempt_note(look, worker, (uint8_t)(attempt->step - 1));
         attempt->last_ms = time_ms;
-        attempt_store(step, look);
+        attempt_store(look);
     }
 }

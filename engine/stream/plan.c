@@ -2,6 +2,7 @@
 #include "engine/stream/plan.h"
 
 #include "engine/base/invariant.h"
+#include "engine/base/unset.h"
 #include "rules/lang/fact.h"
 #include "rules/lang/list.h"
 
@@ -396,13 +397,65 @@ static bool plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
     return true;
 }
 
-static void plan_touched(struct plan *plan, const struct rule *rule, uint32_t inputs, uint16_t words, struct plan_touch *touch)
+static const uint64_t *plan_touched(struct plan *plan, const struct rule *rule, uint32_t inputs, uint16_t words)
 {
     uint64_t *mask = ARENA_ARRAY(&plan->arena, uint64_t, words + 1);
     for (uint16_t i = 0; i < rule->input_count; i++)
         if (inputs >> i & 1)
             mask_set(mask, plan->stream[plan->program->aggregate[rule->input[i]].stream].bit);
-    touch->mask = mask;
+    return mask;
+}
+
+/* The range that a node asks an input to lie in; false when the node does not compare an input with numbers. */
+static bool gate_range(const struct expr *body, const struct node *node, struct plan_gate *gate)
+{
+    if (node->op != OP_EQ && node->op != OP_LT && node->op != OP_LE && node->op != OP_GT && node->op != OP_GE && node->op != OP_BETWEEN)
+        return false;
+    const struct node *input = &body->node[node->a], *low = &body->node[node->b];
+    const struct node *high = node->op == OP_BETWEEN ? &body->node[node->c] : low;
+    if (input->op != OP_INPUT || low->op != OP_CONST || high->op != OP_CONST)
+        return false;
+    *gate = (struct plan_gate){.input = (uint8_t)input->imm, .low = low->imm, .high = high->imm};
+    if (node->op == OP_LT || node->op == OP_LE)
+        gate->low = INT64_MIN;
+    if (node->op == OP_GT || node->op == OP_GE)
+        gate->high = INT64_MAX;
+    if ((node->op == OP_LT && gate->high == INT64_MIN) || (node->op == OP_GT && gate->low == INT64_MAX))
+        return false;
+    gate->high -= node->op == OP_LT;
+    gate->low += node->op == OP_GT;
+    return true;
+}
+
+/* How many records a window holds at least when an aggregate of it lies in the gate's range. */
+static uint32_t gate_records(const struct aggregate *aggregate, int64_t low)
+{
+    if (aggregate->usual || aggregate->days)
+        return 0; /* kept beyond the records */
+    if (aggregate->fn == AGGREGATE_COUNT || aggregate->fn == AGGREGATE_DISTINCT)
+        return low < 0 ? 0 : low > UINT32_MAX ? UINT32_MAX : (uint32_t)low;
+    return aggregate->fn != AGGREGATE_SUM || low > 0; /* over nothing a sum is 0, all others are missing */
+}
+
+static void plan_gates(struct plan *plan, const struct rule *def, struct plan_part *part)
+{
+    const struct expr *body = &def->body;
+    unset uint16_t conjunct[EXPR_NODE_MAX];
+    uint16_t count = 0, node = part->part->root;
+    for (; body->node[node].op == OP_AND; node = body->node[node].a)
+        conjunct[count++] = body->node[node].b;
+    conjunct[count++] = node;
+    struct plan_gate *gate = ARENA_ARRAY(&plan->arena, struct plan_gate, count);
+    while (count > 0) {
+        struct plan_gate *next = &gate[part->gate_count];
+        if (!gate_range(body, &body->node[conjunct[--count]], next))
+            continue;
+        uint16_t aggregate = def->input[next->input];
+        next->window = plan->aggregate[aggregate].window;
+        next->records = gate_records(&plan->program->aggregate[aggregate], next->low);
+        part->gate_count++;
+    }
+    part->gate = gate;
 }
 
 static void plan_inputs(const struct rule *def, const struct rule_part *part, uint32_t *inputs)
@@ -415,18 +468,27 @@ static void plan_inputs(const struct rule *def, const struct rule_part *part, ui
     }
 }
 
+static void plan_part(struct plan *plan, const struct rule *def, const struct rule_part *from, const struct plan_rule *rule,
+                      uint32_t *inputs, struct plan_part *part)
+{
+    struct plan_leg *leg = ARENA_ARRAY(&plan->arena, struct plan_leg, def->graph_count + 1u);
+    *part = (struct plan_part){.part = from, .mask = plan_touched(plan, def, from->inputs, rule->words), .leg = leg};
+    for (uint8_t g = 0; from->barren && g < def->graph_count; g++)
+        if (graph_completed(def->graph[g].op))
+            leg[part->leg_count++] = rule->leg[g];
+    plan_gates(plan, def, part);
+    plan_inputs(def, from, inputs);
+}
+
 static void plan_parts(struct plan *plan, const struct rule *def, struct plan_rule *rule)
 {
     uint32_t *inputs = ARENA_ARRAY(&plan->arena, uint32_t, def->body.count + 1u);
-    struct plan_touch *step = ARENA_ARRAY(&plan->arena, struct plan_touch, def->step_count);
-    struct plan_touch *unless = ARENA_ARRAY(&plan->arena, struct plan_touch, def->step_count);
+    struct plan_part *step = ARENA_ARRAY(&plan->arena, struct plan_part, def->step_count);
+    struct plan_part *unless = ARENA_ARRAY(&plan->arena, struct plan_part, def->step_count);
     for (uint8_t s = 0; s < def->step_count; s++) {
-        plan_touched(plan, def, def->step[s].part.inputs, rule->words, &step[s]);
-        plan_inputs(def, &def->step[s].part, inputs);
-        if (!def->unless)
-            continue;
-        plan_touched(plan, def, def->unless[s].inputs, rule->words, &unless[s]);
-        plan_inputs(def, &def->unless[s], inputs);
+        plan_part(plan, def, &def->step[s].part, rule, inputs, &step[s]);
+        if (def->unless)
+            plan_part(plan, def, &def->unless[s], rule, inputs, &unless[s]);
     }
     rule->inputs = inputs;
     rule->step = step;
@@ -464,8 +526,8 @@ static void plan_rules(struct plan *plan, const uint16_t *clock_local, struct pl
             invariant(program->stream[def->stream[j]].stratum == def->stratum);
         }
         rule[i].words = plan_at(plan, def->stratum, def->keyspace)->words;
-        plan_parts(plan, def, &rule[i]);
         plan_legs(plan, def, &rule[i]);
+        plan_parts(plan, def, &rule[i]);
         if (program->keyspace[def->keyspace].form != KEY_TRANSFER)
             rule[i].clock = clock_local[def->clock];
     }

@@ -36,18 +36,31 @@ struct plan_aggregate {
     uint16_t window, aggregate; /* indexes inside the keyspace's layout and the window */
     uint8_t habit;              /* `usual`: the number of its habit in the window */
 };
-struct plan_touch {
-    const uint64_t *mask;   /* streams whose update touches a rule or a part of it */
-};
 /* Where an event's rows of masks (both sides') say that it is a leg which a graph operator's pattern can end with. */
 struct plan_leg {
     uint32_t word;
     uint64_t bit;
 };
+/* A conjunct of a part that compares an input with numbers: the part is not true unless the input is known and in low..high. */
+struct plan_gate {
+    uint8_t input;
+    uint16_t window;        /* that the input is read from */
+    uint32_t records;       /* with fewer of them in the window the input does not lie there; 0: that says nothing */
+    int64_t low, high;
+};
+/* A step of a rule, or its `unless`. */
+struct plan_part {
+    const struct rule_part *part;
+    const uint64_t *mask;   /* streams whose update touches it */
+    uint8_t leg_count;
+    const struct plan_leg *leg;   /* it is not true unless the event is one of these; none: that says nothing */
+    uint16_t gate_count;
+    const struct plan_gate *gate; /* in the order of the conjuncts */
+};
 struct plan_rule {
     uint16_t words;                  /* of the masks of its keyspace and stratum */
-    const struct plan_touch *step;   /* by step */
-    const struct plan_touch *unless; /* by steps that were true before; NULL: none */
+    const struct plan_part *step;    /* by step */
+    const struct plan_part *unless;  /* by steps that were true before; NULL: none */
     uint16_t clock;         /* index inside its keyspace's layout */
     uint16_t attempt;       /* likewise, of a rule of several steps */
     const struct plan_leg *leg; /* by graph operator */

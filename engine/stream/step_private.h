@@ -86,12 +86,15 @@ struct attempt {
 /* One rule being judged at one event for one key. */
 struct look {
     const struct rule *rule;
+    const struct plan_rule *plan;
     uint16_t index;
     const struct visit *visit;
     const uint64_t *mask;  /* what the event is in for this key, of its stratum; NULL for a rule without a key */
+    const uint64_t *row;   /* what it is in for any key, of both its sides */
     bool whole;            /* an event that touches those who read its fields */
     struct shard *shard;
     struct cell *cell;
+    int64_t *clocks;       /* of the key; NULL: none */
     int64_t clock_ms;
     uint32_t read;         /* bits of the inputs that stand in `input` */
     uint32_t searched;     /* bits of the graph operators whose results stand in the worker's */
@@ -213,20 +216,23 @@ static inline int64_t legs_floor(const struct step *step, const struct stream *s
 /* sweep.c: the slowest partition's newest time; INT64_MIN before any event. */
 int64_t step_slowest(const struct step *step);
 
-/* judge.c: evaluates one rule for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. The
- * caller fills in index, visit, mask, whole, shard and cell, and has prepared the evaluation (judge_prepare) for the visit. */
-void judge_rule(struct step *step, struct step_worker *worker, struct look *look);
-/* Whether the event touches a part of the rule (RULES 9); then its inputs are read and its nodes evaluated.
- * number: of the step, from 1; 0 for `unless`. */
-bool look_touched(const struct step *step, const struct look *look, const struct rule_part *part, const struct plan_touch *touch);
-bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part, uint8_t number);
+/* judge.c: evaluates rules, by bits of the keyspace's own, for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. The
+ * caller fills in visit, mask, whole, shard and cell. */
+void judge_rules(struct step *step, struct step_worker *worker, struct look *look, const struct plan_keyspace *at, const uint64_t *rules);
+/* Whether the event touches a part of the rule (RULES 9). */
+bool look_touched(const struct look *look, const struct plan_part *part);
+/* Whether the part is true; then, and where somebody watches, and for `unless`, all its nodes are evaluated. number: of the step, from 1;
+ * 0 for `unless`. */
+bool look_true(struct step *step, struct step_worker *worker, struct look *look, const struct plan_part *part, uint8_t number);
 void judge_hit(struct step *step, struct step_worker *worker, struct look *look);
-/* Judges a part from the left; false at the first that is not true, or cannot become true by a search. Else all its nodes are evaluated. */
-bool look_chain(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part);
-/* judge_graph.c: evaluates nodes [from, to) of the body, searching what graph operators ask for, each once per look and account. */
-void look_nodes(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to);
-/* Whether a part that searches is true: it is searched only where it can be. */
-bool look_search(struct step *step, struct step_worker *worker, struct look *look, const struct rule_part *part);
+/* Whether the event is this leg of a graph operator's pattern. */
+static inline bool look_is_leg(const struct look *look, const struct plan_leg *leg)
+{
+    return look->row[leg->word] & leg->bit;
+}
+/* judge_graph.c: searches what graph operators among nodes [from, to) ask for, each once per look and account; then evaluates the nodes
+ * anew. They were evaluated without a graph before: so it is known whose account and how much is asked for. */
+void look_search(struct step *step, struct step_worker *worker, struct look *look, uint16_t from, uint16_t to);
 /* Tells the watch of a filter that was asked of an event, once it is evaluated. */
 void judge_filter(struct step *step, struct step_worker *worker, bool memory, uint16_t index, bool truth);
 /* judge_step.c: of a rule of several steps. */

@@ -239,38 +239,25 @@ static void route_sided(const struct routing *routing, const struct plan_keyspac
         route_push(routing, &received);
 }
 
-/* Not by an initializer: most of a look is room that most rules do not use. */
-static void look_begin(struct look *look, uint16_t rule, const struct visit *visit, const uint64_t *mask, bool whole)
-{
-    look->index = rule;
-    look->visit = visit;
-    look->mask = mask;
-    look->whole = whole;
-    look->shard = NULL;
-    look->cell = NULL;
-    look->read = 0;
-}
-
 static void route_transfer(const struct routing *routing, const struct plan_keyspace *at)
 {
-    struct step *step = routing->step;
     const struct event *event = routing->event;
     if (event->flow != FLOW_SETTLED || (event->flags & EVENT_JOINED))
         return;
     struct visit visit = visit_of(routing, at, SIDES_SENDER);
-    unset uint64_t candidate[RULE_WORDS_MAX];
-    if (routing->asks_all)
-        memset(candidate, 0xff, sizeof candidate);
-    else
+    uint64_t candidate[RULE_WORDS_MAX] = {0};
+    if (!routing->asks_all)
         filter_index_find(at->conditions, event, candidate, NULL);
-    routing_prepare(routing, SIDE_SENDER);
-    for (uint16_t j = 0; j < at->rule_count; j++) {
-        unset struct look look;
-        if (!mask_bit(candidate, j))
-            continue;
-        look_begin(&look, at->rule[j], &visit, NULL, true);
-        judge_rule(step, routing->worker, &look);
-    }
+    else
+        for (uint16_t j = 0; j < at->rule_count; j++)
+            mask_set(candidate, j);
+    unset struct look look;
+    look.visit = &visit;
+    look.mask = NULL;
+    look.whole = true;
+    look.shard = NULL;
+    look.cell = NULL;
+    judge_rules(routing->step, routing->worker, &look, at, candidate);
 }
 
 /* A fact changes one key of one keyspace; no rule is evaluated at it. */
@@ -527,16 +514,13 @@ static void visit_rules(struct step *step, struct step_worker *worker, const str
                 rules[r] |= at->touches[bit * at->rule_words + r];
         }
     }
-    judge_prepare(step, worker, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
-    for (uint32_t w = 0; w < at->rule_words; w++) {
-        for (uint64_t left = rules[w]; left; left &= left - 1) {
-            unset struct look look;
-            look_begin(&look, at->rule[w * 64 + (uint32_t)__builtin_ctzll(left)], visit, coming->mask, touched);
-            look.shard = coming->shard;
-            look.cell = cell;
-            judge_rule(step, worker, &look);
-        }
-    }
+    unset struct look look; /* not by an initializer: most of it is room that most rules do not use */
+    look.visit = visit;
+    look.mask = coming->mask;
+    look.whole = touched;
+    look.shard = coming->shard;
+    look.cell = cell;
+    judge_rules(step, worker, &look, at, rules);
 }
 
 static void visit_work(struct step *step, struct step_worker *worker, const struct coming *coming)
