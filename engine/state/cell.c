@@ -39,14 +39,19 @@ bool keys_init(struct shard *shard, struct error *err)
     return true;
 }
 
+static bool key_same(const uint32_t *a, const uint32_t *b, uint8_t width)
+{
+    for (int i = 0; i < width; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
 static bool cell_same(const void *context, const void *entry)
 {
     const struct cell_want *want = context;
     const struct cell *cell = slab_at(&want->shard->slab, ((const struct cell_entry *)entry)->cell);
-    for (int i = 0; i < want->width; i++)
-        if (cell->key[i] != want->key[i])
-            return false;
-    return true;
+    return key_same(cell->key, want->key, want->width);
 }
 
 struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *key)
@@ -58,11 +63,15 @@ struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *k
     return entry ? (struct cell *)(void *)(shard->slab.base + (size_t)entry->cell * 16) : NULL;
 }
 
-struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key)
+struct cell *cell_find_near(struct shard *shard, uint16_t keyspace, const uint32_t *key, const struct cell *near)
 {
-    struct cell *cell = cell_find(shard, keyspace, key);
-    if (cell)
-        return cell;
+    if (near && key_same(near->key, key, shard_layout(shard, keyspace)->width))
+        return (struct cell *)(uintptr_t)near;
+    return cell_find(shard, keyspace, key);
+}
+
+struct cell *cell_add(struct shard *shard, uint16_t keyspace, const uint32_t *key)
+{
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     slab_ref ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, cell_size(layout));
     struct table *table = shard_edit(shard, keys_table(shard, keyspace), sizeof *table);
@@ -73,10 +82,16 @@ struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *ke
         return NULL;
     }
     entry->cell = ref;
-    cell = slab_edit(&shard->slab, ref, cell_size(layout));
+    struct cell *cell = slab_edit(&shard->slab, ref, cell_size(layout));
     memcpy(cell->key, key, layout->width * sizeof *key);
     cell->newest_ms = INT64_MIN;
     return cell;
+}
+
+struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key)
+{
+    struct cell *cell = cell_find(shard, keyspace, key);
+    return cell ? cell : cell_add(shard, keyspace, key);
 }
 
 void cell_prefetch_table(const struct shard *shard, uint16_t keyspace)

@@ -218,13 +218,17 @@ static inline uint32_t key_shard(const uint32_t *key, uint8_t width)
 /* NULL when absent (find) or when the shard is full (get). */
 struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *key);
 struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key);
+/* cell_get for a key that cell_find has just not found. */
+struct cell *cell_add(struct shard *shard, uint16_t keyspace, const uint32_t *key);
 /* Hints ahead of cell_find/get, one behind the other: each asks for what the one before led to. First the keyspace's
  * table, then the key's slot in it. */
 void cell_prefetch_table(const struct shard *shard, uint16_t keyspace);
 void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
 /* Then the cell. NULL when it is not where it is looked for first; else most likely the key's, certainly one of
- * the keyspace, good for the hints below while the shard is not swept. */
+ * the keyspace, good for the hints below and for cell_find_near while the shard is not swept. */
 const struct cell *cell_prefetch_body(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
+/* cell_find that looks first at what cell_prefetch_body gave. */
+struct cell *cell_find_near(struct shard *shard, uint16_t keyspace, const uint32_t *key, const struct cell *near);
 /* Then what it holds, and behind that the end of a window's ring. */
 void window_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 void window_prefetch_end(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);

@@ -41,6 +41,7 @@ struct dimension {
 struct filter_index {
     const struct program *program;
     uint32_t words, count, dimension_count;
+    uint32_t sided_from;          /* dimensions from here on depend on the side that the event is seen from */
     const struct dimension *dimension;
     const uint64_t *view;         /* VIEWS bitmaps */
     const uint64_t *exact;
@@ -533,14 +534,19 @@ static bool make_dimension(struct making *making, uint16_t of, struct dimension 
     return true;
 }
 
-static void make_dimensions(struct making *making, struct filter_index *index)
+/* Fields relative to the key stand behind the others in field.def. */
+static bool dimension_sided(uint32_t of)
 {
-    struct dimension *dimension = ARENA_ARRAY(making->arena, struct dimension, DIMENSION_MAX);
+    return of >= FIELD_ACCOUNT && of < FIELD_COUNT;
+}
+
+static void make_dimensions(struct making *making, struct filter_index *index, struct dimension *dimension, bool sided)
+{
     for (uint16_t of = 0; of < DIMENSION_MAX; of++) {
         bool used = false;
         for (uint32_t i = 0; i < making->conjunct_count && !used; i++)
             used = making->conjunct[i].of == of;
-        if (!used)
+        if (!used || dimension_sided(of) != sided)
             continue;
         if (make_dimension(making, of, &dimension[index->dimension_count])) {
             index->dimension_count++;
@@ -550,7 +556,6 @@ static void make_dimensions(struct making *making, struct filter_index *index)
             if (making->conjunct[i].of == of)
                 bit_clear(making->exact, lane_item(making, making->conjunct[i].lane));
     }
-    index->dimension = dimension;
 }
 
 const struct filter_index *filter_index_new(struct arena *arena, const struct program *program, const struct filter_item *item,
@@ -572,7 +577,11 @@ const struct filter_index *filter_index_new(struct arena *arena, const struct pr
     index->home = making.home;
     index->words = making.words;
     index->view = make_views(&making);
-    make_dimensions(&making, index);
+    struct dimension *dimension = ARENA_ARRAY(arena, struct dimension, DIMENSION_MAX);
+    make_dimensions(&making, index, dimension, false);
+    index->sided_from = index->dimension_count;
+    make_dimensions(&making, index, dimension, true);
+    index->dimension = dimension;
     index->exact = making.exact;
     free(making.conjunct);
     arena_fini(&making.scratch);
@@ -627,25 +636,46 @@ static uint32_t dimension_class(const struct dimension *dimension, struct value 
     return low;
 }
 
-void filter_index_find(const struct filter_index *index, const struct event *event, int side, uint64_t *candidate)
+/* ANDs what dimensions [from, to) say of the event. */
+static void narrow(const struct filter_index *index, uint32_t from, uint32_t to, const struct event *event, int side, uint64_t *candidate)
 {
-    uint32_t view = view_of(event, side), words = index->words;
-    if (view == VIEWS) {
-        memset(candidate, 0, words * sizeof *candidate);
-        return;
-    }
-    memcpy(candidate, index->view + (size_t)view * words, words * sizeof *candidate);
-    for (uint32_t d = 0; d < index->dimension_count; d++) {
+    uint32_t words = index->words;
+    for (uint32_t d = from; d < to; d++) {
         const struct dimension *dimension = &index->dimension[d];
         uint32_t class = dimension_class(dimension, dimension_value(index, dimension, event, side));
         const uint64_t *bitmap = dimension->bitmap + (size_t)dimension->row[class] * words;
         for (uint32_t w = 0; w < words; w++)
             candidate[w] &= bitmap[w];
     }
+}
+
+/* What is left of the candidates of either side, seen from one; alternatives become their items. */
+static void narrow_side(const struct filter_index *index, const struct event *event, int side, uint64_t *candidate)
+{
+    uint32_t words = index->words;
+    const uint64_t *view = index->view + (size_t)view_of(event, side) * words;
+    for (uint32_t w = 0; w < words; w++)
+        candidate[w] &= view[w];
+    narrow(index, index->sided_from, index->dimension_count, event, side, candidate);
     for (uint32_t w = index->count / 64; w < words; w++) {
         uint64_t lanes = w == index->count / 64 ? candidate[w] >> index->count % 64 << index->count % 64 : candidate[w];
         candidate[w] ^= lanes;
         for (; lanes; lanes &= lanes - 1)
             bit_set(candidate, index->home[w * 64 + (uint32_t)__builtin_ctzll(lanes) - index->count]);
     }
+}
+
+void filter_index_find(const struct filter_index *index, const struct event *event, uint64_t *sent, uint64_t *received)
+{
+    size_t size = index->words * sizeof *sent;
+    bool flows = view_of(event, SIDE_SENDER) != VIEWS;
+    memset(sent, flows ? 0xff : 0, size);
+    if (flows)
+        narrow(index, 0, index->sided_from, event, SIDE_SENDER, sent);
+    if (received)
+        memcpy(received, sent, size);
+    if (flows)
+        narrow_side(index, event, SIDE_SENDER, sent);
+    if (flows && received)
+        narrow_side(index, event, SIDE_RECEIVER, received);
 }

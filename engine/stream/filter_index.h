@@ -33,8 +33,9 @@ const struct filter_index *filter_index_new(struct arena *arena, const struct pr
 /* Whether an event of a flow, seen from a side, belongs to a source. */
 bool stream_flow_fits(enum stream_flow want, const struct event *event, int side);
 uint32_t filter_index_words(const struct filter_index *index);
-/* Writes filter_index_words words: bit i: item i may be true for the event seen from that side; its flow fits. */
-void filter_index_find(const struct filter_index *index, const struct event *event, int side, uint64_t *candidate);
+/* Writes filter_index_words words for either side: bit i: item i may be true for the event seen from it; its flow fits. Both
+ * at once, for most fields are the same from both; received: NULL where only the sender's is asked for. */
+void filter_index_find(const struct filter_index *index, const struct event *event, uint64_t *sent, uint64_t *received);
 /* Bit i: as a candidate, item i is true. */
 const uint64_t *filter_index_exact(const struct filter_index *index);
 

@@ -237,6 +237,110 @@ static void plan_filters(struct plan *plan)
     plan->exact = exact;
 }
 
+/* A read of a memory that makes the node unknown where it finds nothing; NULL: none. */
+static const struct node *strict_read(const struct expr *expr, uint16_t at)
+{
+    const struct node *node = &expr->node[at], *left;
+    switch ((enum opcode)node->op) {
+    case OP_MEMORY:
+        return node;
+    case OP_NOT:
+    case OP_NEG:
+    case OP_AGE:
+    case OP_IN_LIST:
+    case OP_BETWEEN:
+        return strict_read(expr, node->a);
+    case OP_EQ:
+    case OP_NE:
+    case OP_LT:
+    case OP_LE:
+    case OP_GT:
+    case OP_GE:
+        left = strict_read(expr, node->a);
+        return left ? left : strict_read(expr, node->b);
+    default:
+        return NULL;
+    }
+}
+
+/* A read of a memory that must find something where the node is to be true; NULL: none. */
+static const struct node *needed_read(const struct expr *expr, uint16_t at)
+{
+    const struct node *node = &expr->node[at], *left;
+    if (node->op == OP_KNOWN)
+        return strict_read(expr, node->a);
+    if (node->op != OP_AND)
+        return strict_read(expr, at);
+    left = needed_read(expr, node->a);
+    return left ? left : needed_read(expr, node->b);
+}
+
+static struct plan_need filter_need(const struct program *program, const struct expr *filter)
+{
+    const struct node *node = filter->count ? needed_read(filter, filter->root) : NULL;
+    if (!node)
+        return (struct plan_need){{NEED_NONE, NEED_NONE}};
+    uint16_t value = node->c == READ_TIME ? 0 : (uint16_t)(1 + node->c);
+    return (struct plan_need){{(uint16_t)(program->read[node->a].slot + value), (uint16_t)(program->read[node->b].slot + value)}};
+}
+
+static void plan_needs(struct plan *plan, struct plan_keyspace *at)
+{
+    const struct program *program = plan->program;
+    struct plan_need *need = ARENA_ARRAY(&plan->arena, struct plan_need, at->stream_count + at->memory_count + 1u);
+    for (uint16_t i = 0; i < at->stream_count; i++)
+        need[i] = filter_need(program, &program->stream[at->stream[i]].filter);
+    for (uint16_t i = 0; i < at->memory_count; i++)
+        need[at->stream_count + i] = filter_need(program, &program->memory[at->memory[i]].filter);
+    at->need = need;
+}
+
+/* Of an element of a composite key, or of a value seen with a key. */
+static struct plan_word element_word(const struct expr *element)
+{
+    bool field = element->count == 1 && element->node[0].op == OP_FIELD; /* nearly all */
+    return (struct plan_word){.ref = REF_COUNT, .field = field ? (enum field)element->node[0].imm : FIELD_COUNT, .expr = element};
+}
+
+static enum event_ref entity_ref(const struct key_entity *entity, int side)
+{
+    return entity->ref[entity->ref[side] == REF_COUNT ? SIDE_SENDER : side];
+}
+
+/* Returns how many words there are. */
+static uint8_t key_words(const struct program *program, const struct keyspace *keyspace, int side, struct plan_word *word)
+{
+    uint8_t count = 0;
+    if (keyspace->form == KEY_PAIR) {
+        word[0] = (struct plan_word){.ref = REF_SENDER};
+        word[1] = (struct plan_word){.ref = REF_RECEIVER};
+        return 2;
+    }
+    if (keyspace->form == KEY_COMPOSITE || keyspace->form == KEY_SEEN) {
+        if (keyspace->form == KEY_SEEN)
+            count = key_words(program, &program->keyspace[keyspace->base], side, word);
+        for (uint8_t e = 0; count < keyspace->width; e++)
+            word[count++] = element_word(&keyspace->element[e]);
+        return count;
+    }
+    if (key_is_entity(keyspace->form))
+        word->ref = entity_ref(key_entity(keyspace->form), side);
+    else if (keyspace->form == KEY_CARRIERS)
+        word->ref = entity_ref(key_entity((enum key_form)keyspace->base), side);
+    else /* accounts, with what graph operators search */
+        word->ref = side == SIDE_RECEIVER ? REF_RECEIVER : REF_SENDER;
+    return 1;
+}
+
+static void plan_key(struct plan *plan, struct plan_keyspace *at)
+{
+    for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++) {
+        struct plan_word *word = ARENA_ARRAY(&plan->arena, struct plan_word, KEY_WIDTH_MAX);
+        invariant(key_words(plan->program, at->def, side, word) == at->def->width);
+        at->key[side] = word;
+    }
+}
+
 static uint16_t *numbers(struct plan *plan, const uint16_t *from, uint16_t count)
 {
     uint16_t *copy = ARENA_ARRAY(&plan->arena, uint16_t, count + 1);
@@ -251,6 +355,8 @@ static bool plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
     const struct program *program = plan->program;
     uint16_t stream[LIMIT_STREAMS], memory[LIMIT_MEMORIES], rule[LIMIT_RULES];
     uint16_t *read = ARENA_ARRAY(&plan->arena, uint16_t, program->read_count + 1);
+    at->def = &program->keyspace[keyspace];
+    at->keyspace = keyspace;
     for (uint16_t i = 0; i < program->stream_count; i++) {
         if (program->stream[i].keyspace == keyspace && program->stream[i].stratum == stratum) {
             streams[i].bit = at->stream_count;
@@ -279,9 +385,12 @@ static bool plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
     at->read = read;
     if (at->stream_count + at->memory_count + at->read_count + at->rule_count == 0)
         return false;
-    if (program->keyspace[keyspace].form == KEY_TRANSFER)
+    if (at->def->form == KEY_TRANSFER)
         plan_conditions(plan, at);
+    else
+        plan_key(plan, at);
     plan_touches(plan, at);
+    plan_needs(plan, at);
     at->words = (uint16_t)((at->stream_count + at->memory_count) / 64 + 1);
     at->word = plan->mask_words;
     plan->mask_words = (uint16_t)(plan->mask_words + at->words);
@@ -469,15 +578,14 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
     plan->memory = memory;
     plan->aggregate = aggregate;
     plan->at = at;
-    uint16_t *busy[STRATUM_MAX];
     for (uint32_t s = 0; s < STRATUM_MAX; s++)
-        plan->busy[s] = busy[s] = ARENA_ARRAY(&plan->arena, uint16_t, program->keyspace_count + 1u);
+        plan->busy[s] = ARENA_ARRAY(&plan->arena, const struct plan_keyspace *, program->keyspace_count + 1u);
     for (uint16_t k = 0; k < program->keyspace_count; k++) {
         plan_layout(plan, k, &layout[k], clock_local, stream, memory, aggregate, settings->lateness_ms);
         plan_attempts(plan, k, &layout[k], rule);
         for (uint32_t s = 0; s < program->stratum_count; s++)
             if (plan_stratum(plan, s, k, stream, memory, &at[s * program->keyspace_count + k]))
-                busy[s][plan->busy_count[s]++] = k;
+                plan->busy[s][plan->busy_count[s]++] = plan_at(plan, s, k);
     }
     plan_filters(plan);
     plan_rules(plan, clock_local, rule);

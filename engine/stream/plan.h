@@ -67,11 +67,28 @@ struct plan_rule {
     const uint32_t *inputs; /* by node of the body: bits of the inputs that its part reads up to there */
 };
 
+/* A value of the event's slots without which a filter is not true, by side; NEED_NONE: it may be true whatever they hold. */
+enum { NEED_NONE = UINT16_MAX };
+struct plan_need {
+    uint16_t slot[2];
+};
+
+/* What gives one word of a key, seen from one side of an event: an id that it names, else a field, else an expression. */
+struct plan_word {
+    enum event_ref ref;      /* REF_COUNT: no id */
+    enum field field;        /* FIELD_COUNT: no field */
+    const struct expr *expr;
+};
+
 /* What one stratum does for one keyspace. */
 struct plan_keyspace {
+    const struct keyspace *def;
+    uint16_t keyspace;                             /* its index in the program */
     uint16_t stream_count, memory_count, read_count, rule_count;
     const uint16_t *stream, *memory, *read, *rule; /* indexes into the program */
+    const struct plan_word *key[2];                /* by side: its words */
     uint16_t word, words;                          /* its masks in an event's row */
+    const struct plan_need *need;                  /* by bit of the masks */
     uint16_t rule_words;
     const uint64_t *touches;                       /* by bit of a stream: rule_words, bit j: it touches rule[j] */
     const uint64_t *touched_always;                /* rule_words: rules that every event of the key touches */
@@ -101,7 +118,7 @@ struct plan {
     /* [stratum * keyspace_count + keyspace] */
     const struct plan_keyspace *at;
     uint16_t busy_count[STRATUM_MAX]; /* by stratum: keyspaces that are not idle */
-    const uint16_t *busy[STRATUM_MAX];
+    const struct plan_keyspace **busy[STRATUM_MAX];
     struct arena arena;
 };
 

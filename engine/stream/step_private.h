@@ -31,6 +31,7 @@ struct visit {
     uint16_t keyspace;
     uint8_t sides; /* SIDES_…: which ends of the event the key is; SIDES_SENDER for pairs and composites */
     uint8_t width;
+    uint8_t shard; /* of the key */
     uint32_t key[KEY_WIDTH_MAX];
 };
 
@@ -164,10 +165,16 @@ static inline struct value *step_slots(const struct step *step, uint32_t event)
     return step->slot + (size_t)event * step->program->slot_count;
 }
 
+/* What one side of an event is in, of all keyspaces and strata. */
+static inline uint64_t *step_row(const struct step *step, uint32_t event, int side)
+{
+    return step->mask + ((size_t)event * 2 + (size_t)side) * step->plan->mask_words;
+}
+
 /* One side's mask for the streams and memories of one keyspace and stratum. */
 static inline uint64_t *step_mask(const struct step *step, const struct plan_keyspace *at, uint32_t event, int side)
 {
-    return step->mask + ((size_t)event * 2 + (size_t)side) * step->plan->mask_words + at->word;
+    return step_row(step, event, side) + at->word;
 }
 
 static inline uint32_t shard_owner(uint32_t shard, uint32_t workers)

@@ -10,11 +10,32 @@
 #include "engine/base/unset.h"
 #include "engine/stream/meter.h"
 
+#include <stdalign.h>
 #include <stdlib.h>
 
 /* How many visits ahead the parts of a key are asked into the cache, each once the one that leads to it has come: its
  * keyspace's table, its slot there, its cell, its clocks, windows and memories, the ends of their rings; and the event. */
-enum { AHEAD_TABLE = 24, AHEAD_SLOT = 18, AHEAD_CELL = 12, AHEAD_PARTS = 6, AHEAD_ENDS = 3, AHEAD_ROOM = 16, AHEAD_EVENT = 12 };
+enum { AHEAD_TABLE = 24, AHEAD_SLOT = 18, AHEAD_CELL = 12, AHEAD_PARTS = 6, AHEAD_ENDS = 3, AHEAD_ROOM = 32, AHEAD_EVENT = 12 };
+
+/* An event that is being routed. */
+struct routing {
+    struct step *step;
+    struct step_worker *worker;
+    uint32_t workers, i; /* i: which event of the batch */
+    const struct event *event;
+    uint64_t *row[2];    /* by side: step_row */
+    bool asks_all;
+};
+
+/* A visit that is coming up, and what has been found out of it on the way. A line of the cache. */
+struct coming {
+    alignas(64) const struct visit *visit;
+    const struct plan_keyspace *at;
+    struct shard *shard;
+    const struct cell *cell; /* cell_prefetch_body's; NULL: not found yet */
+    const uint64_t *mask;    /* what the event is in for this key, both sides of a self-transfer together */
+    uint64_t *both;          /* room for these */
+};
 
 /* --- route --- */
 
@@ -34,31 +55,32 @@ static void visit_push(struct visit_list *list, const struct visit *visit)
     list->visit[list->count++] = *visit;
 }
 
-static uint32_t visit_shard(const struct visit *visit)
-{
-    return key_shard(visit->key, visit->width);
-}
-
 /* Whoever watches filters wants to see those too that the index rules out. */
 static bool asks_all(const struct step *step)
 {
     return step->settings.filter_all || (step->watch && step->watch->witnessed);
 }
 
-/* Without the index: every filter is asked. */
-static void route_all(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, const struct event *event, int side, uint64_t *mask)
+static void routing_prepare(const struct routing *routing, int side)
 {
+    judge_prepare(routing->step, routing->worker, routing->i, side);
+}
+
+/* Without the index: every filter is asked. */
+static void route_all(const struct routing *routing, const struct plan_keyspace *at, int side, uint64_t *mask)
+{
+    struct step *step = routing->step;
     const struct program *program = step->program;
     for (uint32_t bit = 0; bit < (uint32_t)at->stream_count + at->memory_count; bit++) {
         bool memory = bit >= at->stream_count;
         uint16_t index = memory ? at->memory[bit - at->stream_count] : at->stream[bit];
-        if (!stream_flow_fits((enum stream_flow)(memory ? program->memory[index].flow : program->stream[index].flow), event, side))
+        if (!stream_flow_fits((enum stream_flow)(memory ? program->memory[index].flow : program->stream[index].flow), routing->event, side))
             continue;
-        bool truth = eval_true(&worker->evaluation, memory ? &program->memory[index].filter : &program->stream[index].filter);
+        bool truth = eval_true(&routing->worker->evaluation, memory ? &program->memory[index].filter : &program->stream[index].filter);
         if (truth)
             mask_set(mask, bit);
         if (step->watch && step->watch->witnessed)
-            judge_filter(step, worker, memory, index, truth);
+            judge_filter(step, routing->worker, memory, index, truth);
     }
 }
 
@@ -77,78 +99,78 @@ static bool filter_true(struct step *step, struct step_worker *worker, const str
 }
 
 /* Which streams and memories of all strata the event may belong to, seen from either side. */
-static void route_event(struct step *step, uint32_t i)
+static void route_event(const struct routing *routing)
 {
+    struct step *step = routing->step;
     const struct plan *plan = step->plan;
     uint64_t begun = step->meter ? meter_ticks() : 0;
     uint32_t sources = (uint32_t)step->program->stream_count + step->program->memory_count;
-    unset uint64_t candidate[SOURCE_WORDS_MAX];
-    for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++) {
-        uint64_t *row = step->mask + ((size_t)i * 2 + (size_t)side) * plan->mask_words;
-        filter_index_find(plan->filters, &step->event[i], side, candidate);
+    unset uint64_t candidate[2][SOURCE_WORDS_MAX];
+    filter_index_find(plan->filters, routing->event, candidate[SIDE_SENDER], candidate[SIDE_RECEIVER]);
+    for (int side = SIDE_SENDER; side <= SIDE_RECEIVER; side++)
         for (uint32_t w = 0; w * 64 < sources; w++)
-            for (uint64_t left = candidate[w]; left; left &= left - 1)
-                mask_set(row, plan->place[w * 64 + (uint32_t)__builtin_ctzll(left)]);
-    }
+            for (uint64_t left = candidate[side][w]; left; left &= left - 1)
+                mask_set(routing->row[side], plan->place[w * 64 + (uint32_t)__builtin_ctzll(left)]);
     if (step->meter)
         meter_add(step->meter, &step->meter->index, begun);
 }
 
-/* Of these, what the event is in for one key of this stratum: filters that the index does not decide are asked. */
-static void route_mask(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, uint32_t i, int side, uint64_t *mask)
+/* Most filters that read a memory are not true because it holds nothing: that is seen without asking them. */
+static bool filter_lacks(const struct routing *routing, const struct plan_keyspace *at, uint32_t bit, int side)
 {
-    if (asks_all(step)) {
-        judge_prepare(step, worker, i, side);
-        route_all(step, worker, at, &step->event[i], side, mask);
+    uint16_t slot = at->need[bit].slot[side];
+    return slot != NEED_NONE && !step_slots(routing->step, routing->i)[slot].known;
+}
+
+/* Of these, what the event is in for one key of this stratum: filters that the index does not decide are asked. */
+static void route_mask(const struct routing *routing, const struct plan_keyspace *at, int side, uint64_t *mask)
+{
+    struct step *step = routing->step;
+    if (routing->asks_all) {
+        routing_prepare(routing, side);
+        route_all(routing, at, side, mask);
         return;
     }
     const uint64_t *exact = step->plan->exact + at->word;
     bool prepared = false;
     for (uint32_t w = 0; w < at->words; w++)
         for (uint64_t left = mask[w] & ~exact[w]; left; left &= left - 1) {
-            if (!prepared)
-                judge_prepare(step, worker, i, side);
-            prepared = true;
-            if (!filter_true(step, worker, at, w * 64 + (uint32_t)__builtin_ctzll(left)))
+            uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
+            bool lacks = filter_lacks(routing, at, bit, side);
+            if (!lacks && !prepared)
+                routing_prepare(routing, side);
+            prepared |= !lacks;
+            if (lacks || !filter_true(step, routing->worker, at, bit))
                 mask[w] &= ~(left & -left);
         }
 }
 
-static void route_push(struct step_worker *worker, const struct visit *visit, uint32_t workers)
+static void route_push(const struct routing *routing, struct visit *visit)
 {
-    visit_push(&worker->bucket[shard_owner(visit_shard(visit), workers)], visit);
+    visit->shard = (uint8_t)key_shard(visit->key, visit->width);
+    visit_push(&routing->worker->bucket[shard_owner(visit->shard, routing->workers)], visit);
 }
 
 /* The words of a key as one side of the event names it; false when one is not known. */
-static bool route_key(struct step *step, struct step_worker *worker, const struct keyspace *keyspace, uint32_t i, int side,
-                      uint32_t *key)
+static bool route_key(const struct routing *routing, const struct plan_keyspace *at, int side, uint32_t *key)
 {
-    const struct event *event = &step->event[i];
-    if (key_is_entity(keyspace->form)) {
-        key[0] = event->ref[key_entity(keyspace->form)->ref[side]];
-        return key[0] != ENTITY_MISSING;
-    }
-    if (keyspace->form == KEY_CARRIERS) {
-        const struct key_entity *carried = key_entity((enum key_form)keyspace->base);
-        key[0] = event->ref[carried->ref[carried->ref[side] == REF_COUNT ? SIDE_SENDER : side]];
-        return key[0] != ENTITY_MISSING;
-    }
-    if (keyspace->form >= KEY_LEGS) {
-        key[0] = event->ref[side == SIDE_RECEIVER ? REF_RECEIVER : REF_SENDER];
-        return key[0] != ENTITY_MISSING;
-    }
-    if (keyspace->form == KEY_PAIR) {
-        key[0] = event->ref[REF_SENDER];
-        key[1] = event->ref[REF_RECEIVER];
-        return key[0] != ENTITY_MISSING && key[1] != ENTITY_MISSING;
-    }
-    bool seen = keyspace->form == KEY_SEEN;
-    uint8_t first = seen ? (uint8_t)(keyspace->width - 1) : 0;
-    if (seen && !route_key(step, worker, &step->program->keyspace[keyspace->base], i, side, key))
-        return false;
-    judge_prepare(step, worker, i, side);
-    for (uint8_t w = first; w < keyspace->width; w++) {
-        struct value value = eval_value(&worker->evaluation, &keyspace->element[w - first]);
+    const struct event *event = routing->event;
+    uint8_t width = at->def->width;
+    for (uint8_t w = 0; w < width; w++) {
+        const struct plan_word *word = &at->key[side][w];
+        if (word->ref != REF_COUNT) {
+            key[w] = event->ref[word->ref];
+            if (key[w] == ENTITY_MISSING)
+                return false;
+            continue;
+        }
+        struct value value;
+        if (word->field != FIELD_COUNT) {
+            value = eval_field(routing->step->program, event, side, word->field);
+        } else {
+            routing_prepare(routing, side);
+            value = eval_value(&routing->worker->evaluation, word->expr);
+        }
         if (!value.known)
             return false;
         key[w] = (uint32_t)value.number;
@@ -158,71 +180,74 @@ static bool route_key(struct step *step, struct step_worker *worker, const struc
 
 static bool key_named_before(const struct event *event, const struct keyspace *keyspace, int side)
 {
+    if (!(event->flags & EVENT_JOINED))
+        return false;
     uint32_t refs = keyspace->joined_refs[side], same = event->joined_same;
     if (key_is_entity(keyspace->form) || keyspace->form == KEY_STOPS)
         same |= same >> REF_COUNT; /* at whichever end the first named it */
-    return (event->flags & EVENT_JOINED) && (same & refs) == refs;
+    return (same & refs) == refs;
 }
 
 /* Works out what the event is in for one side's key; true when the key is to be visited: the event changes it, asks it, or
  * touches a rule of it. */
-static bool route_side(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, int side, struct visit *visit)
+static bool route_side(const struct routing *routing, const struct plan_keyspace *at, int side, uint32_t *key)
 {
-    const struct keyspace *keyspace = &step->program->keyspace[k];
-    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, k);
-    const struct event *event = &step->event[i];
-    uint64_t *mask = step_mask(step, at, i, side);
+    const struct event *event = routing->event;
+    uint64_t *mask = routing->row[side] + at->word;
     bool late = (event->flags & EVENT_LATE) != 0, touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late;
-    bool asks = at->asked[!keyspace->sided ? READ_WHOLE : side == SIDE_SENDER ? READ_SENDER : READ_RECEIVER];
-    if (!asks && !touched && !asks_all(step) && !mask_any(mask, at->words))
+    bool asks = at->asked[!at->def->sided ? READ_WHOLE : side == SIDE_SENDER ? READ_SENDER : READ_RECEIVER];
+    if (!asks && !touched && !routing->asks_all && !mask_any(mask, at->words))
         return false;
-    bool known = route_key(step, worker, keyspace, i, side, visit->key);
-    if (!known || key_named_before(event, keyspace, side)) {
+    bool known = route_key(routing, at, side, key);
+    if (!known || key_named_before(event, at->def, side)) {
         memset(mask, 0, at->words * sizeof *mask);
         return known && asks;
     }
     if (!late)
-        route_mask(step, worker, at, i, side, mask);
+        route_mask(routing, at, side, mask);
     return asks || touched || mask_any(mask, at->words);
 }
 
-static void route_whole(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, uint32_t workers)
+static struct visit visit_of(const struct routing *routing, const struct plan_keyspace *at, uint8_t sides)
 {
-    struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = step->program->keyspace[k].width};
-    if (route_side(step, worker, k, i, SIDE_SENDER, &visit))
-        route_push(worker, &visit, workers);
+    return (struct visit){.event = routing->i, .keyspace = at->keyspace, .sides = sides, .width = at->def->width};
+}
+
+static void route_whole(const struct routing *routing, const struct plan_keyspace *at)
+{
+    struct visit visit = visit_of(routing, at, SIDES_SENDER);
+    if (route_side(routing, at, SIDE_SENDER, visit.key))
+        route_push(routing, &visit);
 }
 
 /* Both sides of the event; a key that is on both is visited once (RULES 7). */
-static void route_sided(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i, uint32_t workers)
+static void route_sided(const struct routing *routing, const struct plan_keyspace *at)
 {
-    const struct keyspace *keyspace = &step->program->keyspace[k];
-    struct visit sent = {.event = i, .keyspace = k, .sides = SIDES_SENDER, .width = keyspace->width};
-    struct visit received = {.event = i, .keyspace = k, .sides = SIDES_RECEIVER, .width = keyspace->width};
-    bool sends = route_side(step, worker, k, i, SIDE_SENDER, &sent), receives = route_side(step, worker, k, i, SIDE_RECEIVER, &received);
+    struct visit sent = visit_of(routing, at, SIDES_SENDER), received = visit_of(routing, at, SIDES_RECEIVER);
+    bool sends = route_side(routing, at, SIDE_SENDER, sent.key), receives = route_side(routing, at, SIDE_RECEIVER, received.key);
     if (sends != receives) /* a side that wants nothing may be the same key */
-        (void)route_key(step, worker, keyspace, i, sends ? SIDE_RECEIVER : SIDE_SENDER, sends ? received.key : sent.key);
-    if ((sends || receives) && sent.key[0] != ENTITY_MISSING && memcmp(sent.key, received.key, sizeof sent.key) == 0) {
+        (void)route_key(routing, at, sends ? SIDE_RECEIVER : SIDE_SENDER, sends ? received.key : sent.key);
+    if ((sends || receives) && sent.key[0] != ENTITY_MISSING && sent.key[0] == received.key[0] &&
+        memcmp(sent.key, received.key, sizeof sent.key) == 0) {
         sent.sides = SIDES_BOTH;
-        route_push(worker, &sent, workers);
+        route_push(routing, &sent);
         return;
     }
     if (sends)
-        route_push(worker, &sent, workers);
+        route_push(routing, &sent);
     if (receives)
-        route_push(worker, &received, workers);
+        route_push(routing, &received);
 }
 
-static void route_transfer(struct step *step, struct step_worker *worker, uint16_t k, uint32_t i)
+static void route_transfer(const struct routing *routing, const struct plan_keyspace *at)
 {
-    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, k);
-    const struct event *event = &step->event[i];
+    const struct event *event = routing->event;
     if (event->flow != FLOW_SETTLED || (event->flags & EVENT_JOINED))
         return;
-    struct visit visit = {.event = i, .keyspace = k, .sides = SIDES_SENDER};
+    struct visit visit = visit_of(routing, at, SIDES_SENDER);
     uint64_t candidate[RULE_WORDS_MAX] = {0};
-    if (!asks_all(step))
-        filter_index_find(at->conditions, event, SIDE_SENDER, candidate);
+    if (!routing->asks_all)
+        filter_index_find(at->conditions, event, candidate, NULL);
     else
         for (uint16_t j = 0; j < at->rule_count; j++)
             mask_set(candidate, j);
@@ -232,51 +257,62 @@ static void route_transfer(struct step *step, struct step_worker *worker, uint16
     look.whole = true;
     look.shard = NULL;
     look.cell = NULL;
-    judge_rules(step, worker, &look, at, candidate);
+    judge_rules(routing->step, routing->worker, &look, at, candidate);
 }
 
 /* A fact changes one key of one keyspace; no rule is evaluated at it. */
-static void route_fact(struct step *step, struct step_worker *worker, uint32_t i, uint32_t workers)
+static void route_fact(const struct routing *routing)
 {
-    const struct event *event = &step->event[i];
-    const struct fact *fact = event->fact;
+    const struct step *step = routing->step;
+    const struct fact *fact = routing->event->fact;
     if (fact->memory == UINT16_MAX || step->program->memory[fact->memory].stratum != step->stratum)
         return;
-    struct visit visit = {.event = i, .keyspace = step->program->memory[fact->memory].keyspace, .sides = SIDES_SENDER, .width = 1};
-    visit.key[0] = event->ref[fact->subject_ref];
+    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, step->program->memory[fact->memory].keyspace);
+    struct visit visit = visit_of(routing, at, SIDES_SENDER);
+    visit.key[0] = routing->event->ref[fact->subject_ref];
     if (visit.key[0] == ENTITY_MISSING)
         return; /* its shard is full: counted there */
-    mask_set(step_mask(step, plan_at(step->plan, step->stratum, visit.keyspace), i, SIDE_SENDER), step->plan->memory[fact->memory].bit);
-    route_push(worker, &visit, workers);
+    mask_set(routing->row[SIDE_SENDER] + at->word, step->plan->memory[fact->memory].bit);
+    route_push(routing, &visit);
+}
+
+/* An event has something to do for few keyspaces. */
+static void route_keyspace(const struct routing *routing, const struct plan_keyspace *at)
+{
+    if (at->def->form == KEY_TRANSFER)
+        route_transfer(routing, at);
+    else if (!at->read_count && !at->touched_by_all && !routing->asks_all && !mask_any(routing->row[SIDE_SENDER] + at->word, at->words) &&
+             !mask_any(routing->row[SIDE_RECEIVER] + at->word, at->words))
+        return;
+    else if (at->def->sided)
+        route_sided(routing, at);
+    else
+        route_whole(routing, at);
 }
 
 static void strata_route(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
-    struct step_worker *worker = &step->worker[index];
+    struct routing routing = {.step = step, .worker = &step->worker[index], .workers = workers, .asks_all = asks_all(step)};
     uint32_t from, to;
     for (uint32_t w = 0; w < workers; w++)
-        worker->bucket[w].count = 0;
+        routing.worker->bucket[w].count = 0;
     crew_piece(step->count, index, workers, &from, &to);
     for (uint32_t i = from; i < to; i++) {
-        if (!event_active(&step->event[i]))
+        routing.i = i;
+        routing.event = &step->event[i];
+        routing.row[SIDE_SENDER] = step_row(step, i, SIDE_SENDER);
+        routing.row[SIDE_RECEIVER] = step_row(step, i, SIDE_RECEIVER);
+        if (!event_active(routing.event))
             continue;
-        if (step->event[i].flow == FLOW_FACT) {
-            route_fact(step, worker, i, workers);
+        if (routing.event->flow == FLOW_FACT) {
+            route_fact(&routing);
             continue;
         }
-        if (step->stratum == 0 && !asks_all(step) && !(step->event[i].flags & EVENT_LATE))
-            route_event(step, i);
-        for (uint16_t b = 0; b < step->plan->busy_count[step->stratum]; b++) {
-            uint16_t k = step->plan->busy[step->stratum][b];
-            const struct keyspace *keyspace = &step->program->keyspace[k];
-            if (keyspace->form == KEY_TRANSFER)
-                route_transfer(step, worker, k, i);
-            else if (keyspace->sided)
-                route_sided(step, worker, k, i, workers);
-            else
-                route_whole(step, worker, k, i, workers);
-        }
+        if (step->stratum == 0 && !routing.asks_all && !(routing.event->flags & EVENT_LATE))
+            route_event(&routing);
+        for (uint16_t b = 0; b < step->plan->busy_count[step->stratum]; b++)
+            route_keyspace(&routing, step->plan->busy[step->stratum][b]);
     }
 }
 
@@ -343,7 +379,7 @@ static void visit_read(struct step *step, const struct plan_keyspace *at, const 
         if (!read_concerns(read, visit))
             continue;
         const struct memory *memory = &step->program->memory[read->memory];
-        struct memory_record record;
+        unset struct memory_record record;
         if (memory->file)
             read_file(step, memory, visit, slots + read->slot);
         else if (cell && read_record(step, read->memory, visit, shard, cell, &record)) {
@@ -412,32 +448,19 @@ static void visit_memory(struct step *step, struct step_worker *worker, uint16_t
         (void)fact_put(shard, cell, visit->keyspace, step->plan->memory[index].memory, &record, fact->withdrawn);
         return;
     }
-    judge_prepare(step, worker, visit->event, side);
+    if (memory->keep_count)
+        judge_prepare(step, worker, visit->event, side);
     for (uint8_t v = 0; v < memory->keep_count; v++)
         record.keep[v] = kept_number(eval_value(&worker->evaluation, &memory->keep[v]));
     memory_put(shard, cell, visit->keyspace, step->plan->memory[index].memory, &record);
 }
 
-/* The side from which a visit sees a stream; -1 when the event is not in it for this key. */
+/* The side from which a visit sees a stream or memory that the event is in for this key. */
 static int visit_side(const struct step *step, const struct plan_keyspace *at, const struct visit *visit, uint32_t bit)
 {
-    if ((visit->sides & SIDES_SENDER) && mask_bit(step_mask(step, at, visit->event, SIDE_SENDER), bit))
-        return SIDE_SENDER;
-    if ((visit->sides & SIDES_RECEIVER) && mask_bit(step_mask(step, at, visit->event, SIDE_RECEIVER), bit))
-        return SIDE_RECEIVER;
-    return -1;
-}
-
-/* What the event is in for this key, both sides of a self-transfer together. */
-static void visit_mask(const struct step *step, const struct plan_keyspace *at, const struct visit *visit, uint64_t *mask)
-{
-    for (uint32_t w = 0; w < at->words; w++) {
-        mask[w] = 0;
-        if (visit->sides & SIDES_SENDER)
-            mask[w] |= step_mask(step, at, visit->event, SIDE_SENDER)[w];
-        if (visit->sides & SIDES_RECEIVER)
-            mask[w] |= step_mask(step, at, visit->event, SIDE_RECEIVER)[w];
-    }
+    if (visit->sides != SIDES_BOTH)
+        return visit->sides == SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER;
+    return mask_bit(step_mask(step, at, visit->event, SIDE_SENDER), bit) ? SIDE_SENDER : SIDE_RECEIVER;
 }
 
 static bool visit_named_before(const struct step *step, const struct visit *visit)
@@ -454,20 +477,21 @@ static bool visit_twice(const struct step *step, const struct plan_keyspace *at,
 }
 
 /* The event enters every stream and memory of the key that it belongs to. */
-static void visit_change(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, const struct visit *visit,
-                         const uint64_t *mask, struct shard *shard, struct cell *cell)
+static void visit_change(struct step *step, struct step_worker *worker, const struct coming *coming, struct cell *cell)
 {
+    const struct plan_keyspace *at = coming->at;
+    const struct visit *visit = coming->visit;
     for (uint32_t w = 0; w < at->words; w++) {
-        for (uint64_t left = mask[w]; left; left &= left - 1) {
+        for (uint64_t left = coming->mask[w]; left; left &= left - 1) {
             uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
             int side = visit_side(step, at, visit, bit);
             uint64_t begun = step->meter ? meter_ticks() : 0;
             if (bit < at->stream_count)
-                visit_stream(step, at->stream[bit], visit, side, shard, cell);
+                visit_stream(step, at->stream[bit], visit, side, coming->shard, cell);
             else
-                visit_memory(step, worker, at->memory[bit - at->stream_count], visit, side, shard, cell);
+                visit_memory(step, worker, at->memory[bit - at->stream_count], visit, side, coming->shard, cell);
             if (visit_twice(step, at, visit, bit))
-                visit_stream(step, at->stream[bit], visit, SIDE_RECEIVER, shard, cell);
+                visit_stream(step, at->stream[bit], visit, SIDE_RECEIVER, coming->shard, cell);
             if (step->meter)
                 meter_add(step->meter, bit < at->stream_count ? &step->meter->stream[at->stream[bit]].record
                                                               : &step->meter->memory[at->memory[bit - at->stream_count]].record, begun);
@@ -476,14 +500,15 @@ static void visit_change(struct step *step, struct step_worker *worker, const st
 }
 
 /* Rules that the event touches, in their order. */
-static void visit_rules(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, const struct visit *visit,
-                        const uint64_t *mask, bool touched, struct shard *shard, struct cell *cell)
+static void visit_rules(struct step *step, struct step_worker *worker, const struct coming *coming, bool touched, struct cell *cell)
 {
+    const struct plan_keyspace *at = coming->at;
+    const struct visit *visit = coming->visit;
     unset uint64_t rules[RULE_WORDS_MAX];
     for (uint32_t w = 0; w < at->rule_words; w++)
         rules[w] = touched ? at->touched_always[w] : 0;
     for (uint32_t w = 0; w * 64 < at->stream_count; w++) {
-        for (uint64_t left = mask[w]; left; left &= left - 1) {
+        for (uint64_t left = coming->mask[w]; left; left &= left - 1) {
             uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
             for (uint32_t r = 0; bit < at->stream_count && r < at->rule_words; r++)
                 rules[r] |= at->touches[bit * at->rule_words + r];
@@ -491,104 +516,114 @@ static void visit_rules(struct step *step, struct step_worker *worker, const str
     }
     unset struct look look; /* not by an initializer: most of it is room that most rules do not use */
     look.visit = visit;
-    look.mask = mask;
+    look.mask = coming->mask;
     look.whole = touched;
-    look.shard = shard;
+    look.shard = coming->shard;
     look.cell = cell;
     judge_rules(step, worker, &look, at, rules);
 }
 
-static void visit_work(struct step *step, struct step_worker *worker, const struct visit *visit)
+static void visit_work(struct step *step, struct step_worker *worker, const struct coming *coming)
 {
-    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, visit->keyspace);
-    struct shard *shard = state_shard(step->state, visit_shard(visit));
-    struct cell *cell = cell_find(shard, visit->keyspace, visit->key);
+    const struct plan_keyspace *at = coming->at;
+    const struct visit *visit = coming->visit;
+    struct cell *cell = cell_find_near(coming->shard, visit->keyspace, visit->key, coming->cell);
     const struct event *event = &step->event[visit->event];
-    unset uint64_t mask[MASK_WORDS_MAX];
     fail_point_record(FAIL_RECORD_STEP, event->body);
-    visit_mask(step, at, visit, mask);
-    bool changes = mask_any(mask, at->words);
+    bool changes = mask_any(coming->mask, at->words);
     bool late = (event->flags & EVENT_LATE) != 0;
     bool touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late && !visit_named_before(step, visit);
     if (!cell && (changes || touched))
-        cell = cell_get(shard, visit->keyspace, visit->key);
+        cell = cell_add(coming->shard, visit->keyspace, visit->key);
     if (at->read_count && event->flow != FLOW_FACT)
-        visit_read(step, at, visit, shard, cell);
+        visit_read(step, at, visit, coming->shard, cell);
     if (!cell)
         return; /* nothing is remembered, or the shard is full (counted there) */
     if (step->watch && step->watch->touched && (changes || touched))
         step->watch->touched(step->watch->context, visit->keyspace, visit->key, visit->width);
     if (changes)
-        visit_change(step, worker, at, visit, mask, shard, cell);
+        visit_change(step, worker, coming, cell);
     if (at->rule_count && (changes || touched))
-        visit_rules(step, worker, at, visit, mask, touched, shard, cell);
+        visit_rules(step, worker, coming, touched, cell);
 }
 
-/* What the visit will touch of its cell: `ends` behind the windows themselves. */
-static void visit_prefetch(const struct step *step, const struct visit *visit, const struct cell *cell, bool ends)
+/* --- what is coming --- */
+
+static const uint64_t *coming_mask(const struct step *step, struct coming *coming)
 {
-    const struct plan_keyspace *at = plan_at(step->plan, step->stratum, visit->keyspace);
-    const struct shard *shard = state_shard(step->state, visit_shard(visit));
-    unset uint64_t mask[MASK_WORDS_MAX];
-    visit_mask(step, at, visit, mask);
-    if (!ends)
-        clock_prefetch(shard, cell, visit->keyspace);
+    const struct visit *visit = coming->visit;
+    const uint64_t *mask = step_mask(step, coming->at, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
+    if (visit->sides != SIDES_BOTH)
+        return mask;
+    const uint64_t *received = step_mask(step, coming->at, visit->event, SIDE_RECEIVER);
+    for (uint32_t w = 0; w < coming->at->words; w++)
+        coming->both[w] = mask[w] | received[w];
+    return coming->both;
+}
+
+static void coming_begin(const struct step *step, const struct visit *visit, struct coming *coming)
+{
+    coming->visit = visit;
+    coming->at = plan_at(step->plan, step->stratum, visit->keyspace);
+    coming->shard = state_shard(step->state, visit->shard);
+    cell_prefetch_table(coming->shard, visit->keyspace);
+}
+
+/* What the visit will touch of its cell. */
+static void coming_parts(const struct step *step, struct coming *coming)
+{
+    const struct plan_keyspace *at = coming->at;
+    uint16_t keyspace = coming->visit->keyspace;
+    coming->mask = coming_mask(step, coming);
+    if (!coming->cell)
+        return;
+    clock_prefetch(coming->shard, coming->cell, keyspace);
     for (uint32_t w = 0; w < at->words; w++) {
-        for (uint64_t left = mask[w]; left; left &= left - 1) {
+        for (uint64_t left = coming->mask[w]; left; left &= left - 1) {
             uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
-            if (bit < at->stream_count && ends)
-                window_prefetch_end(shard, cell, visit->keyspace, step->plan->stream[at->stream[bit]].window);
-            else if (bit < at->stream_count)
-                window_prefetch(shard, cell, visit->keyspace, step->plan->stream[at->stream[bit]].window);
-            else if (!ends)
-                memory_prefetch(shard, cell, visit->keyspace, step->plan->memory[at->memory[bit - at->stream_count]].memory);
+            if (bit < at->stream_count)
+                window_prefetch(coming->shard, coming->cell, keyspace, step->plan->stream[at->stream[bit]].window);
+            else
+                memory_prefetch(coming->shard, coming->cell, keyspace, step->plan->memory[at->memory[bit - at->stream_count]].memory);
         }
     }
-    for (uint16_t j = 0; !ends && j < at->read_count; j++)
-        if (read_concerns(&step->program->read[at->read[j]], visit))
-            memory_prefetch(shard, cell, visit->keyspace, step->plan->memory[step->program->read[at->read[j]].memory].memory);
+    for (uint16_t j = 0; j < at->read_count; j++)
+        if (read_concerns(&step->program->read[at->read[j]], coming->visit))
+            memory_prefetch(coming->shard, coming->cell, keyspace, step->plan->memory[step->program->read[at->read[j]].memory].memory);
+}
+
+/* Behind that, of its windows. */
+static void coming_ends(const struct step *step, const struct coming *coming)
+{
+    const struct plan_keyspace *at = coming->at;
+    for (uint32_t w = 0; coming->cell && w * 64 < at->stream_count; w++) {
+        for (uint64_t left = coming->mask[w]; left; left &= left - 1) {
+            uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
+            if (bit < at->stream_count)
+                window_prefetch_end(coming->shard, coming->cell, coming->visit->keyspace, step->plan->stream[at->stream[bit]].window);
+        }
+    }
 }
 
 /* What a visit reads of its event: the numbers at its two ends (texts lie between), and its row of masks. Inline by force: GCC 12
  * holds a function that only prefetches for one without effects, and leaves out its calls. */
-static inline __attribute__((always_inline)) void event_prefetch(const struct step *step, const struct visit *visit)
+static inline __attribute__((always_inline)) void event_prefetch(const struct step *step, const struct coming *coming)
 {
+    const struct visit *visit = coming->visit;
     const struct event *event = &step->event[visit->event];
-    const uint64_t *row = step_mask(step, plan_at(step->plan, step->stratum, visit->keyspace), visit->event,
-                                    visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
     __builtin_prefetch(&event->time_ms);
     __builtin_prefetch(&event->currency);
     __builtin_prefetch(event->ref);
     __builtin_prefetch(&event->outcome);
-    __builtin_prefetch(row);
+    __builtin_prefetch(step_mask(step, coming->at, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER));
     if (step->program->slot_count)
         __builtin_prefetch(step_slots(step, visit->event));
-}
-
-/* Asks for what visit i + AHEAD_… needs; cell: of the visits behind AHEAD_CELL, by number. */
-static void strata_prefetch(const struct step *step, const struct visit_list *list, uint32_t i, const struct cell **cell)
-{
-    const struct visit *visit = list->visit + i;
-    uint32_t left = list->count - i;
-    if (left > AHEAD_EVENT)
-        event_prefetch(step, visit + AHEAD_EVENT);
-    if (left > AHEAD_TABLE)
-        cell_prefetch_table(state_shard(step->state, visit_shard(visit + AHEAD_TABLE)), visit[AHEAD_TABLE].keyspace);
-    if (left > AHEAD_SLOT)
-        cell_prefetch(state_shard(step->state, visit_shard(visit + AHEAD_SLOT)), visit[AHEAD_SLOT].keyspace, visit[AHEAD_SLOT].key);
-    if (left > AHEAD_CELL)
-        cell[(i + AHEAD_CELL) % AHEAD_ROOM] =
-            cell_prefetch_body(state_shard(step->state, visit_shard(visit + AHEAD_CELL)), visit[AHEAD_CELL].keyspace, visit[AHEAD_CELL].key);
-    if (left > AHEAD_PARTS && cell[(i + AHEAD_PARTS) % AHEAD_ROOM])
-        visit_prefetch(step, visit + AHEAD_PARTS, cell[(i + AHEAD_PARTS) % AHEAD_ROOM], false);
-    if (left > AHEAD_ENDS && cell[(i + AHEAD_ENDS) % AHEAD_ROOM])
-        visit_prefetch(step, visit + AHEAD_ENDS, cell[(i + AHEAD_ENDS) % AHEAD_ROOM], true);
 }
 
 /* A watch is told in the order of events: which shard a key lives in differs from run to run. */
 static uint32_t visit_place(const struct step *step, const struct visit *visit)
 {
-    return step->watch ? 0 : visit_shard(visit);
+    return step->watch ? 0 : visit->shard;
 }
 
 /* All workers' visits to this one's shards, shard by shard: what lies in one shard is met together, its pages are few, and its
@@ -615,15 +650,38 @@ static const struct visit_list *visits_sort(struct step *step, struct step_worke
     return sorted;
 }
 
+/* The visit that is `ahead` of number i; NULL: there is none. */
+static struct coming *coming_at(struct coming *coming, const struct visit_list *list, uint32_t i, uint32_t ahead)
+{
+    uint32_t number = i - (AHEAD_TABLE - ahead); /* wraps where i is less: greater than any count */
+    return number < list->count ? &coming[number % AHEAD_ROOM] : NULL;
+}
+
 static void strata_visit(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
     struct step_worker *worker = &step->worker[index];
     const struct visit_list *list = visits_sort(step, worker, index, workers);
-    const struct cell *cell[AHEAD_ROOM] = {0};
-    for (uint32_t i = 0; i < list->count; i++) {
-        strata_prefetch(step, list, i, cell);
-        visit_work(step, worker, &list->visit[i]);
+    unset struct coming ring[AHEAD_ROOM];
+    unset uint64_t both[AHEAD_ROOM][MASK_WORDS_MAX];
+    for (uint32_t i = 0; i < AHEAD_ROOM; i++)
+        ring[i].both = both[i];
+    for (uint32_t i = 0; i < list->count + AHEAD_TABLE; i++) {
+        struct coming *coming;
+        if ((coming = coming_at(ring, list, i, AHEAD_EVENT)) != NULL)
+            event_prefetch(step, coming);
+        if ((coming = coming_at(ring, list, i, AHEAD_TABLE)) != NULL)
+            coming_begin(step, &list->visit[i], coming);
+        if ((coming = coming_at(ring, list, i, AHEAD_SLOT)) != NULL)
+            cell_prefetch(coming->shard, coming->visit->keyspace, coming->visit->key);
+        if ((coming = coming_at(ring, list, i, AHEAD_CELL)) != NULL)
+            coming->cell = cell_prefetch_body(coming->shard, coming->visit->keyspace, coming->visit->key);
+        if ((coming = coming_at(ring, list, i, AHEAD_PARTS)) != NULL)
+            coming_parts(step, coming);
+        if ((coming = coming_at(ring, list, i, AHEAD_ENDS)) != NULL)
+            coming_ends(step, coming);
+        if ((coming = coming_at(ring, list, i, 0)) != NULL)
+            visit_work(step, worker, coming);
     }
 }
 
