@@ -48,7 +48,7 @@ void window_mark(const struct shard *shard, slab_ref ref, const struct window_la
     if (!ref)
         return;
     const struct window *window = slab_at(&shard->slab, ref);
-    const struct records records = records_of(shard, window, layout, ENTITY_MISSING);
+    const struct records records = records_of(window, layout, ENTITY_MISSING);
     for (uint32_t i = 0; i < records.count; i++) {
         struct record record;
         (void)records_read(&records, layout, i, &record);
@@ -61,28 +61,11 @@ void window_mark(const struct shard *shard, slab_ref ref, const struct window_la
 
 /* --- giving back --- */
 
-static void ring_trim(const struct at *at)
+void window_trim(struct shard *shard, struct cell *cell, const struct keyspace_layout *keyspace, uint16_t index)
 {
-    struct window *window = at->window;
-    struct slab *slab = &at->shard->slab;
-    if (!ring_too_large(window->room, window->count))
-        return;
-    uint32_t room = ring_room_next(window->count, at->size);
-    slab_ref fresh = slab_alloc(slab, room * at->size);
-    if (!fresh)
-        return;
-    if (window->count)
-        memcpy(slab_edit(slab, fresh, room * at->size), (const char *)slab_at(slab, window->ring) + window->head * at->size,
-               window->count * at->size);
-    slab_free(slab, window->ring, window->room * at->size);
-    window->ring = fresh;
-    window->room = room;
-    window->head = 0;
-}
-
-void window_trim(struct shard *shard, slab_ref ref, const struct window_layout *layout)
-{
-    struct at at = {.shard = shard, .layout = layout, .window = slab_edit(&shard->slab, ref, window_size(layout))};
+    const struct window_layout *layout = &keyspace->window[index];
+    slab_ref *slot = (slab_ref *)(void *)((char *)cell + cell_window_at(keyspace, index));
+    struct at at = {.shard = shard, .layout = layout, .slot = slot, .window = slab_edit(&shard->slab, *slot, window_ring_at(layout))};
     at.size = window_stride(at.window, layout);
     at.state = states_edit(shard, at.window, layout);
     if (at.state && at.window->count <= WINDOW_SCAN_MOST / 2 && !window_by_day(layout)) {
@@ -95,11 +78,11 @@ void window_trim(struct shard *shard, slab_ref ref, const struct window_layout *
         else if (is_extreme(&layout->aggregate[i]))
             extreme_trim(shard, &at.state[i].extreme);
     }
-    ring_trim(&at);
-    if (window_of_edges(layout) || !at.window->maps)
-        return;
-    for (uint16_t i = 0; i < layout->aggregate_count; i++)
+    if (ring_too_large(at.window->room, at.window->count))
+        (void)window_move(&at, ring_room_next(layout, at.window->count, at.size)); /* where there is no room for it, it stays */
+    for (uint16_t i = 0; at.state && i < layout->aggregate_count; i++)
         if (layout->aggregate[i].fn == WINDOW_DISTINCT && !layout->aggregate[i].days)
             at.distinct |= 1u << layout->aggregate[i].column;
-    maps_trim(&at);
+    if (at.state)
+        maps_trim(&at);
 }
