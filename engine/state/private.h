@@ -175,7 +175,7 @@ int64_t window_newest(const struct shard *shard, slab_ref window);
 int64_t window_idle_ms(const struct window_layout *layout, int64_t widest_ms);
 /* Gives back what the window (it is there) has much more of than it needs; so it may move. */
 void window_trim(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, uint16_t window);
-/* Marks every id that the window holds. */
+/* Marks every id that the window (it is there) holds. */
 void window_mark(const struct shard *shard, slab_ref window, const struct window_layout *layout);
 uint32_t window_records(const struct shard *shard, slab_ref window);
 size_t window_bytes(const struct shard *shard, slab_ref window, const struct window_layout *layout);

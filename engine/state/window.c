@@ -196,7 +196,7 @@ void window_moved(struct at *at, slab_ref fresh)
 
 bool window_move(struct at *at, uint32_t room)
 {
-    size_t before = window_ring_at(at->layout);
+    size_t before = at->ring_at;
     slab_ref ref = slab_alloc(&at->shard->slab, before + room * at->size);
     if (!ref)
         return false;
@@ -214,7 +214,7 @@ bool ring_make_room(struct at *at)
     struct window *window = at->window;
     if (!ring_has_gone(window->room, window->head))
         return window_move(at, ring_room_next(at->layout, window->room, at->size));
-    char *ring = shard_edit(at->shard, (char *)window + window_ring_at(at->layout), window->room * at->size);
+    char *ring = shard_edit(at->shard, (char *)window + at->ring_at, window->room * at->size);
     memmove(ring, ring + window->head * at->size, window->count * at->size);
     window->head = 0;
     return true;
@@ -384,40 +384,24 @@ static bool states_make(struct at *at)
 }
 
 /* With room for the first record. */
-static slab_ref window_make(struct shard *shard, const struct window_layout *layout)
+slab_ref window_make(struct shard *shard, const struct window_layout *layout, slab_ref *slot)
 {
-    size_t record_bytes = window_record_bytes(layout);
+    size_t before = window_ring_at(layout), record_bytes = window_record_bytes(layout);
     uint32_t room = ring_room(layout, 1, record_bytes);
-    slab_ref ref = slab_alloc(&shard->slab, window_ring_at(layout) + room * record_bytes);
+    slab_ref ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, before + room * record_bytes);
     if (!ref)
         return 0;
-    struct at at = {.shard = shard, .layout = layout, .window = slab_edit(&shard->slab, ref, window_ring_at(layout))};
+    struct at at = {.shard = shard, .layout = layout, .ring_at = before, .window = slab_edit(&shard->slab, ref, before)};
     at.window->newest_ms = INT64_MIN;
     at.window->room = room;
     if (window_of_edges(layout))
         at.window->edge.words = PACKED_WORDS;
-    if (!window_by_day(layout) || states_make(&at))
-        return ref;
-    slab_free(&shard->slab, ref, window_size(at.window, layout));
-    return 0;
-}
-
-static slab_ref *window_slot(struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
-{
-    return (slab_ref *)(void *)((char *)cell + cell_window_at(layout, window));
-}
-
-slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index)
-{
-    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref *slot = window_slot(cell, layout, index);
-    if (!*slot) {
-        slab_ref made = shard_full(shard) ? 0 : window_make(shard, &layout->window[index]);
-        if (!made)
-            return 0;
-        *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = made;
+    if (window_by_day(layout) && !states_make(&at)) {
+        slab_free(&shard->slab, ref, before + room * record_bytes);
+        return 0;
     }
-    return *slot;
+    *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = ref;
+    return ref;
 }
 
 static void cell_touch(struct shard *shard, struct cell *cell, int64_t time_ms)
@@ -455,20 +439,25 @@ static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     slab_ref ref = shard_full(shard) ? 0 : window_ensure(shard, cell, keyspace, index);
-    bool added = false;
-    if (ref) {
-        struct at at = {.shard = shard,
-                        .slot = window_slot(cell, layout, index),
-                        .layout = &layout->window[index],
-                        .distinct = shard->state->distinct[keyspace][index]};
-        at.window = slab_edit(&shard->slab, ref, window_ring_at(at.layout));
-        bool late = at.window->count && record->time_ms < at.window->newest_ms;
-        if (record->time_ms > at.window->newest_ms)
-            at.window->newest_ms = record->time_ms;
-        int64_t from_ms = own ? at.window->newest_ms - at.layout->keep_ms : floor_ms + 1;
+    if (!ref) {
+        shard_bound_hit(shard, BOUND_RECORD);
+        return false;
+    }
+    struct at at = {.shard = shard,
+                    .slot = window_slot(cell, layout, index),
+                    .layout = &layout->window[index],
+                    .ring_at = window_ring_at(&layout->window[index]),
+                    .distinct = shard->state->distinct[keyspace][index]};
+    struct window *window = at.window = slab_edit(&shard->slab, ref, at.ring_at);
+    bool late = record->time_ms < window->newest_ms, added;
+    if (!late)
+        window->newest_ms = record->time_ms;
+    int64_t from_ms = own ? window->newest_ms - at.layout->keep_ms : floor_ms + 1;
+    if (window_of_edges(at.layout)) {
         const struct edge_key key = {cell->key[0], layout->width == 1 && layout->entity_words == 1};
-        added = window_of_edges(at.layout) ? edge_add(&at, &key, record, key_is_receiver, late, from_ms)
-                                           : ring_add(&at, record, key_is_receiver, late, from_ms);
+        added = edge_add(&at, &key, record, key_is_receiver, late, from_ms);
+    } else {
+        added = ring_add(&at, record, key_is_receiver, late, from_ms);
     }
     cell_touch(shard, cell, record->time_ms);
     if (!added)
@@ -522,7 +511,7 @@ struct window_result window_value(struct shard *shard, struct cell *cell, uint16
     slab_ref ref = *window_slot(cell, layout, index);
     if (!ref)
         return (struct window_result){.known = def->fn == WINDOW_COUNT || def->fn == WINDOW_SUM || def->fn == WINDOW_DISTINCT};
-    struct at at = {.shard = shard, .layout = &layout->window[index], .size = kept_size(&layout->window[index])};
+    struct at at = {.shard = shard, .layout = &layout->window[index], .ring_at = window_ring_at(&layout->window[index]), .size = kept_size(&layout->window[index])};
     at.window = (struct window *)(uintptr_t)slab_at(&shard->slab, ref);
     at.state = states_edit(shard, at.window, at.layout);
     union aggregate_state *state = at.state ? &at.state[aggregate] : NULL;
@@ -640,7 +629,7 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
 {
     if (!ref)
         return;
-    struct at at = {.shard = shard, .layout = layout, .window = slab_edit(&shard->slab, ref, window_ring_at(layout))};
+    struct at at = {.shard = shard, .layout = layout, .ring_at = window_ring_at(layout), .window = slab_edit(&shard->slab, ref, window_ring_at(layout))};
     shard_count_records(shard, -(int64_t)at.window->count);
     at.state = states_edit(shard, at.window, layout);
     states_free(&at);

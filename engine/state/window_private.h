@@ -73,6 +73,7 @@ struct at {                 /* a window being worked on */
     const struct window_layout *layout;
     slab_ref *slot;         /* where the cell says the window lies; NULL: it is only read */
     union aggregate_state *state; /* to be changed; NULL: it keeps none */
+    size_t ring_at;         /* where in the window its ring begins */
     size_t size;            /* bytes of a record */
     uint32_t distinct;      /* columns whose distinct values are counted over the ring */
 };
@@ -109,7 +110,7 @@ static inline size_t window_ring_at(const struct window_layout *layout)
 
 static inline const struct kept *kept_at(const struct at *at, uint32_t index)
 {
-    const char *ring = (const char *)at->window + window_ring_at(at->layout);
+    const char *ring = (const char *)at->window + at->ring_at;
     return (const struct kept *)(const void *)(ring + (size_t)(at->window->head + index) * at->size);
 }
 /* The id in a column; false when it is missing there. */
@@ -241,8 +242,19 @@ static inline void record_write(struct kept *kept, const struct record *record, 
     memcpy(kept->extra, record->extra, extra_count * sizeof(int64_t));
 }
 
-/* window.c: a cell's window, made where there is none yet; 0 when the shard is full. */
-slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window);
+static inline slab_ref *window_slot(struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
+{
+    return (slab_ref *)(void *)((char *)cell + cell_window_at(layout, window));
+}
+/* window.c: makes a window of this layout where the cell has none; 0 when the shard is full. */
+slab_ref window_make(struct shard *shard, const struct window_layout *layout, slab_ref *slot);
+/* A cell's window, made where there is none yet; 0 when the shard is full. */
+static inline slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    slab_ref *slot = window_slot(cell, layout, window);
+    return *slot ? *slot : window_make(shard, &layout->window[window], slot);
+}
 /* window.c: the first index whose record stands behind (time, seq). */
 uint32_t ring_upper_bound(const struct at *at, int64_t time_ms, uint64_t seq);
 
