@@ -205,7 +205,7 @@ static inline uint32_t ring_room(const struct window_layout *layout, uint32_t re
 }
 static inline uint32_t ring_room_next(const struct window_layout *layout, uint32_t room, size_t record_bytes)
 {
-    return ring_room(layout, room > 1 ? room + room / 4 + 2 : room + 1, record_bytes);
+    return ring_room(layout, room ? room + room / 4 + 2 : 1, record_bytes);
 }
 static inline bool ring_has_gone(uint32_t room, uint32_t head)
 {
