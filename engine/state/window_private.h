@@ -45,7 +45,7 @@ union aggregate_state {
 
 /* A window is one block: this, what the layout adds, and its ring. So it moves when the ring grows, and its cell is told. */
 struct window {
-    uint32_t room, head, count; /* records [head, head + count) of room */
+    int64_t newest_ms;          /* of all records ever */
     union {
         struct {
             slab_ref maps;      /* struct table by column, once there are enough records; 0 before, and as long as there are no states */
@@ -55,8 +55,8 @@ struct window {
             uint64_t base_seq : 48, words : 8, key_is_receiver : 1;
         } edge;
     };
-    int64_t newest_ms;          /* of all records ever */
-    /* slab_ref habit[habit_count]; or, of edges, int64_t base_ms; then the ring */
+    uint32_t room, head, count; /* records [head, head + count) of room */
+    slab_ref habit;             /* the first; the others follow; of edges, int64_t base_ms behind it; then the ring */
 };
 
 struct kept {               /* a record as the ring holds it, extra_count extras long */
@@ -93,7 +93,7 @@ static inline bool is_extreme(const struct aggregate_layout *aggregate)
 
 static inline size_t window_habit_at(uint8_t habit)
 {
-    return sizeof(struct window) + (size_t)(habit - 1) * sizeof(slab_ref);
+    return offsetof(struct window, habit) + (size_t)(habit - 1) * sizeof(slab_ref);
 }
 
 /* Whether the window keeps nothing but records without extras, such as the payments that graph searches look at. */
@@ -104,8 +104,8 @@ static inline bool window_of_edges(const struct window_layout *layout)
 /* Where in a window its ring begins. */
 static inline size_t window_ring_at(const struct window_layout *layout)
 {
-    size_t habits = window_of_edges(layout) ? sizeof(int64_t) : layout->habit_count * sizeof(slab_ref);
-    return sizeof(struct window) + (habits + 7) / 8 * 8;
+    size_t habits_end = window_habit_at((uint8_t)(layout->habit_count + 1));
+    return window_of_edges(layout) ? sizeof(struct window) + sizeof(int64_t) : (habits_end + 7) / 8 * 8;
 }
 
 static inline const struct kept *kept_at(const struct at *at, uint32_t index)
