@@ -539,7 +539,7 @@ struct records records_of(const struct window *window, const struct window_layou
     records.words = window->edge.words;
     records.key_is_receiver = window->edge.key_is_receiver;
     records.base_seq = window->edge.base_seq;
-    memcpy(&records.base_ms, window + 1, sizeof records.base_ms);
+    records.base_ms = (int64_t)window->base * BASE_MS;
     return records;
 }
 

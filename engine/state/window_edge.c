@@ -8,15 +8,9 @@
 /* A base leaves room before and behind what it was chosen for, or every record would ask for another one. */
 static const uint64_t SPAN_MOST = 3u << 30, ROOM_BEFORE = 1u << 30;
 
-/* How a window of edges begins. */
-struct edges {
-    struct window window;
-    int64_t base_ms;
-};
-
 static int64_t base_ms(const struct window *window)
 {
-    return ((const struct edges *)(const void *)window)->base_ms;
+    return (int64_t)window->base * BASE_MS;
 }
 
 /* What several records have in common, when they are to be packed. */
@@ -48,17 +42,18 @@ static uint64_t room_before(uint64_t span)
 }
 
 /* How a ring of this extent is packed. */
-static void packing_choose(struct edges *edges, const struct extent *extent)
+static void packing_choose(struct window *window, const struct extent *extent)
 {
-    struct window *window = &edges->window;
     uint64_t span_ms = (uint64_t)extent->last_ms - (uint64_t)extent->first_ms, span_seq = extent->last_seq - extent->first_seq;
-    bool packs = extent->packs && span_ms <= SPAN_MOST && span_seq <= SPAN_MOST && extent->first_ms > INT64_MIN + (int64_t)ROOM_BEFORE;
+    bool packs = extent->packs && span_ms <= SPAN_MOST && span_seq <= SPAN_MOST && extent->first_ms > INT32_MIN * (int64_t)BASE_MS + (int64_t)ROOM_BEFORE &&
+                 extent->first_ms < INT32_MAX * (int64_t)BASE_MS;
     window->edge.words = !packs ? PACKED_NOT : extent->small ? PACKED_WORDS : PACKED_WORDS_MOST;
     window->edge.key_is_receiver = extent->key_is_receiver;
     if (!packs)
         return;
     uint64_t before_seq = room_before(span_seq);
-    edges->base_ms = extent->first_ms - (int64_t)room_before(span_ms);
+    int64_t before_ms = extent->first_ms - (int64_t)room_before(span_ms);
+    window->base = (int32_t)(before_ms / BASE_MS - (before_ms % BASE_MS < 0));
     window->edge.base_seq = (extent->first_seq > before_seq ? extent->first_seq - before_seq : 0) & SEQ_BITS;
 }
 
@@ -103,24 +98,24 @@ static bool edges_repack(struct at *at, const struct edge_key *key, const struct
         bool receives = records_read(&old, at->layout, i, &one);
         extent_take(&extent, key, &one, receives);
     }
-    struct edges edges = {.window = *at->window, .base_ms = base_ms(at->window)};
-    packing_choose(&edges, &extent);
-    size_t stride = window_stride(&edges.window, at->layout), block = slab_block(window_size(at->window, at->layout));
-    bool stays = !old.count && sizeof edges + stride <= block;
-    edges.window.head = 0;
-    edges.window.room = stays ? (uint32_t)((block - sizeof edges) / stride) : ring_room(at->layout, room, stride);
-    slab_ref fresh = stays ? *at->slot : slab_alloc(slab, window_size(&edges.window, at->layout));
-    if (!fresh)
+    struct window fresh = *at->window;
+    packing_choose(&fresh, &extent);
+    size_t stride = window_stride(&fresh, at->layout), block = slab_block(window_size(at->window, at->layout));
+    bool stays = !old.count && at->ring_at + stride <= block;
+    fresh.head = 0;
+    fresh.room = stays ? (uint32_t)((block - at->ring_at) / stride) : ring_room(at->layout, room, stride);
+    slab_ref ref = stays ? *at->slot : slab_alloc(slab, window_size(&fresh, at->layout));
+    if (!ref)
         return false;
-    char *to = slab_edit(slab, fresh, window_size(&edges.window, at->layout));
-    memcpy(to, &edges, sizeof edges);
+    char *to = slab_edit(slab, ref, window_size(&fresh, at->layout));
+    memcpy(to, &fresh, sizeof fresh);
     for (uint32_t i = 0; i < old.count; i++) {
         bool receives = records_read(&old, at->layout, i, &one);
-        edge_write(&edges.window, to + sizeof edges + i * stride, &one, receives);
+        edge_write(&fresh, to + at->ring_at + i * stride, &one, receives);
     }
     at->size = stride;
     if (!stays)
-        window_moved(at, fresh);
+        window_moved(at, ref);
     return true;
 }
 

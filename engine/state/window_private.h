@@ -56,8 +56,12 @@ struct window {
         } edge;
     };
     uint32_t room, head, count; /* records [head, head + count) of room */
-    slab_ref habit;             /* the first; the others follow; of edges, int64_t base_ms behind it; then the ring */
+    union {
+        slab_ref habit;         /* the first; the others follow, then the ring */
+        int32_t base;           /* of edges: what their times are counted from, in units of BASE_MS */
+    };
 };
+enum { BASE_MS = 1 << 20 };     /* 17 minutes: so 32 bits reach 70,000 years either way */
 
 struct kept {               /* a record as the ring holds it, extra_count extras long */
     int64_t time_ms;
@@ -93,7 +97,7 @@ static inline bool is_extreme(const struct aggregate_layout *aggregate)
 
 static inline size_t window_habit_at(uint8_t habit)
 {
-    return offsetof(struct window, habit) + (size_t)(habit - 1) * sizeof(slab_ref);
+    return offsetof(struct window, habit) - sizeof(slab_ref) + habit * sizeof(slab_ref);
 }
 
 /* Whether the window keeps nothing but records without extras, such as the payments that graph searches look at. */
@@ -101,11 +105,10 @@ static inline bool window_of_edges(const struct window_layout *layout)
 {
     return layout->aggregate_count == 0 && layout->habit_count == 0 && layout->extra_count == 0;
 }
-/* Where in a window its ring begins. */
+/* Where in a window its ring begins: behind the last habit, on eight bytes. */
 static inline size_t window_ring_at(const struct window_layout *layout)
 {
-    size_t habits_end = window_habit_at((uint8_t)(layout->habit_count + 1));
-    return window_of_edges(layout) ? sizeof(struct window) + sizeof(int64_t) : (habits_end + 7) / 8 * 8;
+    return (window_habit_at(layout->habit_count) + sizeof(slab_ref) + 7) / 8 * 8;
 }
 
 static inline const struct kept *kept_at(const struct at *at, uint32_t index)
