@@ -272,7 +272,7 @@ static void take_window(struct tally *tally, const struct window_layout *layout,
     for (uint32_t i = 0; i < from->records.count; i++) {
         struct life life = life_of(tally, &from->records, i, idle, often, span);
         life.keys *= share;
-        double states = window_by_day(layout) ? 1 : 1 - poisson_most(WINDOW_SCAN_MOST - 2, life.window); /* between half and most of what is scanned */
+        double states = window_by_day(layout) ? 1 : 1 - poisson_most(WINDOW_SCAN_MOST * 3 / 4 - 1, life.window); /* between half and most of what is scanned */
         take_rings(tally, layout, &life, part);
         if (layout->aggregate_count)
             take(tally, &part->window, (double)states_bytes(layout), life.keys * states);

@@ -1,9 +1,10 @@
 /* Windows: one key's records of one stream in (time, seq) order, with a tail per aggregate.
  *
- * A few records are scanned. Of more every aggregate covers those behind its tail; raising the floor moves the tail and takes
- * what it passes off the running sum. Distinct counts the records that are the last of their id:
+ * A few records are scanned: adding one writes it down and no more. Of more every aggregate covers those behind its tail; raising the floor
+ * moves the tail and takes what it passes off the running sum. Distinct counts the records that are the last of their id:
  * an id stands in the window exactly if its last record does, so one mark per record serves every
- * window length. From WINDOW_MAP_FROM records on a table finds an id's last record; below, a scan does. */
+ * window length; records are marked as long as there are states. From WINDOW_MAP_FROM records on a table finds an id's last record; below,
+ * a scan does. */
 #include "engine/state/hash.h"
 #include "engine/state/window_private.h"
 
