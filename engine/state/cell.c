@@ -214,7 +214,7 @@ static void cell_thin(struct shard *shard, struct cell *cell, const struct keysp
         if (!window)
             continue;
         if (window_newest(shard, window) >= horizon_ms - window_idle_ms(&layout->window[i], layout->widest_ms)) {
-            window_trim(shard, window, &layout->window[i]);
+            window_trim(shard, cell, layout, i);
             continue;
         }
         window_free(shard, window, &layout->window[i]);
@@ -241,7 +241,8 @@ static void cell_mark(const struct shard *shard, const struct cell *cell, const 
     for (uint32_t left = layout->entity_words; left; left &= left - 1)
         ident_mark(shard->state, cell->key[__builtin_ctz(left)]);
     for (uint16_t i = 0; i < layout->window_count; i++)
-        window_mark(shard, window_ref(cell, layout, i), &layout->window[i]);
+        if (window_ref(cell, layout, i))
+            window_mark(shard, window_ref(cell, layout, i), &layout->window[i]);
     for (uint16_t i = 0; i < layout->memory_count; i++) {
         slab_ref memory = memory_ref(cell, layout, i);
         if (layout->memory[i].dated)
@@ -273,11 +274,13 @@ static inline void sweep_prefetch(const struct shard *shard, const struct keyspa
     if (parts && parts->clocks && parts->newest_ms >= horizon_ms - CLOCK_KEEP_MS) /* else they go unread */
         cache_ask(slab_at(&shard->slab, parts->clocks), clocks_bytes(layout));
     for (uint16_t i = 0; parts && i < layout->window_count; i++)
-        window_ask(shard, window_ref(parts, layout, i), &layout->window[i], false);
+        if (window_ref(parts, layout, i))
+            window_ask(shard, window_ref(parts, layout, i), &layout->window[i], false);
     for (uint16_t i = 0; parts && i < layout->memory_count; i++)
         cache_ask(slab_at(&shard->slab, memory_ref(parts, layout, i)), 1);
     for (uint16_t i = 0; near && i < layout->window_count; i++)
-        window_ask(shard, window_ref(near, layout, i), &layout->window[i], true);
+        if (window_ref(near, layout, i))
+            window_ask(shard, window_ref(near, layout, i), &layout->window[i], true);
 }
 
 static uint64_t keys_sweep(struct shard *shard, uint16_t keyspace, int64_t horizon_ms)

@@ -23,7 +23,7 @@ enum {
     FILES_MAX = 1024,
     /* 1: identities without marks; 2: a layout that others could not be mapped from; 3: free blocks of one length by list,
      * repeats in tables; 4: clocks inside of cells; 5: states of aggregates inside of windows */
-    FORMAT = 6,
+    FORMAT = 7,
 };
 
 static const char file_magic[8] = {'M', 'U', 'S', 'T', 'C', 'K', 'P', '1'};

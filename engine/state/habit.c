@@ -71,7 +71,7 @@ static struct habit *habit_get(struct shard *shard, slab_ref window, const struc
             shard_bound_hit(shard, BOUND_HABIT);
             return NULL;
         }
-        char *at = slab_edit(&shard->slab, window, window_size(layout));
+        char *at = slab_edit(&shard->slab, window, window_ring_at(layout));
         memcpy(at + window_habit_at(habit), &ref, sizeof ref);
     }
     return slab_edit(&shard->slab, ref, sizeof(struct habit));
@@ -93,7 +93,7 @@ static struct habit *habit_room(struct shard *shard, slab_ref window, const stru
     *roomy = *at;
     roomy->room = HABIT_WEEKS;
     slab_free(&shard->slab, ref, habit_size(0));
-    memcpy((char *)slab_edit(&shard->slab, window, window_size(layout)) + window_habit_at(habit), &fresh, sizeof fresh);
+    memcpy((char *)slab_edit(&shard->slab, window, window_ring_at(layout)) + window_habit_at(habit), &fresh, sizeof fresh);
     return roomy;
 }
 

@@ -153,7 +153,7 @@ void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *
 bool window_same(const struct window_layout *a, const struct window_layout *b);
 int64_t window_fresh_ms(const struct window_layout *from, const struct window_layout *to);
 bool window_remake(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, slab_ref old, const struct window_layout *from);
-/* window.c: a hint for a window, or for its first records once the window itself is there. ref may be 0. */
+/* window.c: a hint for a window, or for its first records once the window itself is there. */
 void window_ask(const struct shard *shard, slab_ref ref, const struct window_layout *layout, bool records);
 /* Whether a layout has the aggregate's buckets by day and its habit, where it asks for them. */
 bool window_has_past(const struct window_layout *in, const struct aggregate_layout *wanted);
@@ -173,9 +173,9 @@ void window_free(struct shard *shard, slab_ref window, const struct window_layou
 int64_t window_newest(const struct shard *shard, slab_ref window);
 /* So long before the horizon a window's newest record may lie for it to matter still; at most as long as its key may. */
 int64_t window_idle_ms(const struct window_layout *layout, int64_t widest_ms);
-/* Gives back what the window has much more of than it needs. */
-void window_trim(struct shard *shard, slab_ref window, const struct window_layout *layout);
-/* Marks every id that the window holds. */
+/* Gives back what the window (it is there) has much more of than it needs; so it may move. */
+void window_trim(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, uint16_t window);
+/* Marks every id that the window (it is there) holds. */
 void window_mark(const struct shard *shard, slab_ref window, const struct window_layout *layout);
 uint32_t window_records(const struct shard *shard, slab_ref window);
 size_t window_bytes(const struct shard *shard, slab_ref window, const struct window_layout *layout);

@@ -171,16 +171,21 @@ static double ring_fits(const struct life *life, double room)
     return poisson_most(room - 1, life->window) * (fills > 0 ? pow(poisson_most(room * 3 / 4, life->window), fills) : 1);
 }
 
-static void take_ring(struct tally *tally, struct size_part *part, const struct life *life, size_t record_size)
+/* Windows with their rings: what stands before the records is the window's, the rest of the block theirs. */
+static void take_rings(struct tally *tally, const struct window_layout *layout, const struct life *life, struct size_window_part *part)
 {
-    double before = 0;
-    for (uint32_t room = ring_room_next(0, record_size); room < RING_MOST && before < 1 - 1e-9; room = ring_room_next(room, record_size)) {
+    size_t size = window_record_bytes(layout);
+    double sum = 0, fixed = (double)window_ring_at(layout);
+    for (uint32_t room = ring_room_next(layout, 0, size); room < RING_MOST && sum < 1 - 1e-9; room = ring_room_next(layout, room, size)) {
         double fits = ring_fits(life, room);
-        if (fits > before)
-            take(tally, part, (double)room * (double)record_size, life->keys * (fits - before));
-        before = fmax(before, fits);
+        if (fits > sum)
+            take(tally, &part->record, fixed + (double)room * (double)size, life->keys * (fits - sum));
+        sum = fmax(sum, fits);
     }
-    part->count += life->keys * (1 + life->window);
+    part->record.bytes -= fixed * life->keys * sum;
+    part->window.bytes += fixed * life->keys * sum;
+    part->window.count += life->keys;
+    part->record.count += life->keys * (1 + life->window);
 }
 
 /* Values that no later record outdoes, of n in random order: the harmonic number. */
@@ -267,12 +272,10 @@ static void take_window(struct tally *tally, const struct window_layout *layout,
     for (uint32_t i = 0; i < from->records.count; i++) {
         struct life life = life_of(tally, &from->records, i, idle, often, span);
         life.keys *= share;
-        double states = window_by_day(layout) ? 1 : 1 - poisson_most(WINDOW_SCAN_MOST - 2, life.window); /* between half and most of what is scanned */
-        take(tally, &part->window, (double)window_size(layout), life.keys);
+        double states = window_by_day(layout) ? 1 : 1 - poisson_most(WINDOW_SCAN_MOST * 3 / 4 - 1, life.window); /* between half and most of what is scanned */
+        take_rings(tally, layout, &life, part);
         if (layout->aggregate_count)
             take(tally, &part->window, (double)states_bytes(layout), life.keys * states);
-        part->window.count += life.keys;
-        take_ring(tally, &part->record, &life, window_record_bytes(layout));
         take_ids(tally, &part->id, &life, distinct_columns(layout), from, span);
         for (uint16_t a = 0; a < layout->aggregate_count; a++) {
             if (layout->aggregate[a].days)
@@ -427,7 +430,7 @@ void size_key(const struct state_layout *layout, uint16_t keyspace, struct arena
                              .memory = ARENA_ARRAY(arena, size_t, at->memory_count + 1)};
     for (uint16_t w = 0; w < at->window_count; w++) {
         const struct window_layout *window = &at->window[w];
-        out->window[w] = slab_block(window_size(window)) + slab_block(ring_room_next(0, window_record_bytes(window)) * window_record_bytes(window));
+        out->window[w] = slab_block(window_ring_at(window) + window_record_bytes(window));
         out->record[w] = window_record_bytes(window) * 4 / 3;
         out->habit[w] = window->habit_count * slab_block(habit_bytes());
         if (!window_by_day(window))

@@ -1,15 +1,16 @@
 /* Windows: one key's records of one stream in (time, seq) order, with a tail per aggregate.
  *
- * A few records are scanned. Of more every aggregate covers those behind its tail; raising the floor moves the tail and takes
- * what it passes off the running sum. Distinct counts the records that are the last of their id:
+ * A few records are scanned: adding one writes it down and no more. Of more every aggregate covers those behind its tail; raising the floor
+ * moves the tail and takes what it passes off the running sum. Distinct counts the records that are the last of their id:
  * an id stands in the window exactly if its last record does, so one mark per record serves every
- * window length. From WINDOW_MAP_FROM records on a table finds an id's last record; below, a scan does. */
+ * window length; records are marked as long as there are states. From WINDOW_MAP_FROM records on a table finds an id's last record; below,
+ * a scan does. */
 #include "engine/state/hash.h"
 #include "engine/state/window_private.h"
 
 #include "engine/base/invariant.h"
 
-enum { COLUMNS = WINDOW_EXTRA + STATE_EXTRA_MAX, RING_ASKED = 1024 };
+enum { COLUMNS = WINDOW_EXTRA + STATE_EXTRA_MAX, RING_ASKED = 1024, RECORDS_BESIDE = 64 };
 
 static inline uint64_t last_bit(int column)
 {
@@ -184,29 +185,43 @@ void maps_trim(const struct at *at)
         table_fit(&at->shard->slab, map_of(at, __builtin_ctz(left)), sizeof(struct last_entry));
 }
 
-/* --- adding and evicting --- */
+/* --- room --- */
+
+void window_moved(struct at *at, slab_ref fresh)
+{
+    struct slab *slab = &at->shard->slab;
+    slab_free(slab, *at->slot, window_size(at->window, at->layout));
+    *(slab_ref *)shard_edit(at->shard, at->slot, sizeof *at->slot) = fresh;
+    at->window = (struct window *)(void *)(slab->base + (size_t)fresh * 16);
+}
+
+bool window_move(struct at *at, uint32_t room)
+{
+    size_t before = at->ring_at;
+    slab_ref ref = slab_alloc(&at->shard->slab, before + room * at->size);
+    if (!ref)
+        return false;
+    struct window *fresh = slab_edit(&at->shard->slab, ref, before + room * at->size);
+    memcpy(fresh, at->window, before);
+    memcpy((char *)fresh + before, kept_at(at, 0), at->window->count * at->size);
+    fresh->room = room;
+    fresh->head = 0;
+    window_moved(at, ref);
+    return true;
+}
 
 bool ring_make_room(struct at *at)
 {
     struct window *window = at->window;
-    if (ring_has_gone(window->room, window->head)) {
-        char *ring = slab_edit(&at->shard->slab, window->ring, window->room * at->size);
-        memmove(ring, ring + window->head * at->size, window->count * at->size);
-        window->head = 0;
-        return true;
-    }
-    uint32_t room = ring_room_next(window->room, at->size);
-    slab_ref fresh = slab_alloc(&at->shard->slab, room * at->size);
-    if (!fresh)
-        return false;
-    if (window->count)
-        memcpy(slab_edit(&at->shard->slab, fresh, room * at->size), kept_at(at, 0), window->count * at->size);
-    slab_free(&at->shard->slab, window->ring, window->room * at->size);
-    window->ring = fresh;
-    window->room = room;
+    if (!ring_has_gone(window->room, window->head))
+        return window_move(at, ring_room_next(at->layout, window->room, at->size));
+    char *ring = shard_edit(at->shard, (char *)window + at->ring_at, window->room * at->size);
+    memmove(ring, ring + window->head * at->size, window->count * at->size);
     window->head = 0;
     return true;
 }
+
+/* --- adding and evicting --- */
 
 /* Time of a record, INT64_MAX behind the last. */
 static int64_t time_at(const struct at *at, uint32_t index)
@@ -214,10 +229,11 @@ static int64_t time_at(const struct at *at, uint32_t index)
     return index < at->window->count ? kept_at(at, index)->time_ms : INT64_MAX;
 }
 
-static void evict_first(struct at *at)
+/* The aggregates forget the first record. */
+static void aggregates_evict(const struct at *at)
 {
     const struct kept *kept = kept_at(at, 0);
-    for (uint16_t i = 0; at->state && i < at->layout->aggregate_count; i++) {
+    for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
         const struct aggregate_layout *aggregate = &at->layout->aggregate[i];
         struct tail *tail = &at->state[i].tail;
         if (aggregate->days)
@@ -241,14 +257,24 @@ static void evict_first(struct at *at)
         if (kept->seq & last_bit(column) && kept_id(kept, column, &id))
             last_forget(at, column, id);
     }
-    at->window->head++;
-    at->window->count--;
-    at->window->oldest_ms = time_at(at, 0);
-    shard_count_records(at->shard, -1);
+}
+
+/* Records before from_ms go. */
+static void ring_evict(const struct at *at, int64_t from_ms)
+{
+    uint32_t before = at->window->count;
+    while (at->window->count && kept_at(at, 0)->time_ms < from_ms) {
+        if (at->state)
+            aggregates_evict(at);
+        at->window->head++;
+        at->window->count--;
+    }
+    if (at->window->count < before)
+        shard_count_records(at->shard, (int64_t)at->window->count - before);
 }
 
 /* A column's distinct counts, when the record at index p arrives. */
-static void distinct_add(struct at *at, int column, uint32_t p)
+static void distinct_add(const struct at *at, int column, uint32_t p)
 {
     const struct kept *kept = kept_at(at, p);
     uint64_t id;
@@ -264,7 +290,7 @@ static void distinct_add(struct at *at, int column, uint32_t p)
     kept_edit(at, p)->seq |= last_bit(column);
     if (!last_note(at, column, id, kept->time_ms, kept->seq & SEQ_BITS))
         maps_free(at);
-    for (uint16_t i = 0; at->state && i < at->layout->aggregate_count; i++) {
+    for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
         const struct aggregate_layout *aggregate = &at->layout->aggregate[i];
         struct tail *tail = &at->state[i].tail;
         if (aggregate->fn != WINDOW_DISTINCT || aggregate->column != column || aggregate->days)
@@ -276,7 +302,7 @@ static void distinct_add(struct at *at, int column, uint32_t p)
 }
 
 /* One aggregate learns of the record at index p; false when the shard is full. */
-static bool aggregate_add(struct at *at, uint16_t index, const struct kept *kept, int32_t day)
+static bool aggregate_add(const struct at *at, uint16_t index, const struct kept *kept, int32_t day)
 {
     const struct aggregate_layout *aggregate = &at->layout->aggregate[index];
     union aggregate_state *state = &at->state[index];
@@ -296,13 +322,16 @@ static bool aggregate_add(struct at *at, uint16_t index, const struct kept *kept
     return true;
 }
 
-static bool aggregates_add(struct at *at, uint32_t p, const struct kept *kept, int32_t day)
+/* The aggregates learn of the record at index p, which is counted already; false when the shard is full. */
+static bool aggregates_add(const struct at *at, uint32_t p, int32_t day)
 {
     bool good = true;
-    for (uint16_t i = 0; at->state && i < at->layout->aggregate_count; i++)
-        good &= aggregate_add(at, i, kept, day);
+    for (uint16_t i = 0; i < at->layout->aggregate_count; i++)
+        good &= aggregate_add(at, i, kept_at(at, p), day);
     for (uint32_t left = at->distinct; left; left &= left - 1)
         distinct_add(at, __builtin_ctz(left), p);
+    if (at->window->count == WINDOW_MAP_FROM && !at->window->maps)
+        maps_make(at);
     return good;
 }
 
@@ -316,19 +345,21 @@ bool window_by_day(const struct window_layout *layout)
 
 void states_free(const struct at *at)
 {
-    for (uint16_t i = 0; at->state && i < at->layout->aggregate_count; i++) {
+    if (!at->state)
+        return;
+    for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
         if (at->layout->aggregate[i].days)
             days_free(at->shard, &at->state[i].days);
         else if (is_extreme(&at->layout->aggregate[i]))
             extreme_free(at->shard, &at->state[i].extreme);
     }
-    if (!at->state)
-        return;
+    maps_free(at);
     slab_free(&at->shard->slab, at->window->states, states_bytes(at->layout));
     at->window->states = 0;
 }
 
-/* Of the records that are there. When the shard is full the scan goes on serving. */
+/* Of the records that are there, added one by one; before, none was marked, or as it stood long ago. When the shard is full the scan
+ * goes on serving. */
 static bool states_make(struct at *at)
 {
     slab_ref ref = slab_alloc(&at->shard->slab, states_bytes(at->layout));
@@ -336,16 +367,15 @@ static bool states_make(struct at *at)
         return false;
     at->window->states = ref;
     at->state = slab_edit(&at->shard->slab, ref, states_bytes(at->layout));
-    bool good = true;
-    for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
-        const struct aggregate_layout *aggregate = &at->layout->aggregate[i];
-        if (!aggregate->days && !is_extreme(aggregate))
+    for (uint16_t i = 0; i < at->layout->aggregate_count; i++)
+        if (!at->layout->aggregate[i].days && !is_extreme(&at->layout->aggregate[i]))
             at->state[i].tail = (struct tail){.floor_ms = INT64_MIN, .next_ms = INT64_MAX};
-        for (uint32_t p = 0; p < at->window->count; p++) {
-            good &= aggregate_add(at, i, kept_at(at, p), 0);
-            if (aggregate->fn == WINDOW_DISTINCT && !aggregate->days)
-                at->state[i].tail.known += (kept_at(at, p)->seq & last_bit(aggregate->column)) != 0;
-        }
+    bool good = true;
+    uint32_t count = at->window->count;
+    for (uint32_t p = 0; p < count; p++) {
+        kept_edit(at, p)->seq &= SEQ_BITS | SEQ_RECEIVER;
+        at->window->count = p + 1;
+        good &= aggregates_add(at, p, 0);
     }
     if (!good) {
         states_free(at);
@@ -354,36 +384,25 @@ static bool states_make(struct at *at)
     return good;
 }
 
-static slab_ref window_make(struct shard *shard, const struct window_layout *layout)
+/* With room for the first record. */
+slab_ref window_make(struct shard *shard, const struct window_layout *layout, slab_ref *slot)
 {
-    slab_ref ref = slab_alloc(&shard->slab, window_size(layout));
+    size_t before = window_ring_at(layout), record_bytes = window_record_bytes(layout);
+    uint32_t room = ring_room(layout, 1, record_bytes);
+    slab_ref ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, before + room * record_bytes);
     if (!ref)
         return 0;
-    struct at at = {.shard = shard, .layout = layout, .window = slab_edit(&shard->slab, ref, window_size(layout))};
+    struct at at = {.shard = shard, .layout = layout, .ring_at = before, .window = slab_edit(&shard->slab, ref, before)};
     at.window->newest_ms = INT64_MIN;
-    if (!window_by_day(layout) || states_make(&at))
-        return ref;
-    slab_free(&shard->slab, ref, window_size(layout));
-    return 0;
-}
-
-static slab_ref *window_slot(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
-{
-    (void)shard;
-    return (slab_ref *)(void *)((char *)cell + cell_window_at(layout, window));
-}
-
-slab_ref window_ensure(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index)
-{
-    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref *slot = window_slot(shard, cell, layout, index);
-    if (!*slot) {
-        slab_ref made = shard_full(shard) ? 0 : window_make(shard, &layout->window[index]);
-        if (!made)
-            return 0;
-        *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = made;
+    at.window->room = room;
+    if (window_of_edges(layout))
+        at.window->edge.words = PACKED_WORDS;
+    if (window_by_day(layout) && !states_make(&at)) {
+        slab_free(&shard->slab, ref, before + room * record_bytes);
+        return 0;
     }
-    return *slot;
+    *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = ref;
+    return ref;
 }
 
 static void cell_touch(struct shard *shard, struct cell *cell, int64_t time_ms)
@@ -391,6 +410,28 @@ static void cell_touch(struct shard *shard, struct cell *cell, int64_t time_ms)
     struct cell *edited = shard_edit(shard, cell, sizeof *cell);
     if (time_ms > edited->newest_ms)
         edited->newest_ms = time_ms;
+}
+
+/* Adds a record that finds its window whole; false when the shard is full. */
+static bool ring_add(struct at *at, const struct record *record, bool key_is_receiver, bool late, int64_t from_ms)
+{
+    at->size = kept_size(at->layout);
+    at->state = states_edit(at->shard, at->window, at->layout);
+    ring_evict(at, from_ms);
+    if (ring_full(at->window) && !ring_make_room(at))
+        return false;
+    shard_count_records(at->shard, 1);
+    uint32_t count = at->window->count, p = late ? ring_upper_bound(at, record->time_ms, record->seq) : count;
+    struct kept *to = shard_edit(at->shard, kept_at(at, p), (count - p + 1) * at->size);
+    if (p < count)
+        memmove((char *)to + at->size, to, (count - p) * at->size);
+    record_write(to, record, key_is_receiver, at->layout->extra_count);
+    at->window->count++;
+    if (at->state)
+        return aggregates_add(at, p, record->day);
+    if (at->window->count > WINDOW_SCAN_MOST && at->layout->aggregate_count)
+        (void)states_make(at);
+    return true;
 }
 
 /* own: evict by the key's own newest time; else what is at or before floor_ms. */
@@ -404,46 +445,25 @@ static bool add_record(struct shard *shard, struct cell *cell, uint16_t keyspace
         return false;
     }
     struct at at = {.shard = shard,
+                    .slot = window_slot(cell, layout, index),
                     .layout = &layout->window[index],
-                    .size = kept_size(&layout->window[index]),
+                    .ring_at = window_ring_at(&layout->window[index]),
                     .distinct = shard->state->distinct[keyspace][index]};
-    at.window = slab_edit(&shard->slab, ref, window_size(at.layout));
-    bool late = at.window->count && record->time_ms < at.window->newest_ms;
-    if (record->time_ms > at.window->newest_ms)
-        at.window->newest_ms = record->time_ms;
+    struct window *window = at.window = slab_edit(&shard->slab, ref, at.ring_at);
+    bool late = record->time_ms < window->newest_ms, added;
+    if (!late)
+        window->newest_ms = record->time_ms;
+    int64_t from_ms = own ? window->newest_ms - at.layout->keep_ms : floor_ms + 1;
     if (window_of_edges(at.layout)) {
         const struct edge_key key = {cell->key[0], layout->width == 1 && layout->entity_words == 1};
-        bool added = edge_add(&at, &key, record, key_is_receiver, late, own ? at.window->newest_ms - at.layout->keep_ms : floor_ms + 1);
-        if (added)
-            cell_touch(shard, cell, record->time_ms);
-        else
-            shard_bound_hit(shard, BOUND_RECORD);
-        return added;
+        added = edge_add(&at, &key, record, key_is_receiver, late, from_ms);
+    } else {
+        added = ring_add(&at, record, key_is_receiver, late, from_ms);
     }
-    at.state = states_edit(shard, at.window, at.layout);
-    while (at.window->count && (own ? at.window->oldest_ms < at.window->newest_ms - at.layout->keep_ms : at.window->oldest_ms <= floor_ms))
-        evict_first(&at);
-    if (ring_full(at.window) && !ring_make_room(&at)) {
-        shard_bound_hit(shard, BOUND_RECORD);
-        return false;
-    }
-    shard_count_records(shard, 1);
-    uint32_t p = late ? ring_upper_bound(&at, record->time_ms, record->seq) : at.window->count;
-    if (p == 0)
-        at.window->oldest_ms = record->time_ms;
-    struct kept *to = shard_edit(shard, kept_at(&at, p), (at.window->count - p + 1) * at.size);
-    memmove((char *)to + at.size, to, (at.window->count - p) * at.size);
-    record_write(to, record, key_is_receiver, at.layout->extra_count);
-    at.window->count++;
-    bool good = aggregates_add(&at, p, to, record->day);
-    if (!good)
-        shard_bound_hit(shard, BOUND_RECORD);
-    if (at.window->count > WINDOW_SCAN_MOST && at.layout->aggregate_count && !at.state)
-        (void)states_make(&at);
-    if (at.window->count == WINDOW_MAP_FROM && !at.window->maps)
-        maps_make(&at);
     cell_touch(shard, cell, record->time_ms);
-    return good;
+    if (!added)
+        shard_bound_hit(shard, BOUND_RECORD);
+    return added;
 }
 
 bool window_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct record *record,
@@ -489,10 +509,10 @@ struct window_result window_value(struct shard *shard, struct cell *cell, uint16
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     const struct aggregate_layout *def = &layout->window[index].aggregate[aggregate];
-    slab_ref ref = *window_slot(shard, cell, layout, index);
+    slab_ref ref = *window_slot(cell, layout, index);
     if (!ref)
         return (struct window_result){.known = def->fn == WINDOW_COUNT || def->fn == WINDOW_SUM || def->fn == WINDOW_DISTINCT};
-    struct at at = {.shard = shard, .layout = &layout->window[index], .size = kept_size(&layout->window[index])};
+    struct at at = {.shard = shard, .layout = &layout->window[index], .ring_at = window_ring_at(&layout->window[index]), .size = kept_size(&layout->window[index])};
     at.window = (struct window *)(uintptr_t)slab_at(&shard->slab, ref);
     at.state = states_edit(shard, at.window, at.layout);
     union aggregate_state *state = at.state ? &at.state[aggregate] : NULL;
@@ -511,16 +531,16 @@ struct window_result window_value(struct shard *shard, struct cell *cell, uint16
     return tail_value(&at, def, &state->tail, span->floor_ms);
 }
 
-struct records records_of(const struct shard *shard, const struct window *window, const struct window_layout *layout, entity_id key)
+struct records records_of(const struct window *window, const struct window_layout *layout, entity_id key)
 {
     struct records records = {.count = window->count, .stride = (uint32_t)window_stride(window, layout), .key = key};
-    records.first = (const char *)slab_at(&shard->slab, window->ring) + (size_t)window->head * records.stride;
+    records.first = (const char *)window + window_ring_at(layout) + (size_t)window->head * records.stride;
     if (!window_of_edges(layout) || window->edge.words == PACKED_NOT)
         return records;
     records.words = window->edge.words;
     records.key_is_receiver = window->edge.key_is_receiver;
     records.base_seq = window->edge.base_seq;
-    memcpy(&records.base_ms, window + 1, sizeof records.base_ms);
+    records.base_ms = (int64_t)window->base * BASE_MS;
     return records;
 }
 
@@ -544,20 +564,19 @@ struct records window_look(const struct shard *shard, const struct cell *cell, u
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     slab_ref ref = window_ref(cell, layout, index);
-    return ref ? records_of(shard, slab_at(&shard->slab, ref), &layout->window[index], cell->key[0]) : (struct records){0};
+    return ref ? records_of(slab_at(&shard->slab, ref), &layout->window[index], cell->key[0]) : (struct records){0};
 }
 
 static const struct window *window_at(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
 {
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_window_at(shard_layout(shard, keyspace), index), sizeof ref);
+    slab_ref ref = window_ref(cell, shard_layout(shard, keyspace), index);
     return ref ? slab_at(&shard->slab, ref) : NULL;
 }
 
 void window_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
 {
     const char *window = (const char *)window_at(shard, cell, keyspace, index);
-    size_t size = window_size(&shard_layout(shard, keyspace)->window[index]);
+    size_t size = window_ring_at(&shard_layout(shard, keyspace)->window[index]) + RECORDS_BESIDE;
     for (size_t at = 0; window && at < size; at += 64)
         __builtin_prefetch(window + at, 1);
 }
@@ -568,7 +587,10 @@ void window_prefetch_end(const struct shard *shard, const struct cell *cell, uin
     const struct window_layout *layout = &shard_layout(shard, keyspace)->window[index];
     if (!window)
         return;
-    __builtin_prefetch((const char *)slab_at(&shard->slab, window->ring) + (size_t)(window->head + window->count) * window_stride(window, layout), 1);
+    const char *ring = (const char *)window + window_ring_at(layout);
+    size_t stride = window_stride(window, layout);
+    __builtin_prefetch(ring + window->head * stride);
+    __builtin_prefetch(ring + (size_t)(window->head + window->count) * stride, 1);
     const char *states = (const char *)window_states(shard, window, layout);
     for (size_t at = 0; states && at < states_bytes(layout); at += 64)
         __builtin_prefetch(states + at, 1);
@@ -581,12 +603,15 @@ void window_prefetch_end(const struct shard *shard, const struct cell *cell, uin
 
 void window_ask(const struct shard *shard, slab_ref ref, const struct window_layout *layout, bool records)
 {
-    const struct window *window = ref ? slab_at(&shard->slab, ref) : NULL;
-    size_t size = window && records ? window_stride(window, layout) : 0, all = size ? window->count * size : 0;
-    if (window && !records)
-        cache_ask(window, window_size(layout));
-    else if (all)
-        cache_ask((const char *)slab_at(&shard->slab, window->ring) + window->head * size, all < RING_ASKED ? all : RING_ASKED);
+    const struct window *window = slab_at(&shard->slab, ref);
+    size_t before = window_ring_at(layout);
+    if (!records) {
+        cache_ask(window, before + RECORDS_BESIDE);
+        return;
+    }
+    size_t stride = window_stride(window, layout), first = window->head * stride, all = window->count * stride;
+    if (first + all > RECORDS_BESIDE)
+        cache_ask((const char *)window + before + first, all < RING_ASKED ? all : RING_ASKED);
 }
 
 void window_walk(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index, int64_t floor_ms,
@@ -605,10 +630,7 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
 {
     if (!ref)
         return;
-    struct at at = {.shard = shard, .layout = layout, .window = slab_edit(&shard->slab, ref, window_size(layout))};
-    at.size = window_stride(at.window, layout);
-    if (!window_of_edges(layout))
-        maps_free(&at);
+    struct at at = {.shard = shard, .layout = layout, .ring_at = window_ring_at(layout), .window = slab_edit(&shard->slab, ref, window_ring_at(layout))};
     shard_count_records(shard, -(int64_t)at.window->count);
     at.state = states_edit(shard, at.window, layout);
     states_free(&at);
@@ -617,8 +639,7 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
         memcpy(&kept, (const char *)at.window + window_habit_at(habit), sizeof kept);
         slab_free(&shard->slab, kept, habit_block_bytes(shard, kept));
     }
-    slab_free(&shard->slab, at.window->ring, at.window->room * at.size);
-    slab_free(&shard->slab, ref, window_size(layout));
+    slab_free(&shard->slab, ref, window_size(at.window, layout));
 }
 
 uint32_t window_records(const struct shard *shard, slab_ref ref)
@@ -636,7 +657,7 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
     if (!ref)
         return 0;
     const struct window *window = slab_at(&shard->slab, ref);
-    size_t bytes = slab_block(window_size(layout)) + slab_block(window->room * window_stride(window, layout));
+    size_t bytes = slab_block(window_size(window, layout));
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(habit), sizeof kept);

@@ -8,9 +8,9 @@
 /* A base leaves room before and behind what it was chosen for, or every record would ask for another one. */
 static const uint64_t SPAN_MOST = 3u << 30, ROOM_BEFORE = 1u << 30;
 
-static int64_t *base_ms(const struct window *window)
+static int64_t base_ms(const struct window *window)
 {
-    return (int64_t *)(uintptr_t)(window + 1);
+    return (int64_t)window->base * BASE_MS;
 }
 
 /* What several records have in common, when they are to be packed. */
@@ -45,13 +45,15 @@ static uint64_t room_before(uint64_t span)
 static void packing_choose(struct window *window, const struct extent *extent)
 {
     uint64_t span_ms = (uint64_t)extent->last_ms - (uint64_t)extent->first_ms, span_seq = extent->last_seq - extent->first_seq;
-    bool packs = extent->packs && span_ms <= SPAN_MOST && span_seq <= SPAN_MOST && extent->first_ms > INT64_MIN + (int64_t)ROOM_BEFORE;
+    bool packs = extent->packs && span_ms <= SPAN_MOST && span_seq <= SPAN_MOST && extent->first_ms > INT32_MIN * (int64_t)BASE_MS + (int64_t)ROOM_BEFORE &&
+                 extent->first_ms < INT32_MAX * (int64_t)BASE_MS;
     window->edge.words = !packs ? PACKED_NOT : extent->small ? PACKED_WORDS : PACKED_WORDS_MOST;
     window->edge.key_is_receiver = extent->key_is_receiver;
     if (!packs)
         return;
     uint64_t before_seq = room_before(span_seq);
-    *base_ms(window) = extent->first_ms - (int64_t)room_before(span_ms);
+    int64_t before_ms = extent->first_ms - (int64_t)room_before(span_ms);
+    window->base = (int32_t)(before_ms / BASE_MS - (before_ms % BASE_MS < 0));
     window->edge.base_seq = (extent->first_seq > before_seq ? extent->first_seq - before_seq : 0) & SEQ_BITS;
 }
 
@@ -60,22 +62,21 @@ static bool edge_fits(const struct window *window, const struct edge_key *key, c
 {
     if (window->edge.words == PACKED_NOT)
         return true;
-    uint64_t after_ms = (uint64_t)record->time_ms - (uint64_t)*base_ms(window), after_seq = record->seq - window->edge.base_seq;
-    return window->edge.words && key->is_id && (key_is_receiver ? record->receiver : record->sender) == key->id &&
-           window->edge.key_is_receiver == key_is_receiver && record->time_ms >= *base_ms(window) && after_ms <= UINT32_MAX &&
+    uint64_t after_ms = (uint64_t)record->time_ms - (uint64_t)base_ms(window), after_seq = record->seq - window->edge.base_seq;
+    return key->is_id && (key_is_receiver ? record->receiver : record->sender) == key->id &&
+           window->edge.key_is_receiver == key_is_receiver && record->time_ms >= base_ms(window) && after_ms <= UINT32_MAX &&
            after_seq <= UINT32_MAX && (window->edge.words == PACKED_WORDS_MOST || amount_small(record->amount));
 }
 
 /* Writes a record that fits. */
-static void edge_write(const struct at *at, char *to, const struct record *record, bool key_is_receiver)
+static void edge_write(const struct window *window, char *to, const struct record *record, bool key_is_receiver)
 {
-    const struct window *window = at->window;
     if (window->edge.words == PACKED_NOT) {
         record_write((struct kept *)(void *)to, record, key_is_receiver, 0);
         return;
     }
     uint32_t *word = (uint32_t *)(void *)to;
-    word[PACKED_TIME] = (uint32_t)(record->time_ms - *base_ms(window));
+    word[PACKED_TIME] = (uint32_t)(record->time_ms - base_ms(window));
     word[PACKED_SEQ] = (uint32_t)(record->seq - window->edge.base_seq);
     word[PACKED_OTHER] = key_is_receiver ? record->sender : record->receiver;
     word[PACKED_AMOUNT] = (uint32_t)(uint64_t)record->amount;
@@ -85,12 +86,11 @@ static void edge_write(const struct at *at, char *to, const struct record *recor
         word[PACKED_AMOUNT] = UINT32_MAX;
 }
 
-/* Puts the ring's records and room for more into another block, packed anew so that the record fits as well. */
+/* Packs the ring's records anew so that the record fits as well, with room for so many, in another block unless none is there yet. */
 static bool edges_repack(struct at *at, const struct edge_key *key, const struct record *record, bool key_is_receiver, uint32_t room)
 {
-    struct window *window = at->window, before = *window;
     struct slab *slab = &at->shard->slab;
-    const struct records old = records_of(at->shard, window, at->layout, key->id);
+    const struct records old = records_of(at->window, at->layout, key->id);
     struct extent extent = {record->time_ms, record->time_ms, record->seq, record->seq, key->is_id, true, key_is_receiver};
     struct record one;
     extent_take(&extent, key, record, key_is_receiver);
@@ -98,27 +98,24 @@ static bool edges_repack(struct at *at, const struct edge_key *key, const struct
         bool receives = records_read(&old, at->layout, i, &one);
         extent_take(&extent, key, &one, receives);
     }
-    size_t stride = at->size;
-    int64_t base = *base_ms(window);
-    packing_choose(window, &extent);
-    at->size = window_stride(window, at->layout);
-    room = ring_room(room, at->size);
-    slab_ref fresh = slab_alloc(slab, room * at->size);
-    if (!fresh) {
-        *window = before;
-        *base_ms(window) = base;
-        at->size = stride;
+    struct window fresh = *at->window;
+    packing_choose(&fresh, &extent);
+    size_t stride = window_stride(&fresh, at->layout), block = slab_block(window_size(at->window, at->layout));
+    bool stays = !old.count && at->ring_at + stride <= block;
+    fresh.head = 0;
+    fresh.room = stays ? (uint32_t)((block - at->ring_at) / stride) : ring_room(at->layout, room, stride);
+    slab_ref ref = stays ? *at->slot : slab_alloc(slab, window_size(&fresh, at->layout));
+    if (!ref)
         return false;
-    }
-    char *to = slab_edit(slab, fresh, room * at->size);
+    char *to = slab_edit(slab, ref, window_size(&fresh, at->layout));
+    memcpy(to, &fresh, sizeof fresh);
     for (uint32_t i = 0; i < old.count; i++) {
         bool receives = records_read(&old, at->layout, i, &one);
-        edge_write(at, to + i * at->size, &one, receives);
+        edge_write(&fresh, to + at->ring_at + i * stride, &one, receives);
     }
-    slab_free(slab, before.ring, before.room * stride);
-    window->ring = fresh;
-    window->room = room;
-    window->head = 0;
+    at->size = stride;
+    if (!stays)
+        window_moved(at, ref);
     return true;
 }
 
@@ -131,7 +128,7 @@ static bool edges_reserve(struct at *at, const struct edge_key *key, const struc
     if (!ring_full(window))
         return true;
     if (window->edge.words == PACKED_NOT && !ring_has_gone(window->room, window->head))
-        return edges_repack(at, key, record, key_is_receiver, ring_room_next(window->room, at->size));
+        return edges_repack(at, key, record, key_is_receiver, ring_room_next(at->layout, window->room, at->size));
     return ring_make_room(at);
 }
 
@@ -151,20 +148,20 @@ static uint32_t records_behind(const struct records *records, const struct windo
     return from;
 }
 
+static int64_t edge_time_ms(const struct at *at, uint32_t index)
+{
+    const struct kept *kept = kept_at(at, index);
+    const uint32_t *word = (const uint32_t *)(const void *)kept;
+    return at->window->edge.words == PACKED_NOT ? kept->time_ms : base_ms(at->window) + word[PACKED_TIME];
+}
+
 /* Those whose time is before `from_ms` go. */
-static void edges_evict(const struct at *at, const struct records *records, int64_t from_ms)
+static void edges_evict(const struct at *at, int64_t from_ms)
 {
     struct window *window = at->window;
     uint32_t gone = 0;
-    struct record record;
-    while (window->oldest_ms < from_ms && gone < records->count) {
+    while (gone < window->count && edge_time_ms(at, gone) < from_ms)
         gone++;
-        window->oldest_ms = INT64_MAX;
-        if (gone < records->count) {
-            (void)records_read(records, at->layout, gone, &record);
-            window->oldest_ms = record.time_ms;
-        }
-    }
     window->head += gone;
     window->count -= gone;
     if (gone)
@@ -173,26 +170,21 @@ static void edges_evict(const struct at *at, const struct records *records, int6
 
 bool edge_add(struct at *at, const struct edge_key *key, const struct record *record, bool key_is_receiver, bool late, int64_t from_ms)
 {
-    struct window *window = at->window;
-    at->size = window_stride(window, at->layout);
-    if (window->count && window->oldest_ms < from_ms) {
-        const struct records records = records_of(at->shard, window, at->layout, key->id);
-        edges_evict(at, &records, from_ms);
-    }
+    at->size = window_stride(at->window, at->layout);
+    edges_evict(at, from_ms);
     if (!edges_reserve(at, key, record, key_is_receiver))
         return false;
+    struct window *window = at->window;
     shard_count_records(at->shard, 1);
     uint32_t p = window->count;
     if (late && p) {
-        const struct records records = records_of(at->shard, window, at->layout, key->id);
+        const struct records records = records_of(window, at->layout, key->id);
         p = records_behind(&records, at->layout, record->time_ms, record->seq);
     }
-    if (p == 0)
-        window->oldest_ms = record->time_ms;
-    const char *ring = slab_at(&at->shard->slab, window->ring);
-    char *to = shard_edit(at->shard, ring + (size_t)(window->head + p) * at->size, (window->count - p + 1) * at->size);
-    memmove(to + at->size, to, (window->count - p) * at->size);
-    edge_write(at, to, record, key_is_receiver);
+    char *to = shard_edit(at->shard, kept_at(at, p), (window->count - p + 1) * at->size);
+    if (p < window->count)
+        memmove(to + at->size, to, (window->count - p) * at->size);
+    edge_write(window, to, record, key_is_receiver);
     window->count++;
     return true;
 }

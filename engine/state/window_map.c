@@ -56,7 +56,7 @@ static bool record_take(struct shard *shard, struct cell *cell, uint16_t keyspac
 static bool records_add(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t index, const struct window *old,
                         const struct window_layout *from)
 {
-    const struct records records = records_of(shard, old, from, cell->key[0]);
+    const struct records records = records_of(old, from, cell->key[0]);
     for (uint32_t i = 0; i < records.count; i++) {
         struct record record = {0};
         bool key_is_receiver = records_read(&records, from, i, &record);
@@ -105,10 +105,9 @@ bool window_remake(struct shard *shard, struct cell *cell, uint16_t keyspace, ui
 {
     const struct window_layout *layout = &shard_layout(shard, keyspace)->window[index];
     const struct window *old = slab_at(&shard->slab, old_ref);
-    slab_ref ref = window_ensure(shard, cell, keyspace, index);
-    if (!ref || !records_add(shard, cell, keyspace, index, old, from))
+    if (!window_ensure(shard, cell, keyspace, index) || !records_add(shard, cell, keyspace, index, old, from))
         return false;
-    struct window *window = slab_edit(&shard->slab, ref, window_size(layout));
+    struct window *window = slab_edit(&shard->slab, window_ref(cell, shard_layout(shard, keyspace), index), window_ring_at(layout));
     if (old->newest_ms > window->newest_ms)
         window->newest_ms = old->newest_ms;
     return past_copy(shard, window, layout, old, from);
@@ -130,7 +129,7 @@ static struct ring ring_begin(const struct shard *shard, slab_ref ref, const str
 {
     struct ring ring = {.shard = shard, .window = ref ? slab_at(&shard->slab, ref) : NULL, .layout = layout, .grafting = grafting};
     if (ring.window)
-        ring.records = records_of(shard, ring.window, layout, key);
+        ring.records = records_of(ring.window, layout, key);
     return ring;
 }
 
@@ -246,9 +245,9 @@ bool window_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uin
         records.records.count = 0;
     (void)shard_edit(shard, cell, cell_size(layout));
     memcpy((char *)cell + cell_window_at(layout, index), &none, sizeof none);
-    slab_ref fresh = window_ensure(shard, cell, keyspace, index);
-    bool good = fresh && rings_join(shard, cell, keyspace, index, &own, &records);
-    struct window *window = fresh ? slab_edit(&shard->slab, fresh, window_size(&layout->window[index])) : NULL;
+    bool good = window_ensure(shard, cell, keyspace, index) && rings_join(shard, cell, keyspace, index, &own, &records);
+    slab_ref fresh = window_ref(cell, layout, index);
+    struct window *window = fresh ? slab_edit(&shard->slab, fresh, window_ring_at(&layout->window[index])) : NULL;
     good = good && past_join(shard, window, &layout->window[index], lack->past[index], &own, &theirs);
     if (!good) {
         window_put_back(shard, cell, keyspace, index, old);

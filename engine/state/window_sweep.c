@@ -30,12 +30,12 @@ static bool column_holds_ids(const struct window_layout *layout, uint8_t column)
     return column == WINDOW_SENDER || column == WINDOW_RECEIVER || column == WINDOW_OTHER;
 }
 
-static void record_mark(const struct state *state, const struct record *record, uint32_t entity_extras)
+static void kept_mark(const struct state *state, const struct kept *kept, uint32_t entity_extras)
 {
-    ident_mark(state, record->sender);
-    ident_mark(state, record->receiver);
+    ident_mark(state, kept->sender);
+    ident_mark(state, kept->receiver);
     for (uint32_t left = entity_extras; left; left &= left - 1) {
-        int64_t id = record->extra[__builtin_ctz(left)];
+        int64_t id = kept->extra[__builtin_ctz(left)];
         if (id != MISSING_I64)
             ident_mark(state, (entity_id)id);
     }
@@ -45,44 +45,28 @@ static void record_mark(const struct state *state, const struct record *record, 
  * again where edges leave it out. */
 void window_mark(const struct shard *shard, slab_ref ref, const struct window_layout *layout)
 {
-    if (!ref)
-        return;
     const struct window *window = slab_at(&shard->slab, ref);
-    const struct records records = records_of(shard, window, layout, ENTITY_MISSING);
-    for (uint32_t i = 0; i < records.count; i++) {
-        struct record record;
-        (void)records_read(&records, layout, i, &record);
-        record_mark(shard->state, &record, layout->entity_extras);
+    const struct records records = records_of(window, layout, ENTITY_MISSING);
+    const char *record = records.first;
+    for (uint32_t i = 0; i < records.count; i++, record += records.stride) {
+        if (records.words)
+            ident_mark(shard->state, ((const uint32_t *)(const void *)record)[PACKED_OTHER]);
+        else
+            kept_mark(shard->state, (const void *)record, layout->entity_extras);
     }
-    for (uint16_t i = 0; i < layout->aggregate_count; i++)
+    const union aggregate_state *state = window_states(shard, window, layout);
+    for (uint16_t i = 0; state && i < layout->aggregate_count; i++)
         if (layout->aggregate[i].days && layout->aggregate[i].fn != WINDOW_COUNT && column_holds_ids(layout, layout->aggregate[i].column))
-            days_mark(shard, &window_states(shard, window, layout)[i].days, layout->aggregate[i].fn);
+            days_mark(shard, &state[i].days, layout->aggregate[i].fn);
 }
 
 /* --- giving back --- */
 
-static void ring_trim(const struct at *at)
+void window_trim(struct shard *shard, struct cell *cell, const struct keyspace_layout *keyspace, uint16_t index)
 {
-    struct window *window = at->window;
-    struct slab *slab = &at->shard->slab;
-    if (!ring_too_large(window->room, window->count))
-        return;
-    uint32_t room = ring_room_next(window->count, at->size);
-    slab_ref fresh = slab_alloc(slab, room * at->size);
-    if (!fresh)
-        return;
-    if (window->count)
-        memcpy(slab_edit(slab, fresh, room * at->size), (const char *)slab_at(slab, window->ring) + window->head * at->size,
-               window->count * at->size);
-    slab_free(slab, window->ring, window->room * at->size);
-    window->ring = fresh;
-    window->room = room;
-    window->head = 0;
-}
-
-void window_trim(struct shard *shard, slab_ref ref, const struct window_layout *layout)
-{
-    struct at at = {.shard = shard, .layout = layout, .window = slab_edit(&shard->slab, ref, window_size(layout))};
+    const struct window_layout *layout = &keyspace->window[index];
+    slab_ref *slot = window_slot(cell, keyspace, index);
+    struct at at = {.shard = shard, .layout = layout, .slot = slot, .ring_at = window_ring_at(layout), .window = slab_edit(&shard->slab, *slot, window_ring_at(layout))};
     at.size = window_stride(at.window, layout);
     at.state = states_edit(shard, at.window, layout);
     if (at.state && at.window->count <= WINDOW_SCAN_MOST / 2 && !window_by_day(layout)) {
@@ -95,11 +79,11 @@ void window_trim(struct shard *shard, slab_ref ref, const struct window_layout *
         else if (is_extreme(&layout->aggregate[i]))
             extreme_trim(shard, &at.state[i].extreme);
     }
-    ring_trim(&at);
-    if (window_of_edges(layout) || !at.window->maps)
-        return;
-    for (uint16_t i = 0; i < layout->aggregate_count; i++)
+    if (ring_too_large(at.window->room, at.window->count))
+        (void)window_move(&at, ring_room_next(layout, at.window->count, at.size)); /* where there is no room for it, it stays */
+    for (uint16_t i = 0; at.state && i < layout->aggregate_count; i++)
         if (layout->aggregate[i].fn == WINDOW_DISTINCT && !layout->aggregate[i].days)
             at.distinct |= 1u << layout->aggregate[i].column;
-    maps_trim(&at);
+    if (at.state)
+        maps_trim(&at);
 }
