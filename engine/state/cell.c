@@ -61,8 +61,11 @@ struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *k
 struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key)
 {
     struct cell *cell = cell_find(shard, keyspace, key);
-    if (cell)
-        return cell;
+    return cell ? cell : cell_add(shard, keyspace, key);
+}
+
+struct cell *cell_add(struct shard *shard, uint16_t keyspace, const uint32_t *key)
+{
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     slab_ref ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, cell_size(layout));
     struct table *table = shard_edit(shard, keys_table(shard, keyspace), sizeof *table);
@@ -73,7 +76,7 @@ struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *ke
         return NULL;
     }
     entry->cell = ref;
-    cell = slab_edit(&shard->slab, ref, cell_size(layout));
+    struct cell *cell = slab_edit(&shard->slab, ref, cell_size(layout));
     memcpy(cell->key, key, layout->width * sizeof *key);
     cell->newest_ms = INT64_MIN;
     return cell;
@@ -124,37 +127,62 @@ size_t memory_bytes(const struct memory_layout *layout)
     return offsetof(struct memory_record, keep) + layout->keep_count * sizeof(int64_t);
 }
 
-void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct memory_record *record)
+size_t memory_block_bytes(const struct keyspace_layout *layout, uint16_t memory)
 {
-    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    if (cell_shape(layout).memory_at == 0)
+        return 0;
+    return layout->memory[memory].dated ? fact_row_bytes(&layout->memory[memory]) : memory_bytes(&layout->memory[memory]);
+}
+
+/* The record with the greatest (time, seq) stays: RULES 19. False: there was no room. */
+static bool record_keep(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, uint16_t memory,
+                        const struct memory_record *record)
+{
     size_t size = memory_bytes(&layout->memory[memory]);
     slab_ref ref = memory_ref(cell, layout, memory);
     if (ref) {
         const struct memory_record *have = slab_at(&shard->slab, ref);
         if (have->time_ms > record->time_ms || (have->time_ms == record->time_ms && have->seq > record->seq))
-            return; /* the record with the greatest (time, seq) stays: RULES 19 */
+            return true;
     } else {
         ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, size);
         if (!ref) {
             shard_bound_hit(shard, BOUND_MEMORY);
-            return;
+            return false;
         }
         memcpy(shard_edit(shard, (char *)cell + cell_memory_at(layout, memory), sizeof ref), &ref, sizeof ref);
     }
     memcpy(slab_edit(&shard->slab, ref, size), record, size);
+    return true;
+}
+
+void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct memory_record *record)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    if (!memory_is_newest(layout) && !record_keep(shard, cell, layout, memory, record))
+        return;
     struct cell *edited = shard_edit(shard, cell, sizeof *cell);
     if (record->time_ms > edited->newest_ms)
         edited->newest_ms = record->time_ms;
 }
 
+bool memory_read(const struct shard *shard, const struct cell *cell, const struct keyspace_layout *layout, uint16_t memory,
+                 struct memory_record *out)
+{
+    if (!memory_held(cell, layout, memory))
+        return false;
+    if (memory_is_newest(layout)) {
+        out->time_ms = cell->newest_ms;
+        out->seq = 0;
+        return true;
+    }
+    memcpy(out, slab_at(&shard->slab, memory_ref(cell, layout, memory)), memory_bytes(&layout->memory[memory]));
+    return true;
+}
+
 bool memory_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory, struct memory_record *out)
 {
-    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref ref = memory_ref(cell, layout, memory);
-    if (!ref)
-        return false;
-    memcpy(out, slab_at(&shard->slab, ref), memory_bytes(&layout->memory[memory]));
-    return true;
+    return memory_read(shard, cell, shard_layout(shard, keyspace), memory, out);
 }
 
 void memory_mark(const struct shard *shard, const struct memory_record *record, const struct memory_layout *layout)
@@ -171,7 +199,7 @@ void memory_mark(const struct shard *shard, const struct memory_record *record, 
 void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *layout)
 {
     const struct cell *cell = slab_at(&shard->slab, ref);
-    clocks_free(shard, cell->clocks, layout);
+    clocks_free(shard, clocks_ref(cell, layout), layout);
     for (uint16_t i = 0; i < layout->window_count; i++)
         window_free(shard, window_ref(cell, layout, i), &layout->window[i]);
     for (uint16_t i = 0; i < layout->memory_count; i++) {
@@ -258,8 +286,8 @@ static inline void sweep_prefetch(const struct shard *shard, const struct keyspa
     const struct cell *near = left > AHEAD_RECORDS ? entry_cell(shard, entry + AHEAD_RECORDS) : NULL;
     if (far)
         cache_ask(far, cell_size(layout));
-    if (parts && parts->clocks && parts->newest_ms >= horizon_ms - CLOCK_KEEP_MS) /* else they go unread */
-        cache_ask(slab_at(&shard->slab, parts->clocks), clocks_bytes(layout));
+    if (parts && clocks_ref(parts, layout) && parts->newest_ms >= horizon_ms - CLOCK_KEEP_MS) /* else they go unread */
+        cache_ask(slab_at(&shard->slab, clocks_ref(parts, layout)), clocks_bytes(layout));
     for (uint16_t i = 0; parts && i < layout->window_count; i++)
         window_ask(shard, window_ref(parts, layout, i), &layout->window[i], false);
     for (uint16_t i = 0; parts && i < layout->memory_count; i++)
@@ -336,7 +364,7 @@ void keys_stats(const struct shard *shard, struct state_stats *stats)
             if (entries[i].tag <= TAG_REMOVED)
                 continue;
             const struct cell *cell = slab_at(&shard->slab, entries[i].cell);
-            stats->key_bytes += cell->clocks ? slab_block(clocks_bytes(layout)) : 0;
+            stats->key_bytes += clocks_ref(cell, layout) ? slab_block(clocks_bytes(layout)) : 0;
             for (uint16_t w = 0; w < layout->window_count; w++) {
                 slab_ref window;
                 memcpy(&window, (const char *)cell + cell_window_at(layout, w), sizeof window);
@@ -345,7 +373,7 @@ void keys_stats(const struct shard *shard, struct state_stats *stats)
             }
             for (uint16_t m = 0; m < layout->memory_count; m++) {
                 slab_ref memory = memory_ref(cell, layout, m);
-                stats->memories += memory != 0;
+                stats->memories += memory_held(cell, layout, m);
                 if (layout->memory[m].dated)
                     stats->memory_bytes += slab_block(fact_bytes(shard, memory, &layout->memory[m]));
                 else if (memory)

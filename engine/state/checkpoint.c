@@ -22,8 +22,9 @@ enum {
     PATH_MAX_BYTES = 4096,
     FILES_MAX = 1024,
     /* 1: identities without marks; 2: a layout that others could not be mapped from; 3: free blocks of one length by list,
-     * repeats in tables; 4: clocks inside of cells; 5: states of aggregates inside of windows */
-    FORMAT = 6,
+     * repeats in tables; 4: clocks inside of cells; 5: states of aggregates inside of windows;
+     * 6: cells of one length for keys of any width, a block for every memory */
+    FORMAT = 7,
 };
 
 static const char file_magic[8] = {'M', 'U', 'S', 'T', 'C', 'K', 'P', '1'};

@@ -526,7 +526,7 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
     bool late = (event->flags & EVENT_LATE) != 0;
     bool touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late && !visit_named_before(step, visit);
     if (!cell && (changes || touched))
-        cell = cell_get(shard, visit->keyspace, visit->key);
+        cell = cell_add(shard, visit->keyspace, visit->key);
     if (at->read_count && event->flow != FLOW_FACT)
         visit_read(step, at, visit, shard, cell);
     if (!cell)
