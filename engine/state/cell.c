@@ -220,53 +220,65 @@ static void slot_clear(struct shard *shard, struct cell *cell, size_t at)
 }
 
 /* A key that goes on may hold clocks, windows, memories and attempts that have gone quiet: clocks go behind the horizon, windows when their
- * own span has passed, the others as the key would. */
-static void cell_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms)
+ * own span has passed, the others as the key would. What stays marks the ids that it holds. Most references of a cell are 0. */
+static void windows_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms)
 {
-    int64_t before_ms = horizon_ms - layout->widest_ms;
-    clocks_thin(shard, cell, layout, horizon_ms);
     for (uint16_t i = 0; i < layout->window_count; i++) {
         slab_ref window = window_ref(cell, layout, i);
         if (!window)
             continue;
         if (window_newest(shard, window) >= horizon_ms - window_idle_ms(&layout->window[i], layout->widest_ms)) {
             window_trim(shard, window, &layout->window[i]);
+            window_mark(shard, window, &layout->window[i]);
             continue;
         }
         window_free(shard, window, &layout->window[i]);
         slot_clear(shard, cell, cell_window_at(layout, i));
     }
+}
+
+static void memories_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t before_ms)
+{
     for (uint16_t i = 0; i < layout->memory_count; i++) {
         slab_ref memory = memory_ref(cell, layout, i);
-        if (!memory || layout->memory[i].dated || ((const struct memory_record *)slab_at(&shard->slab, memory))->time_ms >= before_ms)
+        if (!memory)
             continue;
-        slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));
-        slot_clear(shard, cell, cell_memory_at(layout, i));
+        const struct memory_record *record = slab_at(&shard->slab, memory);
+        if (layout->memory[i].dated) {
+            fact_mark(shard, memory, &layout->memory[i]);
+        } else if (record->time_ms >= before_ms) {
+            memory_mark(shard, record, &layout->memory[i]);
+        } else {
+            slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));
+            slot_clear(shard, cell, cell_memory_at(layout, i));
+        }
     }
+}
+
+static void attempts_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t before_ms)
+{
     for (uint16_t i = 0; i < layout->attempt_count; i++) {
         slab_ref attempt = attempt_ref(cell, layout, i);
-        if (!attempt || attempt_last_ms(shard, attempt, &layout->attempt[i]) >= before_ms)
+        if (!attempt)
             continue;
+        if (attempt_last_ms(shard, attempt, &layout->attempt[i]) >= before_ms) {
+            attempt_mark(shard, attempt, &layout->attempt[i]);
+            continue;
+        }
         slab_free(&shard->slab, attempt, attempt_bytes(&layout->attempt[i]));
         slot_clear(shard, cell, cell_attempt_at(layout, i));
     }
 }
 
-static void cell_mark(const struct shard *shard, const struct cell *cell, const struct keyspace_layout *layout)
+static void cell_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms)
 {
+    int64_t before_ms = horizon_ms - layout->widest_ms;
     for (uint32_t left = layout->entity_words; left; left &= left - 1)
         ident_mark(shard->state, cell->key[__builtin_ctz(left)]);
-    for (uint16_t i = 0; i < layout->window_count; i++)
-        window_mark(shard, window_ref(cell, layout, i), &layout->window[i]);
-    for (uint16_t i = 0; i < layout->memory_count; i++) {
-        slab_ref memory = memory_ref(cell, layout, i);
-        if (layout->memory[i].dated)
-            fact_mark(shard, memory, &layout->memory[i]);
-        else if (memory)
-            memory_mark(shard, slab_at(&shard->slab, memory), &layout->memory[i]);
-    }
-    for (uint16_t i = 0; i < layout->attempt_count; i++)
-        attempt_mark(shard, attempt_ref(cell, layout, i), &layout->attempt[i]);
+    clocks_thin(shard, cell, layout, horizon_ms);
+    windows_thin(shard, cell, layout, horizon_ms);
+    memories_thin(shard, cell, layout, before_ms);
+    attempts_thin(shard, cell, layout, before_ms);
 }
 
 /* How many places of the table ahead a cell is asked into the cache, its windows and memories, their records. */
@@ -289,11 +301,14 @@ static inline void sweep_prefetch(const struct shard *shard, const struct keyspa
     if (parts && clocks_ref(parts, layout) && parts->newest_ms >= horizon_ms - CLOCK_KEEP_MS) /* else they go unread */
         cache_ask(slab_at(&shard->slab, clocks_ref(parts, layout)), clocks_bytes(layout));
     for (uint16_t i = 0; parts && i < layout->window_count; i++)
-        window_ask(shard, window_ref(parts, layout, i), &layout->window[i], false);
+        if (window_ref(parts, layout, i))
+            window_ask(shard, window_ref(parts, layout, i), &layout->window[i], false);
     for (uint16_t i = 0; parts && i < layout->memory_count; i++)
-        cache_ask(slab_at(&shard->slab, memory_ref(parts, layout, i)), 1);
+        if (memory_ref(parts, layout, i))
+            cache_ask(slab_at(&shard->slab, memory_ref(parts, layout, i)), 1);
     for (uint16_t i = 0; near && i < layout->window_count; i++)
-        window_ask(shard, window_ref(near, layout, i), &layout->window[i], true);
+        if (window_ref(near, layout, i))
+            window_ask(shard, window_ref(near, layout, i), &layout->window[i], true);
 }
 
 static uint64_t keys_sweep(struct shard *shard, uint16_t keyspace, int64_t horizon_ms)
@@ -310,7 +325,6 @@ static uint64_t keys_sweep(struct shard *shard, uint16_t keyspace, int64_t horiz
         struct cell *cell = (struct cell *)(void *)(shard->slab.base + (size_t)entries[i].cell * 16);
         if (cell->newest_ms >= before_ms) {
             cell_thin(shard, cell, layout, horizon_ms);
-            cell_mark(shard, cell, layout);
             continue;
         }
         cell_drop(shard, entries[i].cell, layout);
