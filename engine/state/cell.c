@@ -58,12 +58,6 @@ struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *k
     return entry ? (struct cell *)(void *)(shard->slab.base + (size_t)entry->cell * 16) : NULL;
 }
 
-struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key)
-{
-    struct cell *cell = cell_find(shard, keyspace, key);
-    return cell ? cell : cell_add(shard, keyspace, key);
-}
-
 struct cell *cell_add(struct shard *shard, uint16_t keyspace, const uint32_t *key)
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
@@ -82,6 +76,12 @@ struct cell *cell_add(struct shard *shard, uint16_t keyspace, const uint32_t *ke
     return cell;
 }
 
+struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key)
+{
+    struct cell *cell = cell_find(shard, keyspace, key);
+    return cell ? cell : cell_add(shard, keyspace, key);
+}
+
 void cell_prefetch_table(const struct shard *shard, uint16_t keyspace)
 {
     __builtin_prefetch(keys_table(shard, keyspace));
@@ -92,7 +92,7 @@ void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t 
     const struct table *table = keys_table(shard, keyspace);
     if (!table->room)
         return;
-    uint32_t at = table_place(table_home(key_hash(key, shard_layout(shard, keyspace)->width)), table->room);
+    uint32_t at = table_place(table_tag(key_hash(key, shard_layout(shard, keyspace)->width)), table->room);
     __builtin_prefetch((const char *)slab_at(&shard->slab, table->entries) + (size_t)at * sizeof(struct cell_entry));
 }
 
@@ -104,7 +104,7 @@ const struct cell *cell_prefetch_body(const struct shard *shard, uint16_t keyspa
         return NULL;
     uint64_t hash = key_hash(key, shard_layout(shard, keyspace)->width);
     const struct cell_entry *entries = slab_at(&shard->slab, table->entries);
-    const struct cell_entry *entry = &entries[table_place(table_home(hash), table->room)];
+    const struct cell_entry *entry = &entries[table_place(table_tag(hash), table->room)];
     if (entry->tag != table_tag(hash))
         return NULL;
     const char *cell = slab_at(&shard->slab, entry->cell);

@@ -73,7 +73,7 @@ bool layout_read(struct slice bytes, struct arena *arena, struct state_layout *l
 /* --- cells --- */
 
 struct cell_entry {
-    uint32_t tag, home;
+    uint32_t tag;
     slab_ref cell;
 };
 

@@ -220,9 +220,10 @@ static inline uint32_t key_shard(const uint32_t *key, uint8_t width)
     return (uint32_t)(mix >> 56);
 }
 
-/* NULL when absent (find) or when the shard is full (get, which makes what is absent; add: the caller has just not found it). */
+/* NULL when absent (find) or when the shard is full (get). */
 struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *key);
 struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key);
+/* cell_get for a key that cell_find has just not found. */
 struct cell *cell_add(struct shard *shard, uint16_t keyspace, const uint32_t *key);
 /* Hints ahead of cell_find/get, one behind the other: each asks for what the one before led to. First the keyspace's
  * table, then the key's slot in it. */
