@@ -3,9 +3,7 @@
 
 slab_ref attempt_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t attempt)
 {
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_attempt_at(layout, attempt), sizeof ref);
-    return ref;
+    return slot_ref(cell, cell_attempt_at(layout, attempt));
 }
 
 size_t attempt_bytes(const struct attempt_layout *layout)

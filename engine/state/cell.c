@@ -104,7 +104,7 @@ void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t 
     const struct table *table = keys_table(shard, keyspace);
     if (!table->room)
         return;
-    uint32_t at = table_place(table_home(key_hash(key, shard_layout(shard, keyspace)->width)), table->room);
+    uint32_t at = table_place(table_tag(key_hash(key, shard_layout(shard, keyspace)->width)), table->room);
     __builtin_prefetch((const char *)slab_at(&shard->slab, table->entries) + (size_t)at * sizeof(struct cell_entry));
 }
 
@@ -136,37 +136,62 @@ size_t memory_bytes(const struct memory_layout *layout)
     return offsetof(struct memory_record, keep) + layout->keep_count * sizeof(int64_t);
 }
 
-void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct memory_record *record)
+size_t memory_block_bytes(const struct keyspace_layout *layout, uint16_t memory)
 {
-    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    if (cell_shape(layout).memory_at == 0)
+        return 0;
+    return layout->memory[memory].dated ? fact_row_bytes(&layout->memory[memory]) : memory_bytes(&layout->memory[memory]);
+}
+
+/* The record with the greatest (time, seq) stays: RULES 19. False: there was no room. */
+static bool record_keep(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, uint16_t memory,
+                        const struct memory_record *record)
+{
     size_t size = memory_bytes(&layout->memory[memory]);
     slab_ref ref = memory_ref(cell, layout, memory);
     if (ref) {
         const struct memory_record *have = slab_at(&shard->slab, ref);
         if (have->time_ms > record->time_ms || (have->time_ms == record->time_ms && have->seq > record->seq))
-            return; /* the record with the greatest (time, seq) stays: RULES 19 */
+            return true;
     } else {
         ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, size);
         if (!ref) {
             shard_bound_hit(shard, BOUND_MEMORY);
-            return;
+            return false;
         }
         memcpy(shard_edit(shard, (char *)cell + cell_memory_at(layout, memory), sizeof ref), &ref, sizeof ref);
     }
     memcpy(slab_edit(&shard->slab, ref, size), record, size);
+    return true;
+}
+
+void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct memory_record *record)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    if (!memory_is_newest(layout) && !record_keep(shard, cell, layout, memory, record))
+        return;
     struct cell *edited = shard_edit(shard, cell, sizeof *cell);
     if (record->time_ms > edited->newest_ms)
         edited->newest_ms = record->time_ms;
 }
 
+bool memory_read(const struct shard *shard, const struct cell *cell, const struct keyspace_layout *layout, uint16_t memory,
+                 struct memory_record *out)
+{
+    if (!memory_held(cell, layout, memory))
+        return false;
+    if (memory_is_newest(layout)) {
+        out->time_ms = cell->newest_ms;
+        out->seq = 0;
+        return true;
+    }
+    memcpy(out, slab_at(&shard->slab, memory_ref(cell, layout, memory)), memory_bytes(&layout->memory[memory]));
+    return true;
+}
+
 bool memory_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory, struct memory_record *out)
 {
-    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref ref = memory_ref(cell, layout, memory);
-    if (!ref)
-        return false;
-    memcpy(out, slab_at(&shard->slab, ref), memory_bytes(&layout->memory[memory]));
-    return true;
+    return memory_read(shard, cell, shard_layout(shard, keyspace), memory, out);
 }
 
 void memory_mark(const struct shard *shard, const struct memory_record *record, const struct memory_layout *layout)
@@ -183,7 +208,7 @@ void memory_mark(const struct shard *shard, const struct memory_record *record, 
 void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *layout)
 {
     const struct cell *cell = slab_at(&shard->slab, ref);
-    clocks_free(shard, cell->clocks, layout);
+    clocks_free(shard, clocks_ref(cell, layout), layout);
     for (uint16_t i = 0; i < layout->window_count; i++)
         window_free(shard, window_ref(cell, layout, i), &layout->window[i]);
     for (uint16_t i = 0; i < layout->memory_count; i++) {
@@ -204,54 +229,65 @@ static void slot_clear(struct shard *shard, struct cell *cell, size_t at)
 }
 
 /* A key that goes on may hold clocks, windows, memories and attempts that have gone quiet: clocks go behind the horizon, windows when their
- * own span has passed, the others as the key would. */
-static void cell_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms)
+ * own span has passed, the others as the key would. What stays marks the ids that it holds. Most references of a cell are 0. */
+static void windows_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms)
 {
-    int64_t before_ms = horizon_ms - layout->widest_ms;
-    clocks_thin(shard, cell, layout, horizon_ms);
     for (uint16_t i = 0; i < layout->window_count; i++) {
         slab_ref window = window_ref(cell, layout, i);
         if (!window)
             continue;
         if (window_newest(shard, window) >= horizon_ms - window_idle_ms(&layout->window[i], layout->widest_ms)) {
             window_trim(shard, cell, layout, i);
+            window_mark(shard, window_ref(cell, layout, i), &layout->window[i]); /* trimming may have moved it */
             continue;
         }
         window_free(shard, window, &layout->window[i]);
         slot_clear(shard, cell, cell_window_at(layout, i));
     }
+}
+
+static void memories_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t before_ms)
+{
     for (uint16_t i = 0; i < layout->memory_count; i++) {
         slab_ref memory = memory_ref(cell, layout, i);
-        if (!memory || layout->memory[i].dated || ((const struct memory_record *)slab_at(&shard->slab, memory))->time_ms >= before_ms)
+        if (!memory)
             continue;
-        slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));
-        slot_clear(shard, cell, cell_memory_at(layout, i));
+        const struct memory_record *record = slab_at(&shard->slab, memory);
+        if (layout->memory[i].dated) {
+            fact_mark(shard, memory, &layout->memory[i]);
+        } else if (record->time_ms >= before_ms) {
+            memory_mark(shard, record, &layout->memory[i]);
+        } else {
+            slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));
+            slot_clear(shard, cell, cell_memory_at(layout, i));
+        }
     }
+}
+
+static void attempts_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t before_ms)
+{
     for (uint16_t i = 0; i < layout->attempt_count; i++) {
         slab_ref attempt = attempt_ref(cell, layout, i);
-        if (!attempt || attempt_last_ms(shard, attempt, &layout->attempt[i]) >= before_ms)
+        if (!attempt)
             continue;
+        if (attempt_last_ms(shard, attempt, &layout->attempt[i]) >= before_ms) {
+            attempt_mark(shard, attempt, &layout->attempt[i]);
+            continue;
+        }
         slab_free(&shard->slab, attempt, attempt_bytes(&layout->attempt[i]));
         slot_clear(shard, cell, cell_attempt_at(layout, i));
     }
 }
 
-static void cell_mark(const struct shard *shard, const struct cell *cell, const struct keyspace_layout *layout)
+static void cell_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms)
 {
+    int64_t before_ms = horizon_ms - layout->widest_ms;
     for (uint32_t left = layout->entity_words; left; left &= left - 1)
         ident_mark(shard->state, cell->key[__builtin_ctz(left)]);
-    for (uint16_t i = 0; i < layout->window_count; i++)
-        if (window_ref(cell, layout, i))
-            window_mark(shard, window_ref(cell, layout, i), &layout->window[i]);
-    for (uint16_t i = 0; i < layout->memory_count; i++) {
-        slab_ref memory = memory_ref(cell, layout, i);
-        if (layout->memory[i].dated)
-            fact_mark(shard, memory, &layout->memory[i]);
-        else if (memory)
-            memory_mark(shard, slab_at(&shard->slab, memory), &layout->memory[i]);
-    }
-    for (uint16_t i = 0; i < layout->attempt_count; i++)
-        attempt_mark(shard, attempt_ref(cell, layout, i), &layout->attempt[i]);
+    clocks_thin(shard, cell, layout, horizon_ms);
+    windows_thin(shard, cell, layout, horizon_ms);
+    memories_thin(shard, cell, layout, before_ms);
+    attempts_thin(shard, cell, layout, before_ms);
 }
 
 /* How many places of the table ahead a cell is asked into the cache, its windows and memories, their records. */
@@ -271,13 +307,14 @@ static inline void sweep_prefetch(const struct shard *shard, const struct keyspa
     const struct cell *near = left > AHEAD_RECORDS ? entry_cell(shard, entry + AHEAD_RECORDS) : NULL;
     if (far)
         cache_ask(far, cell_size(layout));
-    if (parts && parts->clocks && parts->newest_ms >= horizon_ms - CLOCK_KEEP_MS) /* else they go unread */
-        cache_ask(slab_at(&shard->slab, parts->clocks), clocks_bytes(layout));
+    if (parts && clocks_ref(parts, layout) && parts->newest_ms >= horizon_ms - CLOCK_KEEP_MS) /* else they go unread */
+        cache_ask(slab_at(&shard->slab, clocks_ref(parts, layout)), clocks_bytes(layout));
     for (uint16_t i = 0; parts && i < layout->window_count; i++)
         if (window_ref(parts, layout, i))
             window_ask(shard, window_ref(parts, layout, i), &layout->window[i], false);
     for (uint16_t i = 0; parts && i < layout->memory_count; i++)
-        cache_ask(slab_at(&shard->slab, memory_ref(parts, layout, i)), 1);
+        if (memory_ref(parts, layout, i))
+            cache_ask(slab_at(&shard->slab, memory_ref(parts, layout, i)), 1);
     for (uint16_t i = 0; near && i < layout->window_count; i++)
         if (window_ref(near, layout, i))
             window_ask(shard, window_ref(near, layout, i), &layout->window[i], true);
@@ -297,7 +334,6 @@ static uint64_t keys_sweep(struct shard *shard, uint16_t keyspace, int64_t horiz
         struct cell *cell = (struct cell *)(void *)(shard->slab.base + (size_t)entries[i].cell * 16);
         if (cell->newest_ms >= before_ms) {
             cell_thin(shard, cell, layout, horizon_ms);
-            cell_mark(shard, cell, layout);
             continue;
         }
         cell_drop(shard, entries[i].cell, layout);
@@ -351,7 +387,7 @@ void keys_stats(const struct shard *shard, struct state_stats *stats)
             if (entries[i].tag <= TAG_REMOVED)
                 continue;
             const struct cell *cell = slab_at(&shard->slab, entries[i].cell);
-            stats->key_bytes += cell->clocks ? slab_block(clocks_bytes(layout)) : 0;
+            stats->key_bytes += clocks_ref(cell, layout) ? slab_block(clocks_bytes(layout)) : 0;
             for (uint16_t w = 0; w < layout->window_count; w++) {
                 slab_ref window;
                 memcpy(&window, (const char *)cell + cell_window_at(layout, w), sizeof window);
@@ -360,7 +396,7 @@ void keys_stats(const struct shard *shard, struct state_stats *stats)
             }
             for (uint16_t m = 0; m < layout->memory_count; m++) {
                 slab_ref memory = memory_ref(cell, layout, m);
-                stats->memories += memory != 0;
+                stats->memories += memory_held(cell, layout, m);
                 if (layout->memory[m].dated)
                     stats->memory_bytes += slab_block(fact_bytes(shard, memory, &layout->memory[m]));
                 else if (memory)

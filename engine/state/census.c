@@ -18,8 +18,8 @@ static void cell_census(const struct shard *shard, const struct keyspace_layout 
     }
     for (uint16_t m = 0; m < layout->memory_count; m++) {
         slab_ref ref = memory_ref(cell, layout, m);
-        if (ref)
-            count(&memory[m], slab_block(layout->memory[m].dated ? fact_bytes(shard, ref, &layout->memory[m]) : memory_bytes(&layout->memory[m])));
+        if (memory_held(cell, layout, m))
+            count(&memory[m], slab_block(layout->memory[m].dated ? fact_bytes(shard, ref, &layout->memory[m]) : memory_block_bytes(layout, m)));
     }
 }
 
@@ -31,7 +31,7 @@ void state_census(const struct state *state, uint16_t keyspace, struct census *c
         const struct cell *cell;
         uint32_t at = 0;
         while (cell_next(shard, keyspace, &at, &cell)) {
-            count(cells, slab_block(cell_size(layout)) + cell_entry_bytes() + (cell->clocks ? slab_block(clocks_bytes(layout)) : 0));
+            count(cells, slab_block(cell_size(layout)) + cell_entry_bytes() + (clocks_ref(cell, layout) ? slab_block(clocks_bytes(layout)) : 0));
             cell_census(shard, layout, cell, window, memory);
         }
     }

@@ -6,36 +6,44 @@ size_t clocks_bytes(const struct keyspace_layout *layout)
     return layout->clock_count * sizeof(int64_t);
 }
 
-/* Even in a full shard, for a clock that does not rise makes rules see what their windows have left behind; false at the end of the
+static void clocks_point(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, slab_ref ref)
+{
+    memcpy(shard_edit(shard, (char *)cell + layout->cell.clocks_at, sizeof ref), &ref, sizeof ref);
+}
+
+/* Even in a full shard, for a clock that does not rise makes rules see what their windows have left behind; 0 at the end of the
  * reserve. Clocks that were never raised are INT64_MIN. */
-static bool clocks_make(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout)
+static slab_ref clocks_make(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout)
 {
     slab_ref ref = slab_alloc(&shard->slab, clocks_bytes(layout));
     if (!ref) {
         shard_bound_hit(shard, BOUND_KEY);
-        return false;
+        return 0;
     }
     int64_t *clock = slab_edit(&shard->slab, ref, clocks_bytes(layout));
     for (uint16_t i = 0; i < layout->clock_count; i++)
         clock[i] = INT64_MIN;
-    ((struct cell *)shard_edit(shard, cell, sizeof *cell))->clocks = ref;
-    return true;
+    clocks_point(shard, cell, layout, ref);
+    return ref;
 }
 
 int64_t clock_read(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t clock)
 {
-    (void)keyspace;
-    return cell->clocks ? ((const int64_t *)slab_at(&shard->slab, cell->clocks))[clock] : INT64_MIN;
+    slab_ref clocks = slot_ref(cell, shard_layout(shard, keyspace)->cell.clocks_at);
+    return clocks ? ((const int64_t *)slab_at(&shard->slab, clocks))[clock] : INT64_MIN;
 }
 
 int64_t *clocks_edit(struct shard *shard, struct cell *cell, uint16_t keyspace, int64_t time_ms)
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    if (!cell->clocks && !clocks_make(shard, cell, layout))
+    slab_ref clocks = slot_ref(cell, layout->cell.clocks_at);
+    if (!clocks)
+        clocks = clocks_make(shard, cell, layout);
+    if (!clocks)
         return NULL;
     if (time_ms > cell->newest_ms)
         ((struct cell *)shard_edit(shard, cell, sizeof *cell))->newest_ms = time_ms;
-    return slab_edit(&shard->slab, cell->clocks, clocks_bytes(layout));
+    return slab_edit(&shard->slab, clocks, clocks_bytes(layout));
 }
 
 int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t clock, int64_t time_ms)
@@ -46,21 +54,26 @@ int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, u
 
 void clock_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace)
 {
-    if (cell->clocks)
-        cache_ask(slab_at(&shard->slab, cell->clocks), clocks_bytes(shard_layout(shard, keyspace)));
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    slab_ref clocks = clocks_ref(cell, layout);
+    if (clocks)
+        cache_ask(slab_at(&shard->slab, clocks), clocks_bytes(layout));
 }
 
-bool clocks_copy(struct shard *shard, struct cell *cell, const struct keyspace_layout *to, const struct cell *old, const int *place)
+bool clocks_copy(struct shard *shard, struct cell *cell, const struct keyspace_layout *to, const struct cell *old,
+                 const struct keyspace_layout *from, const int *place)
 {
-    if (!old->clocks || !to->clock_count)
+    slab_ref had = clocks_ref(old, from);
+    if (!had || !to->clock_count)
         return true;
-    if (!clocks_make(shard, cell, to))
+    slab_ref made = clocks_make(shard, cell, to);
+    if (!made)
         return false;
-    const int64_t *from = slab_at(&shard->slab, old->clocks);
-    int64_t *clock = slab_edit(&shard->slab, cell->clocks, clocks_bytes(to));
+    const int64_t *before = slab_at(&shard->slab, had);
+    int64_t *clock = slab_edit(&shard->slab, made, clocks_bytes(to));
     for (uint16_t i = 0; i < to->clock_count; i++)
         if (place[i] >= 0)
-            clock[i] = from[place[i]];
+            clock[i] = before[place[i]];
     return true;
 }
 
@@ -76,13 +89,14 @@ void clocks_free(struct shard *shard, slab_ref clocks, const struct keyspace_lay
  * raised, swept or not. */
 void clocks_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms)
 {
-    const int64_t *clock = slab_at(&shard->slab, cell->clocks);
+    slab_ref clocks = clocks_ref(cell, layout);
+    const int64_t *clock = slab_at(&shard->slab, clocks);
     int64_t before_ms = horizon_ms - CLOCK_KEEP_MS;
-    if (!cell->clocks)
+    if (!clocks)
         return;
     for (uint16_t i = 0; cell->newest_ms >= before_ms && i < layout->clock_count; i++)
         if (clock[i] >= before_ms)
             return;
-    clocks_free(shard, cell->clocks, layout);
-    ((struct cell *)shard_edit(shard, cell, sizeof *cell))->clocks = 0;
+    clocks_free(shard, clocks, layout);
+    clocks_point(shard, cell, layout, 0);
 }

@@ -66,7 +66,7 @@ static bool holds(const struct twig *twig)
     for (uint16_t c = 0; !any && c < twig->layout->clock_count; c++)
         any = twig->lack->clock[c] && clock_read(twig->other, twig->from, twig->keyspace, c) != INT64_MIN;
     for (uint16_t m = 0; !any && m < twig->layout->memory_count; m++)
-        any = twig->lack->memory[m] && memory_ref(twig->from, twig->layout, m);
+        any = twig->lack->memory[m] && memory_held(twig->from, twig->layout, m);
     for (uint16_t a = 0; !any && a < twig->layout->attempt_count; a++)
         any = twig->lack->attempt[a] && attempt_ref(twig->from, twig->layout, a);
     for (uint16_t w = 0; !any && w < twig->layout->window_count; w++)
@@ -91,17 +91,17 @@ static bool shard_reach(struct twig *twig, uint32_t key[STATE_KEY_MAX], bool *na
 static bool memory_bring(const struct twig *twig, uint16_t memory)
 {
     const struct memory_layout *layout = &twig->layout->memory[memory];
-    slab_ref ref = memory_ref(twig->from, twig->layout, memory);
-    if (!ref)
+    struct memory_record record = {0};
+    if (!memory_held(twig->from, twig->layout, memory))
         return true;
     if (layout->dated)
-        return fact_graft(twig->shard, twig->cell, twig->keyspace, memory, twig->other, ref, twig->grafting);
-    struct memory_record record = {0};
-    memcpy(&record, slab_at(&twig->other->slab, ref), memory_bytes(layout));
+        return fact_graft(twig->shard, twig->cell, twig->keyspace, memory, twig->other, memory_ref(twig->from, twig->layout, memory),
+                          twig->grafting);
+    (void)memory_read(twig->other, twig->from, twig->layout, memory, &record);
     for (uint8_t k = 0; k < layout->keep_count; k++)
         record.keep[k] = graft_number(twig->grafting, record.keep[k], layout->entity_keeps >> k & 1);
     memory_put(twig->shard, twig->cell, twig->keyspace, memory, &record);
-    return memory_ref(twig->cell, twig->layout, memory) != 0;
+    return memory_held(twig->cell, twig->layout, memory);
 }
 
 static bool attempt_bring(const struct twig *twig, uint16_t attempt)

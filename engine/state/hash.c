@@ -98,16 +98,14 @@ static bool record_hash(void *context, const struct record *record, bool key_is_
 static void memory_hash(const struct key_at *at, uint16_t index)
 {
     const struct memory_layout *memory = &at->layout->memory[index];
-    slab_ref ref = memory_ref(at->cell, at->layout, index);
-    if (!ref)
-        return;
+    struct memory_record record;
     if (memory->dated) {
-        fact_hash(at->shard, ref, memory, at->item);
-        return;
+        slab_ref rows = memory_ref(at->cell, at->layout, index);
+        if (rows)
+            fact_hash(at->shard, rows, memory, at->item);
+    } else if (memory_read(at->shard, at->cell, at->layout, index, &record) && record.time_ms >= at->floor_ms) {
+        memory_record_hash(at->shard->state, &record, memory, at->item);
     }
-    const struct memory_record *record = slab_at(&at->shard->slab, ref);
-    if (record->time_ms >= at->floor_ms)
-        memory_record_hash(at->shard->state, record, memory, at->item);
 }
 
 void memory_record_hash(const struct state *state, const struct memory_record *record, const struct memory_layout *memory,
@@ -116,7 +114,8 @@ void memory_record_hash(const struct state *state, const struct memory_record *r
     hash_item_text(item, SLICE("memory"));
     hash_item_number(item, (int64_t)memory->hash);
     hash_item_number(item, record->time_ms);
-    hash_item_number(item, (int64_t)record->seq);
+    if (memory->keep_count > 0) /* else memory_is_newest may have left it out */
+        hash_item_number(item, (int64_t)record->seq);
     for (int v = 0; v < memory->keep_count; v++)
         hash_value(item, state, record->keep[v], memory->entity_keeps >> v & 1);
 }

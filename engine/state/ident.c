@@ -17,7 +17,7 @@ struct ident_root {
 };
 
 struct ident_entry {
-    uint32_t tag, home;
+    uint32_t tag;
     uint32_t ordinal;
 };
 

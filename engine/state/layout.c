@@ -82,6 +82,20 @@ struct slice layout_write(struct arena *arena, const struct state_layout *layout
     return (struct slice){(const char *)out.number, out.count * sizeof *out.number};
 }
 
+struct cell_shape cell_shape(const struct keyspace_layout *layout)
+{
+    bool alone = layout->memory_count == 1 && layout->window_count + layout->clock_count + layout->attempt_count == 0;
+    bool is_newest = alone && layout->memory->keep_count == 0 && !layout->memory->dated;
+    uint32_t ref = sizeof(slab_ref);
+    struct cell_shape shape = {.window_at = (uint32_t)offsetof(struct cell, key) + layout->width * (uint32_t)sizeof(uint32_t)};
+    shape.clocks_at = shape.window_at + layout->window_count * ref;
+    uint32_t memory_at = shape.clocks_at + (layout->clock_count ? ref : 0);
+    shape.memory_at = is_newest ? 0 : memory_at;
+    shape.attempt_at = memory_at + (is_newest ? 0 : layout->memory_count * ref);
+    shape.size = shape.attempt_at + layout->attempt_count * ref;
+    return shape;
+}
+
 /* --- and back: a file is not believed, checksum or not --- */
 
 struct reading {

@@ -220,6 +220,23 @@ static void ref_move(const struct moving *moving, size_t from_at, size_t to_at)
     memcpy((char *)moving->old + from_at, &none, sizeof none);
 }
 
+/* Where one of the cells has no block for its memory, the record is copied. */
+static bool memories_move(const struct moving *moving)
+{
+    bool copied = memory_is_newest(moving->from) || memory_is_newest(moving->to), good = true;
+    for (uint16_t m = 0; good && m < moving->to->memory_count; m++) {
+        int place = moving->place->memory[m];
+        struct memory_record record;
+        if (place >= 0 && !copied) {
+            ref_move(moving, cell_memory_at(moving->from, (uint16_t)place), cell_memory_at(moving->to, m));
+        } else if (place >= 0 && memory_read(moving->shard, moving->old, moving->from, (uint16_t)place, &record)) {
+            memory_put(moving->shard, moving->cell, moving->keyspace, m, &record);
+            good = memory_held(moving->cell, moving->to, m);
+        }
+    }
+    return good;
+}
+
 static bool windows_move(const struct moving *moving)
 {
     bool good = true;
@@ -254,15 +271,10 @@ static bool cell_move(struct moving *moving)
     moving->cell = cell_get(moving->shard, moving->keyspace, moving->old->key);
     if (!moving->cell)
         return false;
-    moving->cell->newest_ms = moving->old->newest_ms;
-    if (!clocks_copy(moving->shard, moving->cell, moving->to, moving->old, moving->place->clock))
-        return false;
-    for (uint16_t m = 0; m < moving->to->memory_count; m++) {
-        int place = moving->place->memory[m];
-        if (place >= 0)
-            ref_move(moving, cell_memory_at(moving->from, (uint16_t)place), cell_memory_at(moving->to, m));
-    }
-    return windows_move(moving) && attempts_copy(moving);
+    if (!memory_is_newest(moving->to)) /* else it is the memory, and nothing of what goes */
+        moving->cell->newest_ms = moving->old->newest_ms;
+    return clocks_copy(moving->shard, moving->cell, moving->to, moving->old, moving->from, moving->place->clock) && memories_move(moving) &&
+           windows_move(moving) && attempts_copy(moving);
 }
 
 /* --- one shard --- */

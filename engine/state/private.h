@@ -73,34 +73,42 @@ bool layout_read(struct slice bytes, struct arena *arena, struct state_layout *l
 /* --- cells --- */
 
 struct cell_entry {
-    uint32_t tag, home;
+    uint32_t tag;
     slab_ref cell;
 };
 
-/* One key's state: the words of the key, then references of clocks, windows, memories and attempts. */
+/* One key's state. Behind the words of the key stand references: of window[window_count], of the block of clocks where the layout has
+ * any, of memory[memory_count] and attempt[attempt_count]. struct cell_shape says where, so that a cell is no longer than its layout
+ * asks: most keys are pairs that were met once (`other is new`), and their cells are 16 bytes, one unit of the slab. */
 struct cell {
-    uint32_t key[STATE_KEY_MAX];
     int64_t newest_ms;        /* newest record or clock: RULES 3 drops by it */
-    slab_ref clocks;          /* int64_t clock[clock_count]; 0: none was raised, or all lay long before the horizon of a sweep */
-    slab_ref part[];          /* window[window_count], memory[memory_count], attempt[attempt_count] */
+    uint32_t key[];           /* width of them */
 };
+
+/* layout.c: derives the shape; state_layout_set puts it into the state's own layout, where the functions below read it. */
+struct cell_shape cell_shape(const struct keyspace_layout *layout);
 
 static inline size_t cell_window_at(const struct keyspace_layout *layout, uint16_t window)
 {
-    (void)layout;
-    return offsetof(struct cell, part) + (size_t)window * sizeof(slab_ref);
+    return layout->cell.window_at + (size_t)window * sizeof(slab_ref);
 }
 static inline size_t cell_memory_at(const struct keyspace_layout *layout, uint16_t memory)
 {
-    return cell_window_at(layout, layout->window_count) + (size_t)memory * sizeof(slab_ref);
+    return layout->cell.memory_at + (size_t)memory * sizeof(slab_ref);
 }
 static inline size_t cell_attempt_at(const struct keyspace_layout *layout, uint16_t attempt)
 {
-    return cell_memory_at(layout, layout->memory_count) + (size_t)attempt * sizeof(slab_ref);
+    return layout->cell.attempt_at + (size_t)attempt * sizeof(slab_ref);
 }
 static inline size_t cell_size(const struct keyspace_layout *layout)
 {
-    return cell_attempt_at(layout, layout->attempt_count);
+    return layout->cell.size;
+}
+/* A memory that keeps no values is a time: its sequence number would decide only whose values stay (RULES 19). Where nothing else is kept
+ * of a key, that time is the cell's newest_ms, and the memory has neither reference nor block. */
+static inline bool memory_is_newest(const struct keyspace_layout *layout)
+{
+    return layout->cell.memory_at == 0;
 }
 static inline const struct keyspace_layout *shard_layout(const struct shard *shard, uint16_t keyspace)
 {
@@ -140,10 +148,22 @@ bool keys_init(struct shard *shard, struct error *err) must_check;
 bool ident_init(struct shard *shard, struct error *err) must_check;
 bool dedup_init(struct shard *shard, struct error *err) must_check;
 
-/* clock.c: the block of a key's clocks; brought over from an old cell, place[i] being where clock i stood (-1: nowhere), false when there
+static inline slab_ref slot_ref(const struct cell *cell, size_t at)
+{
+    slab_ref ref;
+    memcpy(&ref, (const char *)cell + at, sizeof ref);
+    return ref;
+}
+/* The block of a key's clocks; 0: none was raised, or all lay long before the horizon of a sweep. */
+static inline slab_ref clocks_ref(const struct cell *cell, const struct keyspace_layout *layout)
+{
+    return layout->clock_count ? slot_ref(cell, layout->cell.clocks_at) : 0;
+}
+/* clock.c: that block; brought over from an old cell, place[i] being where clock i stood (-1: nowhere), false when there
  * is no room; freed; and freed by a sweep once no clock of it can matter. */
 size_t clocks_bytes(const struct keyspace_layout *layout);
-bool clocks_copy(struct shard *shard, struct cell *cell, const struct keyspace_layout *to, const struct cell *old, const int *place);
+bool clocks_copy(struct shard *shard, struct cell *cell, const struct keyspace_layout *to, const struct cell *old,
+                 const struct keyspace_layout *from, const int *place);
 void clocks_free(struct shard *shard, slab_ref clocks, const struct keyspace_layout *layout);
 void clocks_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms);
 /* cell.c: frees a cell and all it holds. */
@@ -181,18 +201,24 @@ uint32_t window_records(const struct shard *shard, slab_ref window);
 size_t window_bytes(const struct shard *shard, slab_ref window, const struct window_layout *layout);
 size_t cell_entry_bytes(void); /* of the table that finds a cell */
 size_t memory_bytes(const struct memory_layout *layout);
-/* Where a cell says its memory (or rows of a fact) lies; 0: none. */
+/* Bytes of the block that a key needs for one record of a memory, or for one row of a fact; 0: it needs none. */
+size_t memory_block_bytes(const struct keyspace_layout *layout, uint16_t memory);
+/* Where a cell says its memory (or rows of a fact) lies; 0: there is none, or it has no block. */
 static inline slab_ref memory_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t memory)
 {
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_memory_at(layout, memory), sizeof ref);
-    return ref;
+    return memory_is_newest(layout) ? 0 : slot_ref(cell, cell_memory_at(layout, memory));
 }
+/* Whether a cell holds the memory, or rows of the fact. */
+static inline bool memory_held(const struct cell *cell, const struct keyspace_layout *layout, uint16_t memory)
+{
+    return memory_is_newest(layout) ? cell->newest_ms != INT64_MIN : memory_ref(cell, layout, memory) != 0;
+}
+/* cell.c: memory_get for a cell of this layout, which need not be the one in force. */
+bool memory_read(const struct shard *shard, const struct cell *cell, const struct keyspace_layout *layout, uint16_t memory,
+                 struct memory_record *out);
 static inline slab_ref window_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
 {
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_window_at(layout, window), sizeof ref);
-    return ref;
+    return slot_ref(cell, cell_window_at(layout, window));
 }
 /* attempt.c */
 slab_ref attempt_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t attempt); /* 0: none */

@@ -305,7 +305,7 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     double live = spread_seen(&from->touched, fmin(idle, tally->now));
     double gone = tally->now > idle ? spread_fresh(&from->touched, idle) * (tally->now - idle) : 0;
     part->key.count = live;
-    take(tally, &part->key, (double)cell_size(layout), live);
+    take(tally, &part->key, (double)cell_shape(layout).size, live);
     if (layout->clock_count)
         take(tally, &part->key, (double)clocks_bytes(layout), spread_seen(&from->touched, fmin(fmin(raised, idle), tally->now)));
     take_tables(tally, &part->key, cell_entry_bytes(), live, gone, SHARD_COUNT);
@@ -318,12 +318,13 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     }
     for (uint16_t m = 0; m < layout->memory_count; m++) {
         const struct spread *memory = &from->memory[m];
-        double size = (double)(layout->memory[m].dated ? fact_row_bytes(&layout->memory[m]) : memory_bytes(&layout->memory[m]));
+        double size = (double)memory_block_bytes(layout, m);
         double often = often_than(&from->touched, memory), kept = layout->memory[m].dated ? tally->now : idle;
         double share = share_held(tally, memory, kept, often, live);
         for (uint32_t i = 0; i < memory->count; i++) {
             const struct life life = life_of(tally, memory, i, kept, often, 0);
-            take(tally, &part->memory[m], size, share * life.keys);
+            if (size > 0)
+                take(tally, &part->memory[m], size, share * life.keys);
             part->memory[m].count += share * life.keys;
         }
     }
@@ -423,7 +424,7 @@ void size_state(const struct size_load *load, int64_t duration_ms, struct arena 
 void size_key(const struct state_layout *layout, uint16_t keyspace, struct arena *arena, struct size_key *out)
 {
     const struct keyspace_layout *at = &layout->keyspace[keyspace];
-    *out = (struct size_key){.key = slab_block(cell_size(at)) + slab_block(clocks_bytes(at)) + 2 * cell_entry_bytes(),
+    *out = (struct size_key){.key = slab_block(cell_shape(at).size) + slab_block(clocks_bytes(at)) + 2 * cell_entry_bytes(),
                              .window = ARENA_ARRAY(arena, size_t, at->window_count + 1),
                              .record = ARENA_ARRAY(arena, size_t, at->window_count + 1),
                              .habit = ARENA_ARRAY(arena, size_t, at->window_count + 1),
@@ -444,5 +445,5 @@ void size_key(const struct state_layout *layout, uint16_t keyspace, struct arena
         }
     }
     for (uint16_t m = 0; m < at->memory_count; m++)
-        out->memory[m] = slab_block(at->memory[m].dated ? fact_row_bytes(&at->memory[m]) : memory_bytes(&at->memory[m]));
+        out->memory[m] = slab_block(memory_block_bytes(at, m));
 }

@@ -48,6 +48,7 @@ void state_layout_set(struct state *state, const struct state_layout *layout)
         keyspace[k].window = window;
         keyspace[k].memory = memory;
         keyspace[k].attempt = attempt;
+        keyspace[k].cell = cell_shape(&keyspace[k]);
     }
 }
 

@@ -62,6 +62,10 @@ struct attempt_layout {
     uint16_t kept_from;      /* the first word of what lets kept */
     uint32_t entity_kept;    /* bit i: word kept_from + i holds an id, or MISSING_I64 */
 };
+/* Where the parts of a key's cell lie (engine/state/private.h), in bytes from its beginning; it follows from the rest of the layout. */
+struct cell_shape {
+    uint32_t window_at, clocks_at, memory_at, attempt_at, size;
+};
 struct keyspace_layout {
     uint64_t hash;
     uint8_t width;           /* words of the key, 1..4 */
@@ -75,6 +79,7 @@ struct keyspace_layout {
     uint16_t attempt_count;
     const struct attempt_layout *attempt;
     int64_t widest_ms;       /* widest span of its windows, memories and attempts */
+    struct cell_shape cell;  /* the state's own copy of the layout has it, the caller's need not */
 };
 struct state_layout {
     uint16_t keyspace_count;
@@ -341,7 +346,7 @@ void habit_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16
 struct window_result habit_median(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window,
                                   uint8_t habit, int32_t week);
 
-/* Memory: keeps the record with the greatest (time, seq). */
+/* Memory: keeps the record with the greatest (time, seq). memory_get may say 0 for the seq of one that keeps no values. */
 struct memory_record {
     int64_t time_ms;
     uint64_t seq;

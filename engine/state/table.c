@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { TABLE_ROOM_LEAST = 8, TABLE_ENTRY_MOST = 256 };
+enum { TABLE_ROOM_LEAST = 8, TABLE_ENTRY_MOST = 256, MACHINE_PAGE = 4096 };
 
 static uint32_t entry_tag(const void *entry)
 {
@@ -38,7 +38,7 @@ const void *table_find(const struct slab *slab, const struct table *table, size_
         return NULL;
     const char *entries = slab_at(slab, table->entries);
     uint32_t tag = table_tag(hash);
-    for (uint32_t at = table_place(table_home(hash), table->room);; at = place_next(at, table->room)) {
+    for (uint32_t at = table_place(tag, table->room);; at = place_next(at, table->room)) {
         const char *entry = entries + (size_t)at * entry_size;
         uint32_t have = entry_tag(entry);
         if (have == TAG_FREE)
@@ -48,17 +48,10 @@ const void *table_find(const struct slab *slab, const struct table *table, size_
     }
 }
 
-static uint32_t entry_home(const void *entry)
-{
-    uint32_t home;
-    memcpy(&home, (const char *)entry + sizeof home, sizeof home);
-    return home;
-}
-
-/* An entry's home stands behind its tag, so growing needs no hash of the caller's. */
+/* An entry's tag says where it belongs, so growing needs no hash of the caller's. */
 static void entry_put(char *entries, uint32_t room, size_t entry_size, const char *entry)
 {
-    uint32_t at = table_place(entry_home(entry), room);
+    uint32_t at = table_place(entry_tag(entry), room);
     while (entry_tag(entries + (size_t)at * entry_size) != TAG_FREE)
         at = place_next(at, room);
     memcpy(entries + (size_t)at * entry_size, entry, entry_size);
@@ -81,6 +74,8 @@ static bool table_move(struct slab *slab, struct table *table, size_t entry_size
     if (!fresh)
         return false;
     char *to = slab_edit(slab, fresh, (size_t)room * entry_size);
+    for (size_t i = 0; i < (size_t)room * entry_size; i += MACHINE_PAGE)
+        to[i] = 0; /* a page that is read before it is written is given twice: the machine's zeroes first (1 % of a growing state's run) */
     const char *from = slab_at(slab, table->entries);
     for (uint32_t i = 0; i < table->room; i++) {
         const char *entry = from + (size_t)i * entry_size;
@@ -146,7 +141,7 @@ void *table_add(struct slab *slab, struct table *table, size_t entry_size, uint6
 {
     if (room_filled(table->count + table->removed + 1, table->room) && !table_grow(slab, table, entry_size))
         return NULL;
-    uint32_t home = table_home(hash), tag = table_tag(hash), at = table_place(home, table->room);
+    uint32_t tag = table_tag(hash), at = table_place(tag, table->room);
     char *entries = slab->base + (size_t)table->entries * 16;
     while (entry_tag(entries + (size_t)at * entry_size) > TAG_REMOVED)
         at = place_next(at, table->room);
@@ -157,7 +152,6 @@ void *table_add(struct slab *slab, struct table *table, size_t entry_size, uint6
         table->removed--;
     table->count++;
     memcpy(entry, &tag, sizeof tag);
-    memcpy(entry + sizeof tag, &home, sizeof home);
     return entry;
 }
 

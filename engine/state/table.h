@@ -1,14 +1,14 @@
 /* Tables in a slab: open addressing over equal-sized entries, restart-safe because they hold no pointer.
  *
- * A table belongs to the owner of its slab. Entries begin with tag and home (8 bytes); what follows is
+ * A table belongs to the owner of its slab. Entries begin with their tag (4 bytes); what follows is
  * the caller's, and so is telling two entries of one tag apart. */
 #ifndef ENGINE_STATE_TABLE_H
 #define ENGINE_STATE_TABLE_H
 
 #include "engine/state/slab.h"
 
-/* Linear probing, at most three quarters full; grows by a half. The first four bytes of an entry are its tag: 0 free, 1
- * removed, else hash; the next four say by which place it is looked for first. */
+/* Linear probing, at most three quarters full; grows by a half. A tag is 0 free, 1 removed, else hash: its upper bits
+ * say by which place the entry is looked for first, the lower ones tell it from its neighbours. */
 struct table {
     slab_ref entries;
     uint32_t room, count, removed;
@@ -22,14 +22,10 @@ static inline uint32_t table_tag(uint64_t hash)
     return tag < 2 ? tag + 2 : tag;
 }
 
-/* The place where an entry of this hash is looked for first; room is not 0. */
-static inline uint32_t table_place(uint32_t home, uint32_t room)
+/* The place where an entry of this tag is looked for first; room is not 0. */
+static inline uint32_t table_place(uint32_t tag, uint32_t room)
 {
-    return (uint32_t)((uint64_t)home * room >> 32);
-}
-static inline uint32_t table_home(uint64_t hash)
-{
-    return (uint32_t)(hash >> 8);
+    return (uint32_t)((uint64_t)tag * room >> 32);
 }
 
 /* Finds the entry with this tag for which same says true; NULL when absent. */

@@ -19,7 +19,7 @@ static inline uint64_t last_bit(int column)
 
 /* An id's last record, by column. */
 struct last_entry {
-    uint32_t tag, home;
+    uint32_t tag, pad;
     uint64_t id;
     int64_t time_ms;
     uint64_t seq;

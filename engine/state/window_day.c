@@ -17,7 +17,7 @@ enum { BEFORE_DAYS = 32, DAY_BITS = 18, OLDER_MAX = 511 };
 /* An id with the days it came on, as far as a rule may look whose clock is behind the newest day: by the longest
  * lateness there is, 30 days. All of the 32 days before its last, and the last of those before them. */
 struct id_entry {
-    uint32_t tag, home;
+    uint32_t tag, pad;
     uint64_t id;
     uint32_t last;   /* its last day, and above that the days from it back to the newest before those in `before`; 0: none */
     uint32_t before; /* bit b: it came b + 1 days before its last, too */

@@ -52,17 +52,17 @@ struct score {
 };
 
 struct score_entry {
-    uint32_t tag, home;
+    uint32_t tag;
     slab_ref score;
 };
 
 struct once_entry {
-    uint32_t tag, home;
+    uint32_t tag;
+    uint32_t last_place;       /* which hit of the event last_seq it was */
     uint64_t rule_hash;
     uint32_t entity, role;
     int64_t last_ms;           /* of the last hit that gave points */
     uint64_t last_seq;         /* of that hit's event */
-    uint32_t last_place, pad;  /* which hit of that event it was */
 };
 
 /* RULES 23: what points come to after a time, in thousandths, towards zero. */

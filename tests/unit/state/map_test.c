@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DAY = 86400000, KEYSPACES = 3, WINDOWS = 3, AGGREGATES = 9, CLOCKS = 3, MEMORIES = 3, ATTEMPTS = 3, ACCOUNTS = 60, ROUNDS = 150, EVENTS = 1500 };
+enum { DAY = 86400000, KEYSPACES = 3, WINDOWS = 3, AGGREGATES = 9, CLOCKS = 3, MEMORIES = 3, ATTEMPTS = 3, ACCOUNTS = 60, ROUNDS = 150, EVENTS = 1500, DATED = 1 };
 static const int64_t T0 = (int64_t)20500 * DAY;
 static const int64_t KEEP_MS = 5 * (int64_t)DAY;
 
@@ -77,24 +77,31 @@ static void make_window(struct made *m, int k, int w, uint64_t *chance, const st
     window->aggregate_count = (uint16_t)kept;
 }
 
+/* Of pairs, the first memory keeps no values, as `is new` asks for it. */
+static uint8_t keep_count(int k, int memory)
+{
+    return (uint8_t)(k == 1 && memory == 0 ? 0 : 1 + memory);
+}
+
 static void make_keyspace(struct made *m, int k, uint64_t *chance, const struct made *like)
 {
     int order[AGGREGATES];
     struct keyspace_layout *keyspace = &m->keyspace[m->at_keyspace[k]];
     *keyspace = (struct keyspace_layout){.hash = 40 + (uint64_t)k, .width = k == 1 ? 2 : 1, .entity_words = 1, .clock_hash = m->clock[k], .window = m->window[k],
                                          .memory = m->memory[k], .attempt = m->attempt[k], .widest_ms = (int64_t)27 * 7 * DAY};
-    keyspace->clock_count = some(chance, CLOCKS, 6, m->at_clock[k], order);
+    bool alone = k == 1 && draw(chance, 2); /* one memory without values is all there may be: it needs no block */
+    keyspace->clock_count = some(chance, CLOCKS, alone ? 0 : 6, m->at_clock[k], order);
     for (int i = 0; i < keyspace->clock_count; i++)
         m->clock[k][i] = 10 + (uint64_t)order[i];
-    keyspace->window_count = some(chance, WINDOWS, 7, m->at_window[k], order);
+    keyspace->window_count = some(chance, WINDOWS, alone ? 0 : 7, m->at_window[k], order);
     for (int w = 0; w < WINDOWS; w++)
         if (m->at_window[k][w] >= 0)
             make_window(m, k, w, chance, like);
-    keyspace->memory_count = some(chance, MEMORIES, 6, m->at_memory[k], order);
+    keyspace->memory_count = some(chance, alone ? 1 : MEMORIES, 6, m->at_memory[k], order);
     for (int i = 0; i < keyspace->memory_count; i++)
-        m->memory[k][i] = (struct memory_layout){.hash = 60 + (uint64_t)order[i], .for_ms = 9 * (int64_t)DAY, .keep_count = (uint8_t)(1 + order[i]), .entity_keeps = 1,
-                                                 .dated = order[i] == 0};
-    keyspace->attempt_count = some(chance, ATTEMPTS, 6, m->at_attempt[k], order);
+        m->memory[k][i] = (struct memory_layout){.hash = 60 + (uint64_t)order[i], .for_ms = 9 * (int64_t)DAY, .keep_count = keep_count(k, order[i]),
+                                                 .entity_keeps = keep_count(k, order[i]) > 0, .dated = order[i] == DATED};
+    keyspace->attempt_count = some(chance, ATTEMPTS, alone ? 0 : 6, m->at_attempt[k], order);
     for (int i = 0; i < keyspace->attempt_count; i++)
         m->attempt[k][i] = (struct attempt_layout){.hash = 80 + (uint64_t)order[i], .word_count = (uint16_t)(4 + order[i]), .time_word = 1, .kept_from = 3, .entity_kept = 1};
 }
@@ -182,8 +189,8 @@ static void remember(struct state *state, const struct made *m, const struct mad
         if (m->at_window[k][e->which] >= 0 && also->at_window[k][e->which] >= 0)
             remember_window(state, m, k, shard, cell, e, true);
         struct memory_record record = {.time_ms = e->time_ms, .seq = e->seq, .keep = {account(state, e->sender), e->amount, 3}};
-        if (m->at_memory[k][e->which] >= 0 && also->at_memory[k][e->which] >= 0 && e->which == 0)
-            cr_assert(fact_put(shard, cell, keyspace, (uint16_t)m->at_memory[k][0], &record, false));
+        if (m->at_memory[k][e->which] >= 0 && also->at_memory[k][e->which] >= 0 && e->which == DATED)
+            cr_assert(fact_put(shard, cell, keyspace, (uint16_t)m->at_memory[k][DATED], &record, false));
         else if (m->at_memory[k][e->which] >= 0 && also->at_memory[k][e->which] >= 0)
             memory_put(shard, cell, keyspace, (uint16_t)m->at_memory[k][e->which], &record);
         int64_t words[8] = {(int64_t)e->seq, e->time_ms, e->which, account(state, e->sender), 5, 6};
