@@ -3,6 +3,7 @@
 
 #include "connectors/json/parse.h"
 #include "engine/base/invariant.h"
+#include "engine/base/unset.h"
 #include "engine/model/fact.h"
 #include "engine/model/event_field.h"
 #include "engine/model/zone.h"
@@ -11,10 +12,11 @@
 #include <stdlib.h>
 
 static const struct {
-    const char *key, *path;
+    struct slice key;
+    const char *path;
     size_t most;
 } fields[EF_COUNT] = {
-#define EVENT_FIELD(name, parent, key, most) {key, parent[0] ? parent "." key : key, most},
+#define EVENT_FIELD(name, parent, key, most) {{key, sizeof key - 1}, parent[0] ? parent "." key : key, most},
 #include "engine/model/event_field.def"
 #undef EVENT_FIELD
 };
@@ -36,18 +38,19 @@ struct decoder {
     struct json_parser *parser;
 };
 
-/* One message being decoded: the texts of the fields that were there. */
+/* One message being decoded: the texts of the fields that were there, in the parser's memory. What the event keeps of them as text
+ * is copied; most are codes, numbers and times, and are not. */
 struct decoding {
     const struct decoder *decoder;
     struct arena *arena;
     struct event *event;
     const struct level *level;
     uint64_t seen; /* bit per event_field */
+    bool escapes;  /* the message holds a backslash: without one no text of it can hold a NUL */
     struct slice text[EF_COUNT];
     int64_t amount_minor;
     bool withdrawn;
-    uint32_t fact_field_count;
-    struct fact_field fact_field[FACT_FIELD_MAX];
+    struct fact *fact; /* its fields; NULL: there are none */
     enum reject_reason reason;
     const char *field;
 };
@@ -94,12 +97,17 @@ static bool take_text(struct decoding *d, enum event_field field, const struct j
         return refuse(d, REJECT_WRONG_TYPE, fields[field].path);
     if (value->string.size == 0)
         return refuse(d, REJECT_EMPTY_TEXT, fields[field].path);
-    if (memchr(value->string.data, '\0', value->string.size))
+    if (d->escapes && memchr(value->string.data, '\0', value->string.size))
         return refuse(d, REJECT_NUL_CHARACTER, fields[field].path);
     if (value->string.size > fields[field].most)
         return refuse(d, REJECT_TOO_LONG, fields[field].path);
-    d->text[field] = arena_copy(d->arena, value->string);
+    d->text[field] = value->string;
     return true;
+}
+
+static struct slice keep(const struct decoding *d, enum event_field field)
+{
+    return arena_copy(d->arena, d->text[field]);
 }
 
 static bool take_minor(struct decoding *d, const struct json_value *value)
@@ -124,12 +132,13 @@ static bool take_withdrawn(struct decoding *d, const struct json_value *value)
 static bool walk_fact_field(void *context, struct slice key, const struct json_value *value)
 {
     struct decoding *d = context;
-    struct fact_field *field = &d->fact_field[d->fact_field_count];
-    if (key.size > FACT_NAME_MAX || d->fact_field_count == FACT_FIELD_MAX)
+    struct fact *fact = d->fact;
+    if (key.size > FACT_NAME_MAX || fact->field_count == FACT_FIELD_MAX)
         return refuse(d, REJECT_TOO_LONG, "fields");
-    for (uint32_t i = 0; i < d->fact_field_count; i++)
-        if (slice_equal(d->fact_field[i].name, key))
+    for (uint32_t i = 0; i < fact->field_count; i++)
+        if (slice_equal(fact->field[i].name, key))
             return refuse(d, REJECT_DUPLICATE_KEY, "fields");
+    struct fact_field *field = &fact->field[fact->field_count];
     *field = (struct fact_field){.name = arena_copy(d->arena, key), .number = value->integer};
     switch (value->type) {
     case JSON_NULL:
@@ -153,7 +162,7 @@ static bool walk_fact_field(void *context, struct slice key, const struct json_v
     default:
         return refuse(d, REJECT_WRONG_TYPE, "fields");
     }
-    d->fact_field_count++;
+    fact->field_count++;
     return true;
 }
 
@@ -201,6 +210,7 @@ static bool take_field(struct decoding *d, enum event_field field, const struct 
     case EF_FIELDS:
         if (value->type != JSON_OBJECT)
             return refuse(d, REJECT_WRONG_TYPE, "fields");
+        d->fact = ARENA_NEW(d->arena, struct fact);
         return json_walk(value, walk_fact_field, d);
     default:
         return take_text(d, field, value);
@@ -220,11 +230,10 @@ static void note_unknown(struct decoding *d, struct slice key)
 static bool walk_member(void *context, struct slice key, const struct json_value *value)
 {
     struct decoding *d = context;
-    for (enum event_field field = d->level->first; field < d->level->end; field++) {
-        const char *name = fields[field].key;
-        if (key.size && key.data[0] == name[0] && slice_equal(key, slice_of(name)))
+    const struct level *level = d->level;
+    for (enum event_field field = level->first; field < level->end; field++)
+        if (key.size == fields[field].key.size && key.data[0] == fields[field].key.data[0] && slice_equal(key, fields[field].key))
             return take_field(d, field, value);
-    }
     note_unknown(d, key);
     return true;
 }
@@ -360,7 +369,7 @@ static struct hash128 hash_of(const struct decoder *decoder, const void *data, s
 /* A word in front keeps kinds and lengths apart: ("ab", "c") never meets ("a", "bc"). */
 static struct hash128 hash_two(const struct decoder *decoder, uint32_t kind, struct slice first, struct slice second)
 {
-    char room[512];
+    unset char room[512];
     uint32_t head[2] = {kind, (uint32_t)first.size};
     invariant(sizeof head + first.size + second.size <= sizeof room);
     memcpy(room, head, sizeof head);
@@ -391,7 +400,7 @@ static void decode_refs(struct decoding *d)
     for (int r = 0; r < REF_COUNT; r++) {
         if (!has(d, (enum event_field)field[r]))
             continue;
-        event->ref_text[r] = d->text[field[r]];
+        event->ref_text[r] = keep(d, (enum event_field)field[r]);
         event->ref_hash[r] = decoder_entity_hash(d->decoder, ref_kind((enum event_ref)r), event->ref_text[r]);
     }
 }
@@ -399,12 +408,12 @@ static void decode_refs(struct decoding *d)
 static void decode_identity(struct decoding *d, const struct message *message)
 {
     struct event *event = d->event;
-    event->id = d->text[EF_ID];
-    event->narrative = d->text[EF_NARRATIVE];
-    event->end_to_end = d->text[EF_END_TO_END];
-    event->refers_to = d->text[EF_REFERS_TO];
+    event->id = keep(d, EF_ID);
+    event->narrative = keep(d, EF_NARRATIVE);
+    event->end_to_end = keep(d, EF_END_TO_END);
+    event->refers_to = keep(d, EF_REFERS_TO);
     event->position = message->position;
-    event->body = arena_copy(d->arena, message->body);
+    event->body = message->body;
     event->id_hash = hash_two(d->decoder, HASH_ID, event->source, event->id);
     event->body_hash = hash_of(d->decoder, message->body.data, message->body.size);
     if (event->end_to_end.size && event->flow == FLOW_SETTLED) {
@@ -416,7 +425,7 @@ static void decode_identity(struct decoding *d, const struct message *message)
 
 static bool decode_source(struct decoding *d, const struct message *message)
 {
-    d->event->source = message->source.size ? message->source : d->text[EF_SOURCE];
+    d->event->source = message->source.size ? message->source : keep(d, EF_SOURCE);
     return d->event->source.size || refuse(d, REJECT_SOURCE_MISSING, "source");
 }
 
@@ -440,16 +449,17 @@ static bool decode_fact(struct decoding *d, const struct message *message)
         return refuse(d, REJECT_BAD_TIME, "valid_from");
     if (!d->withdrawn && !need(d, EF_FIELDS))
         return false;
-    struct fact *fact = arena_alloc(d->arena, sizeof *fact);
-    *fact = (struct fact){.name = d->text[EF_FACT], .subject = d->text[EF_SUBJECT], .withdrawn = d->withdrawn,
-                          .field_count = d->fact_field_count, .memory = UINT16_MAX};
-    memcpy(fact->field, d->fact_field, d->fact_field_count * sizeof *d->fact_field);
+    struct fact *fact = d->fact ? d->fact : ARENA_NEW(d->arena, struct fact);
+    fact->name = keep(d, EF_FACT);
+    fact->subject = keep(d, EF_SUBJECT);
+    fact->withdrawn = d->withdrawn;
+    fact->memory = UINT16_MAX;
     event->fact = fact;
     event->flow = FLOW_FACT;
     event->broker_ms = message->broker_ms;
     event->amount_base = MISSING_I64;
     event->position = message->position;
-    event->body = arena_copy(d->arena, message->body);
+    event->body = message->body;
     event->id = arena_format(d->arena, "fact-%u-%lld", message->position.partition, (long long)message->position.offset);
     event->id_hash = hash_two(d->decoder, HASH_FACT, event->source, event->id);
     event->body_hash = hash_of(d->decoder, message->body.data, message->body.size);
@@ -471,6 +481,7 @@ static bool decode_parse(struct decoding *d, const struct message *message, stru
 {
     if (message->body.size == 0)
         return refuse(d, REJECT_EMPTY, "");
+    d->escapes = memchr(message->body.data, '\\', message->body.size) != NULL;
     switch (json_parse(d->decoder->parser, message->body, root)) {
     case JSON_FINE:
         return root->type == JSON_OBJECT || refuse(d, REJECT_NOT_OBJECT, "");
@@ -501,7 +512,7 @@ enum reject_reason decoder_decode(struct decoder *decoder, const struct message 
     else if (good)
         (void)(fact ? decode_fact(&d, message) : decode_event(&d, message));
     if (d.reason != REJECT_NONE && !fact)
-        event->id = d.text[EF_ID]; /* so that the bank knows which one was refused */
+        event->id = keep(&d, EF_ID); /* so that the bank knows which one was refused */
     *field = slice_of(d.field);
     return d.reason;
 }

@@ -1,7 +1,7 @@
 /* The decode seam: bytes of one message to an event or a rejection. Implemented by connectors/json.
  *
  * A decoder belongs to one worker (it owns a parser and a padded copy buffer). Slices of the event
- * point into `arena`. Hashes are computed with `hash_key` (SipHash-2-4-128). */
+ * point into `arena`, its body and source are the message's. Hashes are computed with `hash_key` (SipHash-2-4-128). */
 #ifndef ENGINE_MODEL_DECODE_H
 #define ENGINE_MODEL_DECODE_H
 
@@ -56,7 +56,7 @@ void decoder_free(struct decoder *decoder);
 /* The hash under which an entity's text is known: what decode gives in event.ref_hash. */
 struct hash128 decoder_entity_hash(const struct decoder *decoder, enum entity_kind kind, struct slice text);
 /* REJECT_NONE: event is filled (own's part zeroed, text masks zero). Else `field` names the JSON path
- * (in arena, "" for the whole message), and event has nothing but the id, where that could be read. event.body is a copy of message.body in arena when copy_body. */
+ * (in arena, "" for the whole message), and event has nothing but the id, where that could be read. */
 enum reject_reason decoder_decode(struct decoder *decoder, const struct message *message, struct arena *arena,
                                   struct event *event, struct slice *field);
 

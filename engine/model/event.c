@@ -1,23 +1,25 @@
 /* The words of an event's codes: kinds, channels, statuses, countries, currencies. */
 #include "engine/model/event.h"
 
-static const char *const kind_names[KIND_COUNT] = {
-    "MISSING",
-#define EVENT_KIND(name) #name,
+#include <endian.h>
+
+static const struct slice kind_names[KIND_COUNT] = {
+    {"MISSING", sizeof "MISSING" - 1},
+#define EVENT_KIND(name) {#name, sizeof #name - 1},
 #include "engine/model/event_kind.def"
 #undef EVENT_KIND
 };
 
-static const char *const channel_names[CHANNEL_COUNT] = {
-    "MISSING",
-#define EVENT_CHANNEL(name) #name,
+static const struct slice channel_names[CHANNEL_COUNT] = {
+    {"MISSING", sizeof "MISSING" - 1},
+#define EVENT_CHANNEL(name) {#name, sizeof #name - 1},
 #include "engine/model/event_channel.def"
 #undef EVENT_CHANNEL
 };
 
-static const char *const status_names[STATUS_COUNT] = {
-    "MISSING",
-#define EVENT_STATUS(name) #name,
+static const struct slice status_names[STATUS_COUNT] = {
+    {"MISSING", sizeof "MISSING" - 1},
+#define EVENT_STATUS(name) {#name, sizeof #name - 1},
 #include "engine/model/event_status.def"
 #undef EVENT_STATUS
 };
@@ -35,34 +37,64 @@ static const struct currency currencies[] = {
 
 enum { CURRENCY_TOTAL = sizeof currencies / sizeof currencies[0], LETTERS = 26 };
 
-static const char countries[][3] = {
+static const char countries[][4] = {
 #define COUNTRY(code) #code,
 #include "engine/model/country.def"
 #undef COUNTRY
 };
 
 /* Index of word among names, from 1 on; 0 when it is none of them. */
-static int word_find(const char *const *names, int count, struct slice word)
+static int word_find(const struct slice *names, int count, struct slice word)
 {
     for (int i = 1; i < count; i++)
-        if (slice_equal(word, slice_of(names[i])))
+        if (slice_equal(word, names[i]))
             return i;
+    return 0;
+}
+
+/* Up to four letters, zeros behind, as a number: these have the order of the words. */
+static uint32_t letters_number(const char letters[4])
+{
+    uint32_t number;
+    memcpy(&number, letters, sizeof number);
+    return be32toh(number);
+}
+
+/* Place of a word of so many letters among sorted ones, which stand `step` bytes apart: from 1 on; 0 when it is none of them. */
+static size_t letters_find(const char *words, size_t step, size_t total, struct slice word, size_t letters)
+{
+    char want[4] = {0};
+    if (word.size != letters)
+        return 0;
+    memcpy(want, word.data, letters);
+    uint32_t number = letters_number(want);
+    size_t from = 0, to = total;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        uint32_t have = letters_number(words + middle * step);
+        if (number == have)
+            return middle + 1;
+        if (number < have)
+            to = middle;
+        else
+            from = middle + 1;
+    }
     return 0;
 }
 
 const char *event_kind_name(enum event_kind kind)
 {
-    return kind < KIND_COUNT ? kind_names[kind] : kind_names[0];
+    return kind < KIND_COUNT ? kind_names[kind].data : kind_names[0].data;
 }
 
 const char *event_channel_name(enum event_channel channel)
 {
-    return channel < CHANNEL_COUNT ? channel_names[channel] : channel_names[0];
+    return channel < CHANNEL_COUNT ? channel_names[channel].data : channel_names[0].data;
 }
 
 const char *event_status_name(enum event_status status)
 {
-    return status < STATUS_COUNT ? status_names[status] : status_names[0];
+    return status < STATUS_COUNT ? status_names[status].data : status_names[0].data;
 }
 
 enum event_kind event_kind_parse(struct slice word)
@@ -95,23 +127,9 @@ enum entity_kind ref_kind(enum event_ref ref)
 
 country_code country_parse(struct slice two_letters)
 {
-    if (two_letters.size != 2)
+    if (!letters_find(countries[0], sizeof countries[0], sizeof countries / sizeof countries[0], two_letters, 2))
         return 0;
-    int first = two_letters.data[0] - 'A', second = two_letters.data[1] - 'A';
-    if (first < 0 || first >= LETTERS || second < 0 || second >= LETTERS)
-        return 0;
-    size_t from = 0, to = sizeof countries / sizeof countries[0];
-    while (from < to) {
-        size_t middle = from + (to - from) / 2;
-        int order = memcmp(two_letters.data, countries[middle], 2);
-        if (order == 0)
-            return (country_code)(first * LETTERS + second + 1);
-        if (order < 0)
-            to = middle;
-        else
-            from = middle + 1;
-    }
-    return 0;
+    return (country_code)((two_letters.data[0] - 'A') * LETTERS + (two_letters.data[1] - 'A') + 1);
 }
 
 void country_name(country_code code, char out[3])
@@ -123,20 +141,7 @@ void country_name(country_code code, char out[3])
 
 currency_code currency_parse(struct slice three_letters)
 {
-    if (three_letters.size != 3)
-        return 0;
-    size_t from = 0, to = CURRENCY_TOTAL;
-    while (from < to) {
-        size_t middle = from + (to - from) / 2;
-        int order = memcmp(three_letters.data, currencies[middle].name, 3);
-        if (order == 0)
-            return (currency_code)(middle + 1);
-        if (order < 0)
-            to = middle;
-        else
-            from = middle + 1;
-    }
-    return 0;
+    return (currency_code)letters_find(currencies[0].name, sizeof currencies[0], CURRENCY_TOTAL, three_letters, 3);
 }
 
 const char *currency_name(currency_code code)

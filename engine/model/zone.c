@@ -433,6 +433,12 @@ static bool parse_offset(const char *at, size_t size, int64_t *offset_ms)
     return true;
 }
 
+static int month_days(int year, int month)
+{
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return month == 2 ? 28 + leap : month == 4 || month == 6 || month == 9 || month == 11 ? 30 : 31;
+}
+
 bool time_parse(struct slice text, int64_t *utc_ms)
 {
     const char *t = text.data;
@@ -452,13 +458,10 @@ bool time_parse(struct slice text, int64_t *utc_ms)
         if (digits == 0 || digits > 9)
             return false;
     }
-    int32_t days = civil_day(year, month, day);
-    int y, m, d;
     int64_t offset_ms;
-    civil_date(days, &y, &m, &d);
-    if (y != year || m != month || d != day || year < 1900 || year > 2200 || !parse_offset(t + at, text.size - at, &offset_ms))
+    if (day > month_days(year, month) || year < 1900 || year > 2200 || !parse_offset(t + at, text.size - at, &offset_ms))
         return false;
-    *utc_ms = (int64_t)days * MS_PER_DAY + hour * (int64_t)MS_PER_HOUR + minute * 60000 + second * 1000 + fraction_ms - offset_ms;
+    *utc_ms = (int64_t)civil_day(year, month, day) * MS_PER_DAY + hour * (int64_t)MS_PER_HOUR + minute * 60000 + second * 1000 + fraction_ms - offset_ms;
     return true;
 }
 

@@ -157,6 +157,19 @@ bool buckets_find(const struct slab *slab, const struct buckets *table, const st
     return place->bytes != 0;
 }
 
+void buckets_prefetch_table(const struct slab *slab, const struct buckets *table, uint64_t id_high, uint32_t id_low)
+{
+    if (table->count)
+        __builtin_prefetch((const slab_ref *)slab_at(slab, table->directory) + bucket_of(table, id_address(id_high, id_low)));
+}
+
+void buckets_prefetch(const struct slab *slab, const struct buckets *table, uint64_t id_high, uint32_t id_low)
+{
+    slab_ref ref = table->count ? bucket_ref(slab, table, bucket_of(table, id_address(id_high, id_low))) : 0;
+    for (size_t at = 0; ref && at < BUCKET_BYTES; at += 64)
+        __builtin_prefetch((const char *)slab_at(slab, ref) + at);
+}
+
 const unsigned char *buckets_entry(const struct slab *slab, const struct buckets *table, const struct bucket_place *place)
 {
     return block_entries(slab, bucket_ref(slab, table, place->bucket)) + place->offset;

@@ -45,6 +45,9 @@ void bucket_head_read(const unsigned char *entry, struct bucket_head *head);
 void bucket_head_write(unsigned char *entry, const struct bucket_head *head);
 bool buckets_find(const struct slab *slab, const struct buckets *table, const struct bucket_form *form, uint64_t id_high, uint32_t id_low,
                   struct bucket_place *place);
+/* Hints ahead of buckets_find, one behind the other: the bucket's place in the directory, then the bucket. */
+void buckets_prefetch_table(const struct slab *slab, const struct buckets *table, uint64_t id_high, uint32_t id_low);
+void buckets_prefetch(const struct slab *slab, const struct buckets *table, uint64_t id_high, uint32_t id_low);
 const unsigned char *buckets_entry(const struct slab *slab, const struct buckets *table, const struct bucket_place *place);
 /* Puts `entry` (which is not in the slab) where find said, in place of what is there. `table` must be edited already. False
  * when the slab is full: then nothing has changed. */

@@ -83,6 +83,12 @@ void state_cycle_set(struct state *state, uint32_t cycle)
     state->mark_before = (unsigned char)(cycle ? 1 + (cycle - 1) % 255 : 0);
 }
 
+static bool ident_is(const struct shard *shard, uint32_t ordinal, struct hash128 hash)
+{
+    const struct ident *ident = ident_at(shard, ordinal);
+    return ident->hash.lo == hash.lo && ident->hash.hi == hash.hi;
+}
+
 struct ident_want {
     const struct shard *shard;
     struct hash128 hash;
@@ -91,8 +97,7 @@ struct ident_want {
 static bool ident_same(const void *context, const void *entry)
 {
     const struct ident_want *want = context;
-    const struct ident *ident = ident_at(want->shard, ((const struct ident_entry *)entry)->ordinal);
-    return ident->hash.lo == want->hash.lo && ident->hash.hi == want->hash.hi;
+    return ident_is(want->shard, ((const struct ident_entry *)entry)->ordinal, want->hash);
 }
 
 /* Moves directory and marks to a room of another size, enough for top. */
@@ -190,6 +195,48 @@ entity_id ident_intern(struct shard *shard, enum entity_kind kind, struct slice 
     root->text_bytes += sizeof(struct ident) + text.size;
     ident_mark(shard->state, ordinal << 8 | shard->index);
     return ordinal << 8 | shard->index;
+}
+
+/* --- hints --- */
+
+void ident_prefetch_table(const struct shard *shard, struct hash128 hash)
+{
+    const struct table *table = &ident_root(shard)->by_hash;
+    if (table->room)
+        __builtin_prefetch((const char *)slab_at(&shard->slab, table->entries) +
+                           (size_t)table_place(table_home(hash.hi), table->room) * sizeof(struct ident_entry));
+}
+
+static bool same_tag(const void *context, const void *entry)
+{
+    (void)context;
+    (void)entry;
+    return true;
+}
+
+entity_id ident_prefetch(const struct shard *shard, struct hash128 hash)
+{
+    const struct ident_root *root = ident_root(shard);
+    const struct ident_entry *entry = table_find(&shard->slab, &root->by_hash, sizeof *entry, hash.hi, same_tag, NULL);
+    if (!entry)
+        return ENTITY_MISSING;
+    __builtin_prefetch((const slab_ref *)slab_at(&shard->slab, root->directory) + entry->ordinal);
+    __builtin_prefetch(shard->state->marks[shard->index] + entry->ordinal);
+    return entry->ordinal << 8 | shard->index;
+}
+
+void ident_prefetch_text(const struct state *state, entity_id id)
+{
+    if (id != ENTITY_MISSING)
+        __builtin_prefetch(ident_at(&state->shard[entity_shard(id)], id >> 8));
+}
+
+bool ident_confirm(struct shard *shard, entity_id likely, struct hash128 hash)
+{
+    if (likely == ENTITY_MISSING || !ident_is(shard, likely >> 8, hash))
+        return false;
+    ident_mark(shard->state, likely);
+    return true;
 }
 
 /* --- taking back --- */

@@ -173,6 +173,13 @@ void state_stats(struct state *state, struct state_stats *out);
 typedef uint64_t (*list_lookup_fn)(const void *context, enum entity_kind kind, struct slice text);
 entity_id ident_intern(struct shard *shard, enum entity_kind kind, struct slice text, struct hash128 hash,
                        list_lookup_fn lookup, const void *context);
+/* Hints ahead of ident_intern, one behind the other: the place where the hash is looked for; then, where it is there, the id that it
+ * most likely has (ENTITY_MISSING: it is new) and what leads to its text; then the text. */
+void ident_prefetch_table(const struct shard *shard, struct hash128 hash);
+entity_id ident_prefetch(const struct shard *shard, struct hash128 hash);
+void ident_prefetch_text(const struct state *state, entity_id id);
+/* Whether `likely`, an id of this shard or ENTITY_MISSING, is that of this hash: then it is marked, and there is no need to intern. */
+bool ident_confirm(struct shard *shard, entity_id likely, struct hash128 hash);
 struct slice ident_text(const struct state *state, entity_id id); /* valid until the shard changes */
 uint64_t ident_lists(const struct state *state, entity_id id);
 /* After a list changed: asks lookup again for every identity of the shard. */
@@ -199,6 +206,10 @@ enum dedup_verdict { DEDUP_NEW, DEDUP_REPEAT, DEDUP_CONFLICT };
 /* Shard id_hash.lo & 255. */
 enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, struct hash128 body_hash, int64_t time_ms,
                                int64_t horizon_ms);
+
+/* Hints ahead of dedup_check, one behind the other. */
+void dedup_prefetch_table(const struct shard *shard, struct hash128 id_hash);
+void dedup_prefetch(const struct shard *shard, struct hash128 id_hash);
 
 /* Second reports: shard join_hash.lo & 255. The first call with a join hash remembers the refs it
  * named (ref_hash by enum event_ref, zero = not named) and returns false. A later call returns true

@@ -5,28 +5,95 @@
 #include "engine/base/planted.h"
 #include "rules/lang/load.h"
 
-/* Owners find their events by scanning one byte per event instead of 690: each worker notes the
- * shards of its piece first. */
-static void own_note(void *context, uint32_t worker, uint32_t workers)
+#include <stdlib.h>
+
+/* How many items ahead what an owner needs of it is asked into the cache, each once what leads to it has come: where it is looked
+ * for, what stands there, what that points to; and the event. */
+enum { AHEAD_TABLE = 18, AHEAD_ENTRY = 12, AHEAD_BODY = 6, AHEAD_ROOM = 16, AHEAD_EVENT = 12 };
+
+/* --- lists --- */
+
+static void own_room(struct own_list *list, uint32_t count)
+{
+    if (count <= list->room)
+        return;
+    while (list->room < count)
+        list->room = list->room ? list->room * 2 : 256;
+    list->item = realloc(list->item, list->room * sizeof *list->item);
+    invariant(list->item != NULL);
+}
+
+static void own_push(struct own_list *list, struct hash128 hash, uint32_t event, uint32_t ref)
+{
+    own_room(list, list->count + 1);
+    list->item[list->count++] = (struct own_item){hash, event, ref};
+}
+
+/* Each worker notes what its piece of the events gives owners to do. */
+static void own_note(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
+    struct own_list *own = step->worker[index].own;
     uint32_t from, to;
-    crew_piece(step->count, worker, workers, &from, &to);
+    crew_piece(step->count, index, workers, &from, &to);
     planted_race(&step->silenced);
+    for (int kind = 0; kind < OWN_KINDS; kind++)
+        own[kind].count = 0;
     for (uint32_t i = from; i < to; i++) {
         struct event *event = &step->event[i];
         event->outcome = OUTCOME_SCORED;
         event->flags &= ~(uint32_t)(EVENT_LATE | EVENT_JOINED);
         event->joined_same = 0;
-        step->id_shard[i] = (uint8_t)event->id_hash.lo;
-        step->join_shard[i] = (uint8_t)event->join_hash.lo;
+        own_push(&own[OWN_ID], event->id_hash, i, 0);
+        if ((event->join_hash.lo | event->join_hash.hi) != 0)
+            own_push(&own[OWN_JOIN], event->join_hash, i, 0);
         for (uint32_t r = 0; r < REF_COUNT; r++) {
-            step->ref_shard[i * REF_COUNT + r] = (uint8_t)event->ref_hash[r].lo;
-            step->ref_given[i * REF_COUNT + r] = event->ref_text[r].size != 0;
             event->ref[r] = ENTITY_MISSING;
+            if (event->ref_text[r].size)
+                own_push(&own[OWN_REF], event->ref_hash[r], i, r);
         }
     }
 }
+
+static uint32_t own_shard(const struct own_item *item)
+{
+    return (uint8_t)item->hash.lo;
+}
+
+/* All workers' items of one kind that are this one's, shard by shard, as visits_sort does it and for the same reason. Within a
+ * shard the order of events stays: what came first, and which ids are given out, depends on it. With what is asked for ahead, the
+ * phase takes 0.45 of the time that it took in the order of events (a million of them). */
+static const struct own_list *own_sort(struct step *step, enum own_kind kind, uint32_t index, uint32_t workers)
+{
+    uint32_t at[SHARD_COUNT] = {0}, count = 0;
+    struct own_list *sorted = &step->worker[index].own_sorted;
+    for (uint32_t from = 0; from < workers; from++) {
+        const struct own_list *list = &step->worker[from].own[kind];
+        for (uint32_t i = 0; i < list->count; i++)
+            at[own_shard(&list->item[i])]++;
+    }
+    for (uint32_t s = 0; s < SHARD_COUNT; s++) {
+        uint32_t here = shard_owner(s, workers) == index ? at[s] : 0;
+        at[s] = count;
+        count += here;
+    }
+    own_room(sorted, count);
+    sorted->count = count;
+    for (uint32_t from = 0; from < workers; from++) {
+        const struct own_list *list = &step->worker[from].own[kind];
+        for (uint32_t i = 0; i < list->count; i++)
+            if (workers == 1 || shard_owner(own_shard(&list->item[i]), workers) == index)
+                sorted->item[at[own_shard(&list->item[i])]++] = list->item[i];
+    }
+    return sorted;
+}
+
+static struct shard *item_shard(const struct step *step, const struct own_item *item)
+{
+    return state_shard(step->state, own_shard(item));
+}
+
+/* --- repeats and second reports --- */
 
 /* What is remembered is remembered for dedup_ms from its arrival: an event that comes days late is no
  * older than what comes with it. */
@@ -37,15 +104,29 @@ static int64_t own_seen_ms(const struct step *step, const struct event *event)
     return step->sweep.dedup_horizon_ms + step->settings.dedup_ms;
 }
 
-static void own_repeats(void *context, uint32_t worker, uint32_t workers)
+static void repeat_prefetch(const struct step *step, const struct own_list *list, uint32_t i)
+{
+    const struct own_item *item = list->item + i;
+    uint32_t left = list->count - i;
+    if (left > AHEAD_ENTRY)
+        dedup_prefetch_table(item_shard(step, item + AHEAD_ENTRY), item[AHEAD_ENTRY].hash);
+    if (left > AHEAD_BODY) {
+        const struct event *event = &step->event[item[AHEAD_BODY].event];
+        dedup_prefetch(item_shard(step, item + AHEAD_BODY), item[AHEAD_BODY].hash);
+        __builtin_prefetch(&event->time_ms);
+        __builtin_prefetch(&event->body_hash);
+    }
+}
+
+static void own_repeats(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
-    for (uint32_t i = 0; i < step->count; i++) {
-        if (shard_owner(step->id_shard[i], workers) != worker)
-            continue;
-        struct event *event = &step->event[i];
-        struct shard *shard = state_shard(step->state, step->id_shard[i]);
-        switch (dedup_check(shard, event->id_hash, event->body_hash, own_seen_ms(step, event), step->sweep.dedup_horizon_ms)) {
+    const struct own_list *list = own_sort(step, OWN_ID, index, workers);
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct event *event = &step->event[list->item[i].event];
+        repeat_prefetch(step, list, i);
+        switch (dedup_check(item_shard(step, &list->item[i]), event->id_hash, event->body_hash, own_seen_ms(step, event),
+                            step->sweep.dedup_horizon_ms)) {
         case DEDUP_NEW:
             break;
         case DEDUP_REPEAT:
@@ -59,49 +140,64 @@ static void own_repeats(void *context, uint32_t worker, uint32_t workers)
     }
 }
 
-static void own_join(struct step *step, uint32_t i)
+/* Behind the repeats' barrier: `outcome` of an event is then written only by the owner of its join hash. */
+static void own_joins(void *context, uint32_t index, uint32_t workers)
 {
-    struct event *event = &step->event[i];
-    struct shard *shard = state_shard(step->state, step->join_shard[i]);
-    uint32_t same = 0;
-    if (join_check(shard, event->join_hash, event->ref_hash, own_seen_ms(step, event), step->sweep.dedup_horizon_ms, &same)) {
+    struct step *step = context;
+    const struct own_list *list = own_sort(step, OWN_JOIN, index, workers);
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct event *event = &step->event[list->item[i].event];
+        uint32_t same = 0;
+        if (event->outcome != OUTCOME_SCORED || !join_check(item_shard(step, &list->item[i]), event->join_hash, event->ref_hash,
+                                                            own_seen_ms(step, event), step->sweep.dedup_horizon_ms, &same))
+            continue;
         event->flags |= EVENT_JOINED;
         event->joined_same = same;
         event->outcome = OUTCOME_JOINED;
     }
 }
 
-/* Ids depend on the order of calls, so each shard meets its texts in sequence order. Runs behind the
- * repeats' barrier; `outcome` of an event is then written only by the owner of its join hash. */
-static void own_identify(void *context, uint32_t worker, uint32_t workers)
+/* --- identities --- */
+
+static void ref_prefetch(const struct step *step, const struct own_list *list, uint32_t i, uint32_t *likely)
+{
+    const struct own_item *item = list->item + i;
+    uint32_t left = list->count - i;
+    if (left > AHEAD_TABLE)
+        ident_prefetch_table(item_shard(step, item + AHEAD_TABLE), item[AHEAD_TABLE].hash);
+    if (left > AHEAD_EVENT) {
+        const struct event *event = &step->event[item[AHEAD_EVENT].event];
+        __builtin_prefetch(event->ref);
+        __builtin_prefetch(&event->outcome);
+    }
+    if (left > AHEAD_ENTRY)
+        likely[(i + AHEAD_ENTRY) % AHEAD_ROOM] = ident_prefetch(item_shard(step, item + AHEAD_ENTRY), item[AHEAD_ENTRY].hash);
+    if (left > AHEAD_BODY)
+        ident_prefetch_text(step->state, likely[(i + AHEAD_BODY) % AHEAD_ROOM]);
+}
+
+/* Ids depend on the order of calls, so each shard meets its texts in sequence order. */
+static void own_identify(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
-    for (uint32_t i = 0; i < step->count; i++) {
-        struct event *event = &step->event[i];
-        for (uint32_t r = 0; r < REF_COUNT; r++) {
-            uint32_t at = i * REF_COUNT + r;
-            if (!step->ref_given[at] || shard_owner(step->ref_shard[at], workers) != worker)
-                continue;
-            if (!event_active(event))
-                break; /* a log holds accepted events only, and its replay shall give out the same ids */
-            struct shard *shard = state_shard(step->state, step->ref_shard[at]);
-            event->ref[r] = ident_intern(shard, ref_kind((enum event_ref)r), event->ref_text[r], event->ref_hash[r],
-                                         program_list_lookup, step->program);
-        }
+    const struct own_list *list = own_sort(step, OWN_REF, index, workers);
+    entity_id likely[AHEAD_ROOM] = {ENTITY_MISSING};
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct own_item *item = &list->item[i];
+        struct event *event = &step->event[item->event];
+        ref_prefetch(step, list, i, likely);
+        if (!event_active(event))
+            continue; /* a log holds accepted events only, and its replay shall give out the same ids */
+        struct shard *shard = item_shard(step, item);
+        entity_id id = likely[i % AHEAD_ROOM];
+        if (!ident_confirm(shard, id, item->hash))
+            id = ident_intern(shard, ref_kind((enum event_ref)item->ref), event->ref_text[item->ref], item->hash,
+                              program_list_lookup, step->program);
+        event->ref[item->ref] = id;
     }
 }
 
-static void own_joins(void *context, uint32_t worker, uint32_t workers)
-{
-    struct step *step = context;
-    for (uint32_t i = 0; i < step->count; i++) {
-        if (shard_owner(step->join_shard[i], workers) != worker)
-            continue;
-        const struct event *event = &step->event[i];
-        if (event->outcome == OUTCOME_SCORED && (event->join_hash.lo | event->join_hash.hi) != 0)
-            own_join(step, i);
-    }
-}
+/* --- all of it --- */
 
 /* Lateness is judged against the event's own partition only, in sequence order, by accepted events
  * alone: so a replay of the log, which holds no others, judges the same (RULES 3). */

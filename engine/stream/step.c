@@ -60,6 +60,9 @@ void step_free(struct step *step)
         for (uint32_t b = 0; b < step->worker_count; b++)
             free(worker->bucket[b].visit);
         free(worker->bucket);
+        for (int kind = 0; kind < OWN_KINDS; kind++)
+            free(worker->own[kind].item);
+        free(worker->own_sorted.item);
         free(worker->sorted.visit);
         free(worker->graph);
         graph_scratch_free(worker->graph_scratch);
@@ -74,10 +77,6 @@ void step_free(struct step *step)
     free(step->partition_newest);
     free(step->slot);
     free(step->mask);
-    free(step->id_shard);
-    free(step->join_shard);
-    free(step->ref_shard);
-    free(step->ref_given);
     decide_free(step->decide);
     plan_free(step->plan);
     if (step->state)
@@ -103,10 +102,6 @@ static void step_reserve(struct step *step, uint32_t count)
         room *= 2;
     step->slot = grow(step->slot, (size_t)room * step->program->slot_count * sizeof *step->slot);
     step->mask = grow(step->mask, (size_t)room * 2 * step->plan->mask_words * sizeof *step->mask);
-    step->id_shard = grow(step->id_shard, room);
-    step->join_shard = grow(step->join_shard, room);
-    step->ref_shard = grow(step->ref_shard, (size_t)room * REF_COUNT);
-    step->ref_given = grow(step->ref_given, (size_t)room * REF_COUNT);
     step->room = room;
 }
 
@@ -431,12 +426,14 @@ uint64_t step_scratch_bytes(const struct step *step)
 {
     uint64_t bytes = 0;
     for (uint32_t w = 0; w < step->worker_count; w++) {
-        bytes += step->worker[w].arena.total + step->worker[w].sorted.room * sizeof(struct visit);
+        bytes += step->worker[w].arena.total + step->worker[w].sorted.room * sizeof(struct visit) +
+                 step->worker[w].own_sorted.room * sizeof(struct own_item);
+        for (int kind = 0; kind < OWN_KINDS; kind++)
+            bytes += step->worker[w].own[kind].room * sizeof(struct own_item);
         for (uint32_t b = 0; b < step->worker_count; b++)
             bytes += step->worker[w].bucket[b].room * sizeof(struct visit);
     }
-    return bytes + (uint64_t)step->room * (step->program->slot_count * sizeof *step->slot + 2 * step->plan->mask_words * sizeof *step->mask +
-                                           2 + 2 * REF_COUNT);
+    return bytes + (uint64_t)step->room * (step->program->slot_count * sizeof *step->slot + 2 * step->plan->mask_words * sizeof *step->mask);
 }
 
 void step_match_texts(const struct program *program, struct text_scratch *scratch, struct event *event)

@@ -40,6 +40,19 @@ struct visit_list {
     uint32_t count, room;
 };
 
+/* What an owner has to see to: an event's id, its reference, or a text it names. By hash: its shard, and where it is looked for. */
+enum own_kind { OWN_ID, OWN_JOIN, OWN_REF, OWN_KINDS };
+struct own_item {
+    struct hash128 hash;
+    uint32_t event;
+    uint32_t ref; /* enum event_ref, of OWN_REF */
+};
+
+struct own_list {
+    struct own_item *item;
+    uint32_t count, room;
+};
+
 /* One record behind a hit, as the window kept it. */
 struct raw_evidence {
     struct record record;
@@ -110,6 +123,8 @@ struct step_worker {
     struct arena arena;             /* raw hits of this batch */
     struct raw_hit *hit;
     uint32_t hit_count, hit_room;
+    struct own_list own[OWN_KINDS]; /* of its piece of the events */
+    struct own_list own_sorted;     /* those of one kind that it owns, by shard */
     struct visit_list *bucket;      /* one per worker of the crew: visits by owner */
     struct visit_list sorted;       /* those that this one works, by shard */
     struct decide_visit *decide_visit;
@@ -152,10 +167,6 @@ struct step {
     uint32_t stratum;
     struct value *slot;             /* count rows of program.slot_count */
     uint64_t *mask;                 /* count × 2 sides × mask_words */
-    uint8_t *id_shard;              /* by event: owner shard of (source, id) */
-    uint8_t *join_shard;
-    uint8_t *ref_shard;             /* count × REF_COUNT */
-    uint8_t *ref_given;             /* like it: 1 where the event names this ref */
     struct hit *hits;               /* this batch's hits in order, for decide */
     uint32_t hits_count;
 };

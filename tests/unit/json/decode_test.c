@@ -197,6 +197,92 @@ Test(decode, keeps_facts_and_events_on_their_topics)
     fixture_close(&f);
 }
 
+static void expect_text(struct slice text, const char *want)
+{
+    cr_expect(slice_equal(text, slice_of(want)), "%.*s, not %s", (int)text.size, text.data, want);
+}
+
+/* The parser's memory goes to the next message; an event's texts stay. */
+Test(decode, keeps_what_an_event_says)
+{
+    static const char *const payment =
+        "{\"id\":\"i-1\",\"source\":\"bank\",\"time\":\"2026-01-01T00:00:00Z\",\"amount\":\"1\",\"currency\":\"USD\","
+        "\"terminal\":\"t-1\",\"narrative\":\"r\\u00e9nt\",\"end_to_end\":\"e-1\",\"refers_to\":\"i-0\","
+        "\"sender\":{\"account\":\"A-1\",\"phone\":\"p-1\"},\"receiver\":{\"account\":\"B-1\",\"address\":\"w-1\"},\"place\":{\"name\":\"n-1\"}}";
+    static const char *const fact = "{\"source\":\"registry\",\"fact\":\"f-1\",\"subject\":\"A-1\",\"valid_from\":\"2026-01-01T00:00:00Z\","
+                                    "\"fields\":{\"one\":\"x-1\",\"two\":2}}";
+    char other[1024];
+    struct fixture f;
+    struct event first, stated, refused, event;
+    struct slice field;
+    fixture_open(&f);
+    cr_assert_eq(decode(&f, slice_of(payment), &first, &field), REJECT_NONE);
+    cr_assert_eq(decode(&f, slice_of(fact), &stated, &field), REJECT_NONE);
+    cr_assert_eq(decode(&f, SLICE("{\"id\":\"refused-1\",\"source\":\"bank\"}"), &refused, &field), REJECT_MISSING_FIELD);
+    memset(other, 'z', sizeof other);
+    memcpy(other, "{\"id\":\"", 7);
+    memcpy(other + sizeof other - 2, "\"}", 2);
+    cr_assert_eq(decode(&f, (struct slice){other, sizeof other}, &event, &field), REJECT_TOO_LONG);
+    expect_text(first.id, "i-1");
+    expect_text(first.source, "bank");
+    expect_text(first.narrative, "r\xc3\xa9nt");
+    expect_text(first.end_to_end, "e-1");
+    expect_text(first.refers_to, "i-0");
+    expect_text(first.ref_text[REF_SENDER], "A-1");
+    expect_text(first.ref_text[REF_RECEIVER], "B-1");
+    expect_text(first.ref_text[REF_SENDER_PHONE], "p-1");
+    expect_text(first.ref_text[REF_RECEIVER_ADDRESS], "w-1");
+    expect_text(first.ref_text[REF_TERMINAL], "t-1");
+    expect_text(first.ref_text[REF_PLACE], "n-1");
+    expect_text(first.body, payment);
+    expect_text(stated.source, "registry");
+    expect_text(stated.fact->name, "f-1");
+    expect_text(stated.fact->subject, "A-1");
+    cr_assert_eq(stated.fact->field_count, 2);
+    expect_text(stated.fact->field[0].name, "one");
+    expect_text(stated.fact->field[0].text, "x-1");
+    expect_text(stated.fact->field[1].name, "two");
+    expect_text(refused.id, "refused-1");
+    fixture_close(&f);
+}
+
+/* How many words of two or three of all characters are known; each has the code that its name gives. */
+Test(decode, knows_each_country_and_currency_and_no_other_word)
+{
+    uint32_t country_count = 0, currency_count = 0;
+    for (int a = 0; a < 256; a++)
+        for (int b = 0; b < 256; b++) {
+            char word[4] = {(char)a, (char)b, 0, 0}, name[3];
+            country_code country = country_parse((struct slice){word, 2});
+            if (country) {
+                country_name(country, name);
+                cr_assert_eq(memcmp(name, word, 2), 0);
+                country_count++;
+            }
+            for (int c = 0; c < 256; c++) {
+                word[2] = (char)c;
+                currency_code currency = currency_parse((struct slice){word, 3});
+                if (!currency)
+                    continue;
+                cr_assert_str_eq(currency_name(currency), word);
+                currency_count++;
+            }
+        }
+    static const char countries[] = {
+#define COUNTRY(code) 1,
+#include "engine/model/country.def"
+#undef COUNTRY
+    }, currencies[] = {
+#define CURRENCY(code, digits) 1,
+#include "engine/model/currency.def"
+#undef CURRENCY
+    };
+    cr_expect_eq(country_count, sizeof countries);
+    cr_expect_eq(currency_count, sizeof currencies);
+    cr_expect_eq(country_parse(SLICE("KEN")), 0);
+    cr_expect_eq(currency_parse(SLICE("US")), 0);
+}
+
 Test(decode, refuses_what_is_too_large)
 {
     struct fixture f;

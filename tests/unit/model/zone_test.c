@@ -2,6 +2,7 @@
 #include "engine/model/zone.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 static struct zone *zone(const char *name)
 {
@@ -82,6 +83,22 @@ Test(zone, finds_the_moment_of_a_wall_clock)
     cr_expect_eq(zone_utc_ms(berlin, at("2026-10-25T03:00:00Z")), at("2026-10-25T02:00:00Z"));
     zone_free(berlin);
     zone_free(utc);
+}
+
+Test(zone, reads_the_days_that_there_are)
+{
+    for (int year = 1895; year <= 2205; year++)
+        for (int month = 0; month <= 13; month++)
+            for (int day = 0; day <= 32; day++) {
+                int y, m, d;
+                int64_t ms;
+                char text[32];
+                int size = snprintf(text, sizeof text, "%04d-%02d-%02dT01:02:03Z", year, month, day);
+                civil_date(civil_day(year, month, day), &y, &m, &d);
+                bool is_day = y == year && m == month && d == day && year >= 1900 && year <= 2200;
+                bool read = time_parse((struct slice){text, (size_t)size}, &ms);
+                cr_assert(read == is_day && (!read || ms == civil_day(year, month, day) * (int64_t)86400000 + 3723000), "%s", text);
+            }
 }
 
 Test(zone, refuses_names_that_are_none)

@@ -64,6 +64,31 @@ Test(recycle, a_number_comes_back_lowest_first)
     state_free(state);
 }
 
+/* Hints find what interning would, and confirming marks it as interning does. */
+Test(recycle, a_hint_confirmed_is_as_good_as_interning)
+{
+    struct state *state = state_make(1 << 20);
+    struct shard *shard = state_shard(state, 7);
+    struct hash128 known = {.lo = 7 | 1 << 8, .hi = 0x9E3779B97F4A7C15u}, alike = {.lo = 7 | 2 << 8, .hi = known.hi}, other = {.lo = 7, .hi = 5};
+    ident_prefetch_table(shard, known);
+    cr_expect_eq(ident_prefetch(shard, known), ENTITY_MISSING);
+    entity_id id = name(state, 7, 1);
+    ident_prefetch_table(shard, known);
+    cr_expect_eq(ident_prefetch(shard, known), id);
+    cr_expect_eq(ident_prefetch(shard, other), ENTITY_MISSING);
+    ident_prefetch_text(state, id);
+    ident_prefetch_text(state, ENTITY_MISSING);
+    cr_expect_eq(ident_prefetch(shard, alike), id, "the same tag");
+    cr_expect_not(ident_confirm(shard, id, alike), "but another text");
+    cr_expect_not(ident_confirm(shard, ENTITY_MISSING, known));
+    for (uint32_t c = 0; c < 4; c++) {
+        cr_expect(ident_confirm(shard, id, known));
+        cr_expect_eq(cycle(state, c, 0), 0, "marked");
+    }
+    cr_expect_eq(cycle(state, 4, 0) + cycle(state, 5, 0), 1);
+    state_free(state);
+}
+
 Test(recycle, what_holds_an_id_keeps_it)
 {
     struct state *state = state_make(1 << 20);
