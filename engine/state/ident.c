@@ -204,7 +204,7 @@ void ident_prefetch_table(const struct shard *shard, struct hash128 hash)
     const struct table *table = &ident_root(shard)->by_hash;
     if (table->room)
         __builtin_prefetch((const char *)slab_at(&shard->slab, table->entries) +
-                           (size_t)table_place(table_home(hash.hi), table->room) * sizeof(struct ident_entry));
+                           (size_t)table_place(table_tag(hash.hi), table->room) * sizeof(struct ident_entry));
 }
 
 static bool same_tag(const void *context, const void *entry)
