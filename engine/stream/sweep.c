@@ -2,14 +2,14 @@
 #include "engine/stream/step_private.h"
 
 /* For each unit of work that the state has grown by since the last sweep, `pace` units are swept: PACE_MOST where the last sweep
- * found a quarter of what it went through gone, one where it found little. So what is gone but not swept yet is never more than
+ * found an eighth of what it went through gone, one where it found little. So what is gone but not swept yet is never more than
  * about a third of what lives, however fast accounts come and go, and a state that mostly grows is not walked for nothing: always
  * at PACE_MOST the sweep took 9 % of a replay of a million events and found 2 % gone. */
 enum { PACE_MOST = 4 };
 
 static uint32_t pace_for(uint64_t work, uint64_t gone)
 {
-    uint64_t pace = gone * 4 * PACE_MOST / (work ? work : 1);
+    uint64_t pace = gone * 8 * PACE_MOST / (work ? work : 1);
     return pace < 1 ? 1 : pace > PACE_MOST ? PACE_MOST : (uint32_t)pace;
 }
 
