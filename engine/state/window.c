@@ -109,7 +109,7 @@ uint32_t ring_upper_bound(const struct at *at, int64_t time_ms, uint64_t seq)
     return from;
 }
 
-static bool is_last(const struct at *at, uint32_t index, int column, uint64_t id)
+static inline bool is_last(const struct at *at, uint32_t index, int column, uint64_t id)
 {
     const struct kept *kept = kept_at(at, index);
     uint64_t have;
