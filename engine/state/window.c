@@ -310,6 +310,8 @@ static void distinct_add(const struct at *at, int column, uint32_t p)
     if (!entry)
         maps_free(at);
     int64_t last = entry ? last_index(at, column, entry) : last_scan(at, column, id);
+    if (entry)
+        last_note(at, entry, last > (int64_t)p ? (uint32_t)last : p); /* so that no search passes a late record twice */
     if (last > (int64_t)p)
         return; /* a later record of the id stands already: nothing changes */
     if (last >= 0) {
@@ -317,8 +319,6 @@ static void distinct_add(const struct at *at, int column, uint32_t p)
         old->seq &= ~last_bit(column);
     }
     kept_edit(at, p)->seq |= last_bit(column);
-    if (entry)
-        last_note(at, entry, p);
     for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
         const struct aggregate_layout *aggregate = &at->layout->aggregate[i];
         struct tail *tail = &at->state[i].tail;
