@@ -57,10 +57,9 @@ static void entry_put(char *entries, uint32_t room, size_t entry_size, const cha
     memcpy(entries + (size_t)at * entry_size, entry, entry_size);
 }
 
-/* Whether so many fill three quarters of the room. */
-static bool room_filled(uint32_t entries, uint32_t room)
+bool table_is_full(const struct table *table)
 {
-    return entries > (uint64_t)room * 3 / 4;
+    return table->count + table->removed + 1 > (uint64_t)table->room * 3 / 4;
 }
 
 uint32_t table_room_next(uint32_t room, size_t entry_size)
@@ -139,7 +138,7 @@ void table_fit(struct slab *slab, struct table *table, size_t entry_size)
 
 void *table_add(struct slab *slab, struct table *table, size_t entry_size, uint64_t hash)
 {
-    if (room_filled(table->count + table->removed + 1, table->room) && !table_grow(slab, table, entry_size))
+    if (table_is_full(table) && !table_grow(slab, table, entry_size))
         return NULL;
     uint32_t tag = table_tag(hash), at = table_place(tag, table->room);
     char *entries = slab->base + (size_t)table->entries * 16;

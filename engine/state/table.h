@@ -34,6 +34,8 @@ const void *table_find(const struct slab *slab, const struct table *table, size_
                        table_same_fn same, const void *context);
 /* The first entry with this tag, nearly always the one that table_find finds, without a look at what it holds: for asking ahead. */
 const void *table_guess(const struct slab *slab, const struct table *table, size_t entry_size, uint64_t hash);
+/* Whether one entry more makes it grow, or clear up. */
+bool table_is_full(const struct table *table);
 /* A free entry to fill in, its tag set, counted; grows the table when due. `table` must lie in
  * the slab and be edited already. NULL when the slab is full. */
 void *table_add(struct slab *slab, struct table *table, size_t entry_size, uint64_t hash);

@@ -17,12 +17,18 @@ static inline uint64_t last_bit(int column)
     return (uint64_t)1 << (48 + column);
 }
 
-/* An id's last record, by column. */
+/* An id's last record, by column. It stays when its record leaves the ring, until the table has no room for another: so what goes
+ * touches no table. */
 struct last_entry {
-    uint32_t tag, pad;
+    uint32_t tag;
+    uint32_t number; /* of the record when it was noted: late ones before it have moved it up since */
     uint64_t id;
     int64_t time_ms;
-    uint64_t seq;
+};
+
+struct maps {
+    uint32_t base; /* number of the record at the beginning of the ring's room: they count up as long as there are maps */
+    struct table of[COLUMNS];
 };
 
 size_t window_record_bytes(const struct window_layout *layout)
@@ -32,7 +38,7 @@ size_t window_record_bytes(const struct window_layout *layout)
 
 size_t window_maps_bytes(void)
 {
-    return COLUMNS * sizeof(struct table);
+    return sizeof(struct maps);
 }
 
 size_t window_map_entry_bytes(void)
@@ -43,6 +49,12 @@ size_t window_map_entry_bytes(void)
 static struct kept *kept_edit(const struct at *at, uint32_t index)
 {
     return shard_edit(at->shard, kept_at(at, index), at->size);
+}
+
+/* Time of a record, INT64_MAX behind the last. */
+static int64_t time_at(const struct at *at, uint32_t index)
+{
+    return index < at->window->count ? kept_at(at, index)->time_ms : INT64_MAX;
 }
 
 static void tail_sum(struct tail *tail, int64_t amount, int sign)
@@ -77,10 +89,9 @@ static bool last_same(const void *context, const void *entry)
     return ((const struct last_entry *)entry)->id == *(const uint64_t *)context;
 }
 
-static struct table *map_of(const struct at *at, int column)
+static struct maps *maps_edit(const struct at *at)
 {
-    struct table *maps = slab_edit(&at->shard->slab, at->window->maps, COLUMNS * sizeof(struct table));
-    return &maps[column];
+    return slab_edit(&at->shard->slab, at->window->maps, sizeof(struct maps));
 }
 
 uint32_t ring_upper_bound(const struct at *at, int64_t time_ms, uint64_t seq)
@@ -98,77 +109,93 @@ uint32_t ring_upper_bound(const struct at *at, int64_t time_ms, uint64_t seq)
     return from;
 }
 
-/* Index of the id's last record, or -1. */
-static int64_t last_find(const struct at *at, int column, uint64_t id)
+static inline bool is_last(const struct at *at, uint32_t index, int column, uint64_t id)
 {
-    if (at->window->maps) {
-        const struct last_entry *entry =
-            table_find(&at->shard->slab, map_of(at, column), sizeof *entry, id_hash(id), last_same, &id);
-        return entry ? (int64_t)ring_upper_bound(at, entry->time_ms, entry->seq) - 1 : -1;
-    }
-    for (uint32_t i = at->window->count; i-- > 0;) {
-        const struct kept *kept = kept_at(at, i);
-        uint64_t have;
-        if (kept->seq & last_bit(column) && kept_id(kept, column, &have) && have == id)
+    const struct kept *kept = kept_at(at, index);
+    uint64_t have;
+    return kept->seq & last_bit(column) && kept_id(kept, column, &have) && have == id;
+}
+
+static int64_t last_scan(const struct at *at, int column, uint64_t id)
+{
+    for (uint32_t i = at->window->count; i-- > 0;)
+        if (is_last(at, i, column, id))
             return i;
-    }
     return -1;
 }
 
-/* Notes where the id's last record is; true unless the shard is full. */
-static bool last_note(const struct at *at, int column, uint64_t id, int64_t time_ms, uint64_t seq)
+/* Index of the record that the entry names, -1 when it has left the ring. The search passes no more records than were put before it late. */
+static int64_t last_index(const struct at *at, int column, const struct last_entry *entry)
 {
-    if (!at->window->maps)
-        return true;
-    struct table *map = map_of(at, column);
-    const struct last_entry *found = table_find(&at->shard->slab, map, sizeof *found, id_hash(id), last_same, &id);
-    struct last_entry *entry = found ? shard_edit(at->shard, found, sizeof *found)
-                                     : table_add(&at->shard->slab, map, sizeof *entry, id_hash(id));
-    if (!entry)
-        return false;
-    entry->id = id;
-    entry->time_ms = time_ms;
-    entry->seq = seq;
-    return true;
+    int32_t from = (int32_t)(entry->number - maps_edit(at)->base - at->window->head);
+    for (uint32_t i = from > 0 ? (uint32_t)from : 0; i < at->window->count && kept_at(at, i)->time_ms <= entry->time_ms; i++)
+        if (is_last(at, i, column, entry->id))
+            return i;
+    return -1;
 }
 
-static void last_forget(const struct at *at, int column, uint64_t id)
+static void last_note(const struct at *at, struct last_entry *entry, uint32_t index)
 {
-    if (!at->window->maps)
-        return;
-    struct table *map = map_of(at, column);
-    const struct last_entry *found = table_find(&at->shard->slab, map, sizeof *found, id_hash(id), last_same, &id);
+    entry->number = maps_edit(at)->base + at->window->head + index;
+    entry->time_ms = kept_at(at, index)->time_ms;
+}
+
+/* Entries whose records have left the ring go. */
+static void map_forget(const struct at *at, struct table *map)
+{
+    const struct last_entry *entry = slab_at(&at->shard->slab, map->entries);
+    int64_t first_ms = time_at(at, 0);
+    for (uint32_t i = 0; i < map->room; i++)
+        if (entry[i].tag > TAG_REMOVED && entry[i].time_ms < first_ms)
+            table_remove(map, shard_edit(at->shard, &entry[i], sizeof entry[i]));
+}
+
+/* The id's entry, to be changed, of no record yet where it is new; NULL when the shard is full. */
+static struct last_entry *last_entry(const struct at *at, int column, uint64_t id)
+{
+    struct table *map = &maps_edit(at)->of[column];
+    uint64_t hash = id_hash(id);
+    const struct last_entry *found = table_find(&at->shard->slab, map, sizeof *found, hash, last_same, &id);
     if (found)
-        table_remove(map, shard_edit(at->shard, found, sizeof *found));
+        return shard_edit(at->shard, found, sizeof *found);
+    if (table_is_full(map))
+        map_forget(at, map);
+    struct last_entry *entry = table_add(&at->shard->slab, map, sizeof *entry, hash);
+    if (entry) {
+        entry->id = id;
+        entry->time_ms = INT64_MIN;
+    }
+    return entry;
 }
 
 static void maps_free(const struct at *at)
 {
     if (!at->window->maps)
         return;
-    for (int column = 0; column < COLUMNS; column++) {
-        const struct table *map = map_of(at, column);
-        slab_free(&at->shard->slab, map->entries, (size_t)map->room * sizeof(struct last_entry));
-    }
-    slab_free(&at->shard->slab, at->window->maps, COLUMNS * sizeof(struct table));
+    const struct maps *maps = maps_edit(at);
+    for (int column = 0; column < COLUMNS; column++)
+        slab_free(&at->shard->slab, maps->of[column].entries, (size_t)maps->of[column].room * sizeof(struct last_entry));
+    slab_free(&at->shard->slab, at->window->maps, sizeof *maps);
     at->window->maps = 0;
 }
 
 /* From now on a table finds last records. When the shard is full the scan goes on serving. */
 static void maps_make(const struct at *at)
 {
-    at->window->maps = slab_alloc(&at->shard->slab, COLUMNS * sizeof(struct table));
-    for (int column = 0; at->window->maps && column < COLUMNS; column++) {
-        if (!(at->distinct >> column & 1))
-            continue;
+    at->window->maps = slab_alloc(&at->shard->slab, sizeof(struct maps));
+    for (uint32_t left = at->window->maps ? at->distinct : 0; left; left &= left - 1) {
+        int column = __builtin_ctz(left);
         for (uint32_t i = 0; i < at->window->count; i++) {
             const struct kept *kept = kept_at(at, i);
             uint64_t id;
-            if (kept->seq & last_bit(column) && kept_id(kept, column, &id) &&
-                !last_note(at, column, id, kept->time_ms, kept->seq & SEQ_BITS)) {
+            if (!(kept->seq & last_bit(column)) || !kept_id(kept, column, &id))
+                continue;
+            struct last_entry *entry = last_entry(at, column, id);
+            if (!entry) {
                 maps_free(at);
                 return;
             }
+            last_note(at, entry, i);
         }
     }
 }
@@ -181,8 +208,11 @@ void maps_trim(const struct at *at)
         maps_free(at);
         return;
     }
-    for (uint32_t left = at->distinct; left; left &= left - 1)
-        table_fit(&at->shard->slab, map_of(at, __builtin_ctz(left)), sizeof(struct last_entry));
+    for (uint32_t left = at->distinct; left; left &= left - 1) {
+        struct table *map = &maps_edit(at)->of[__builtin_ctz(left)];
+        map_forget(at, map);
+        table_fit(&at->shard->slab, map, sizeof(struct last_entry));
+    }
 }
 
 /* --- room --- */
@@ -195,6 +225,14 @@ void window_moved(struct at *at, slab_ref fresh)
     at->window = (struct window *)(void *)(slab->base + (size_t)fresh * 16);
 }
 
+/* Its records lie at the beginning of its room now. */
+static void ring_begun(const struct at *at)
+{
+    if (at->state && at->window->maps)
+        maps_edit(at)->base += at->window->head;
+    at->window->head = 0;
+}
+
 bool window_move(struct at *at, uint32_t room)
 {
     size_t before = at->ring_at;
@@ -205,8 +243,8 @@ bool window_move(struct at *at, uint32_t room)
     memcpy(fresh, at->window, before);
     memcpy((char *)fresh + before, kept_at(at, 0), at->window->count * at->size);
     fresh->room = room;
-    fresh->head = 0;
     window_moved(at, ref);
+    ring_begun(at);
     return true;
 }
 
@@ -217,17 +255,11 @@ bool ring_make_room(struct at *at)
         return window_move(at, ring_room_next(at->layout, window->room, at->size));
     char *ring = shard_edit(at->shard, (char *)window + at->ring_at, window->room * at->size);
     memmove(ring, ring + window->head * at->size, window->count * at->size);
-    window->head = 0;
+    ring_begun(at);
     return true;
 }
 
 /* --- adding and evicting --- */
-
-/* Time of a record, INT64_MAX behind the last. */
-static int64_t time_at(const struct at *at, uint32_t index)
-{
-    return index < at->window->count ? kept_at(at, index)->time_ms : INT64_MAX;
-}
 
 /* The aggregates forget the first record. */
 static void aggregates_evict(const struct at *at)
@@ -250,12 +282,6 @@ static void aggregates_evict(const struct at *at)
         tail->next_ms = time_at(at, 1);
         if (kept->time_ms > tail->floor_ms)
             tail->floor_ms = kept->time_ms;
-    }
-    for (uint32_t left = at->distinct; left; left &= left - 1) {
-        int column = __builtin_ctz(left);
-        uint64_t id;
-        if (kept->seq & last_bit(column) && kept_id(kept, column, &id))
-            last_forget(at, column, id);
     }
 }
 
@@ -280,7 +306,12 @@ static void distinct_add(const struct at *at, int column, uint32_t p)
     uint64_t id;
     if (!kept_id(kept, column, &id))
         return;
-    int64_t last = last_find(at, column, id);
+    struct last_entry *entry = at->window->maps ? last_entry(at, column, id) : NULL;
+    if (!entry)
+        maps_free(at);
+    int64_t last = entry ? last_index(at, column, entry) : last_scan(at, column, id);
+    if (entry)
+        last_note(at, entry, last > (int64_t)p ? (uint32_t)last : p); /* so that no search passes a late record twice */
     if (last > (int64_t)p)
         return; /* a later record of the id stands already: nothing changes */
     if (last >= 0) {
@@ -288,8 +319,6 @@ static void distinct_add(const struct at *at, int column, uint32_t p)
         old->seq &= ~last_bit(column);
     }
     kept_edit(at, p)->seq |= last_bit(column);
-    if (!last_note(at, column, id, kept->time_ms, kept->seq & SEQ_BITS))
-        maps_free(at);
     for (uint16_t i = 0; i < at->layout->aggregate_count; i++) {
         const struct aggregate_layout *aggregate = &at->layout->aggregate[i];
         struct tail *tail = &at->state[i].tail;
@@ -594,6 +623,8 @@ void window_prefetch_end(const struct shard *shard, const struct cell *cell, uin
     const char *states = (const char *)window_states(shard, window, layout);
     for (size_t at = 0; states && at < states_bytes(layout); at += 64)
         __builtin_prefetch(states + at, 1);
+    for (uint32_t left = states && window->maps ? shard->state->distinct[keyspace][index] : 0; left; left &= left - 1)
+        __builtin_prefetch(&((const struct maps *)slab_at(&shard->slab, window->maps))->of[__builtin_ctz(left)]);
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(habit), sizeof kept);
@@ -663,10 +694,10 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
         memcpy(&kept, (const char *)window + window_habit_at(habit), sizeof kept);
         bytes += habit_block_bytes(shard, kept);
     }
-    const struct table *maps = !window_of_edges(layout) && window->maps ? slab_at(&shard->slab, window->maps) : NULL;
+    const struct maps *maps = !window_of_edges(layout) && window->maps ? slab_at(&shard->slab, window->maps) : NULL;
     bytes += maps ? slab_block(window_maps_bytes()) : 0;
     for (int column = 0; maps && column < COLUMNS; column++)
-        bytes += slab_block((size_t)maps[column].room * sizeof(struct last_entry));
+        bytes += slab_block((size_t)maps->of[column].room * sizeof(struct last_entry));
     const union aggregate_state *states = window_states(shard, window, layout);
     bytes += states ? slab_block(states_bytes(layout)) : 0;
     for (uint16_t i = 0; states && i < layout->aggregate_count; i++) {

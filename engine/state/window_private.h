@@ -48,7 +48,7 @@ struct window {
     int64_t newest_ms;          /* of all records ever */
     union {
         struct {
-            slab_ref maps;      /* struct table by column, once there are enough records; 0 before, and as long as there are no states */
+            slab_ref maps;      /* struct maps, once there are enough records; 0 before, and as long as there are no states */
             slab_ref states;    /* union aggregate_state by aggregate; 0: they are few records, which a scan reads as quickly */
         };
         struct {                /* of edges: how they are packed; PACKED_NOT where they lie whole */

@@ -41,7 +41,7 @@ static void kept_mark(const struct state *state, const struct kept *kept, uint32
     }
 }
 
-/* The tables that find an id's last record hold no id that is not in the ring, and extremes are no ids. Nor is the key's own id marked
+/* The tables that find an id's last record find none that is not in the ring, whoever bears its number now, and extremes are no ids. Nor is the key's own id marked
  * again where edges leave it out. */
 void window_mark(const struct shard *shard, slab_ref ref, const struct window_layout *layout)
 {

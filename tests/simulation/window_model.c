@@ -165,7 +165,7 @@ static bool walk_visit(void *context, const struct record *record, bool key_is_r
         found |= kept->record.seq == record->seq && kept->record.time_ms == record->time_ms && kept->record.amount == record->amount &&
                  kept->record.extra[0] == record->extra[0] && kept->key_is_receiver == key_is_receiver;
     }
-    bool in_order = record->time_ms < walk->last_time || (record->time_ms == walk->last_time && record->seq < walk->last_seq);
+    bool in_order = record->time_ms < walk->last_time || (record->time_ms == walk->last_time && record->seq <= walk->last_seq);
     walk->good &= found && in_order && record->time_ms > walk->floor_ms;
     walk->last_time = record->time_ms;
     walk->last_seq = record->seq;
@@ -202,6 +202,15 @@ static struct kept random_record(uint64_t *chance, int64_t *clock, uint64_t seq,
     return kept;
 }
 
+/* The other end of a payment to oneself: the same event once more, seen from there. */
+static struct kept other_end(uint64_t *chance, const struct kept *end, int ids)
+{
+    struct kept kept = *end;
+    kept.key_is_receiver = !end->key_is_receiver;
+    kept.record.extra[0] = below(chance, 5) ? below(chance, ids) : MISSING_I64;
+    return kept;
+}
+
 static bool check_memory(struct shard *shard, struct cell *cell, const struct kept *kept, struct kept *best)
 {
     struct memory_record record = {.time_ms = kept->record.time_ms, .seq = kept->record.seq, .keep = {kept->record.amount}}, have;
@@ -221,6 +230,7 @@ static const char *stream_run(struct state *state, uint32_t key, uint64_t seed)
     struct cell *cell = cell_get(shard, 0, &key);
     int records = 1 + (int)below(&chance, below(&chance, 8) ? 24 : RECORDS_MAX), ids = 1 + (int)below(&chance, 12);
     int64_t clock = 1000, spans[AGGREGATES], clocks[AGGREGATES];
+    bool again = false;
     if (!cell)
         return "the shard is full";
     for (int a = 0; a < AGGREGATES; a++) {
@@ -228,7 +238,8 @@ static const char *stream_run(struct state *state, uint32_t key, uint64_t seed)
         clocks[a] = INT64_MIN;
     }
     for (int i = 0; i < records; i++) {
-        struct kept kept = random_record(&chance, &clock, (uint64_t)i + 1, ids);
+        again = i > 0 && !again && below(&chance, 8) == 0;
+        struct kept kept = again ? other_end(&chance, &model.kept[model.count - 1], ids) : random_record(&chance, &clock, (uint64_t)i + 1, ids);
         if (!window_add(shard, cell, 0, 0, &kept.record, kept.key_is_receiver))
             return "the shard is full";
         model.kept[model.count++] = kept;
