@@ -76,8 +76,10 @@ enum reject_reason iso_uetr(struct slice text, struct arena *arena, struct slice
 
 struct slice iso_country(struct slice text, size_t at)
 {
-    struct slice country = {text.data + (text.size >= at + 2 ? at : 0), 2};
-    return text.size >= at + 2 && country_parse(country) ? country : SLICE("");
+    if (text.size < at + 2)
+        return SLICE(""); /* an empty element has no data at all */
+    struct slice country = {text.data + at, 2};
+    return country_parse(country) ? country : SLICE("");
 }
 
 struct slice iso_word(struct slice table, struct slice text)

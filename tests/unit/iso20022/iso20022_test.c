@@ -1,5 +1,6 @@
 /* ISO 20022: what is wrong -> what is said, and that hostile XML is refused within bounds. */
 #include "connectors/iso20022/iso20022.h"
+#include "connectors/iso20022/value.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -268,6 +269,13 @@ Test(iso20022, gives_the_same_for_the_same_bytes)
     run(&trial, SLICE(PACS(GROUP, ID AMOUNT DEBTOR)));
     cr_expect_str_eq(said_of(&trial, 0, false), first);
     trial_end(&trial);
+}
+
+Test(iso20022, finds_no_country_where_there_is_no_text)
+{
+    cr_expect_eq(iso_country((struct slice){0}, 0).size, 0); /* under sanitizers: nothing is added to no address */
+    cr_expect_eq(iso_country(SLICE("DEUTDE"), 5).size, 0);
+    cr_expect_eq(iso_country(SLICE("DEUTDE"), 4).size, 2);
 }
 
 Test(iso20022, needs_a_zone_that_exists)
