@@ -29,7 +29,7 @@ static slab_ref clocks_make(struct shard *shard, struct cell *cell, const struct
 
 int64_t clock_read(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t clock)
 {
-    slab_ref clocks = slot_ref(cell, shard_layout(shard, keyspace)->cell.clocks_at);
+    slab_ref clocks = clocks_ref(cell, shard_layout(shard, keyspace));
     return clocks ? ((const int64_t *)slab_at(&shard->slab, clocks))[clock] : INT64_MIN;
 }
 

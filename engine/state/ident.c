@@ -207,17 +207,10 @@ void ident_prefetch_table(const struct shard *shard, struct hash128 hash)
                            (size_t)table_place(table_tag(hash.hi), table->room) * sizeof(struct ident_entry));
 }
 
-static bool same_tag(const void *context, const void *entry)
-{
-    (void)context;
-    (void)entry;
-    return true;
-}
-
 entity_id ident_prefetch(const struct shard *shard, struct hash128 hash)
 {
     const struct ident_root *root = ident_root(shard);
-    const struct ident_entry *entry = table_find(&shard->slab, &root->by_hash, sizeof *entry, hash.hi, same_tag, NULL);
+    const struct ident_entry *entry = table_guess(&shard->slab, &root->by_hash, sizeof *entry, hash.hi);
     if (!entry)
         return ENTITY_MISSING;
     __builtin_prefetch((const slab_ref *)slab_at(&shard->slab, root->directory) + entry->ordinal);
