@@ -3,6 +3,7 @@
 
 #include "connectors/kafka/client.h"
 #include "engine/base/invariant.h"
+#include "engine/base/thread.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -156,6 +157,7 @@ static bool wait_for_turn(struct scout *scout)
 
 static void *scout_run(void *argument)
 {
+    thread_name("muster-scout");
     while (wait_for_turn(argument))
         scout_ask(argument);
     return NULL;

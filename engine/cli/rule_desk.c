@@ -2,6 +2,7 @@
 #include "engine/cli/rule_desk.h"
 
 #include "engine/base/invariant.h"
+#include "engine/base/thread.h"
 #include "engine/cli/rule_files.h"
 #include "engine/cli/rule_set.h"
 #include "rules/lang/diagnostic.h"
@@ -468,6 +469,7 @@ void rule_desk_reread(struct rule_desk *desk)
 
 static void *desk_run(void *argument)
 {
+    thread_name("muster-rules");
     struct rule_desk *desk = argument;
     bool told = false, caught_up = *desk->settings->rules_dir != '\0';
     for (int waited_ms = 0; !atomic_load(&desk->ending); waited_ms += STEP_MS) {

@@ -2,6 +2,7 @@
 #include "engine/stream/crew.h"
 
 #include "engine/base/invariant.h"
+#include "engine/base/thread.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -54,6 +55,7 @@ static void crew_wait_generation(struct crew *crew, unsigned seen)
 
 static void *crew_main(void *argument)
 {
+    thread_name("muster-crew");
     struct crew_worker *worker = argument;
     struct crew *crew = worker->crew;
     unsigned seen = 0;

@@ -2,6 +2,7 @@
 #include "engine/stream/pipeline_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/base/thread.h"
 #include "engine/stream/arrival.h"
 
 #include <sodium.h>
@@ -307,6 +308,7 @@ static void note_queue(struct pipeline *pipeline, struct queue_wait *wait, bool 
 
 static void *source_thread(void *argument)
 {
+    thread_name("muster-source");
     struct pipeline *pipeline = argument;
     struct source *source = pipeline->world->source;
     struct block *block = NULL;
@@ -331,6 +333,7 @@ static void *source_thread(void *argument)
 
 static void *log_thread(void *argument)
 {
+    thread_name("muster-log");
     struct pipeline *pipeline = argument;
     while (!over(pipeline) && !queue_drained(pipeline->to_log))
         if (!stage_log(pipeline, queue_take(pipeline->to_log, IDLE_WAIT_MS)))
@@ -340,6 +343,7 @@ static void *log_thread(void *argument)
 
 static void *sink_thread(void *argument)
 {
+    thread_name("muster-sink");
     struct pipeline *pipeline = argument;
     while (!over(pipeline) && !(queue_drained(pipeline->to_sink) && pipeline->commit.count == 0)) {
         struct block *block = queue_take(pipeline->to_sink, IDLE_WAIT_MS);

@@ -4,6 +4,7 @@
 
 #include "engine/base/fail_point.h"
 #include "engine/base/invariant.h"
+#include "engine/base/thread.h"
 #include "engine/stream/checkpoint_words.h"
 
 #include <stdlib.h>
@@ -68,6 +69,7 @@ static bool saver_write(struct pipeline *pipeline, struct error *err)
 
 static void *saver_run(void *argument)
 {
+    thread_name("muster-saver");
     struct pipeline *pipeline = argument;
     struct saver *saver = &pipeline->saver;
     struct error err = {0};

@@ -1,6 +1,7 @@
 /* Going over to another rule set between two blocks: live, in recovery and as a standby, with what is new warmed up from the log. */
 #include "engine/stream/pipeline_private.h"
 
+#include "engine/base/thread.h"
 #include "engine/model/zone.h"
 
 #include <stdio.h>
@@ -264,6 +265,7 @@ static bool warm_follow(struct pipeline *pipeline, struct warm *warm, struct err
 
 static void *warm_thread(void *argument)
 {
+    thread_name("muster-warm");
     struct pipeline *pipeline = argument;
     struct warming *warming = &pipeline->warming;
     if (warming->warm && !warm_follow(pipeline, warming->warm, &warming->err)) {
