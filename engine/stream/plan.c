@@ -371,10 +371,8 @@ static bool plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
     }
     for (uint16_t i = 0; i < program->read_count; i++) {
         const struct memory *of = &program->memory[program->read[i].memory];
-        if (of->keyspace == keyspace && of->stratum == stratum) {
+        if (of->keyspace == keyspace && of->stratum == stratum)
             read[at->read_count++] = i;
-            at->asked[program->read[i].side] = true;
-        }
     }
     for (uint16_t i = 0; i < program->rule_count; i++)
         if (program->rule[i].keyspace == keyspace && program->rule[i].stratum == stratum)
@@ -395,6 +393,92 @@ static bool plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
     at->word = plan->mask_words;
     plan->mask_words = (uint16_t)(plan->mask_words + at->words);
     return true;
+}
+
+/* --- who asks memories --- */
+
+/* While a plan is made: for each read_side of each stratum and keyspace, the bits of all that ask there. */
+struct asking {
+    struct plan *plan;
+    struct plan_keyspace *at; /* the plan's own */
+    uint64_t *bits;           /* [(stratum * keyspaces + keyspace) * READ_SIDES + side][mask_words] */
+};
+
+/* Whoever stands at this place of a row uses what the expression reads; UINT32_MAX: whoever it is, at any event. */
+static void ask_expr(const struct asking *asking, const struct expr *expr, uint32_t place)
+{
+    const struct program *program = asking->plan->program;
+    for (uint16_t n = 0; n < expr->count; n++) {
+        const struct node *node = &expr->node[n];
+        const uint16_t reads[] = {node->a, node->b};
+        for (int i = 0; i < 2 && (node->op == OP_MEMORY || node->op == OP_NEW); i++) {
+            const struct memory_read *read = &program->read[reads[i]];
+            const struct memory *memory = &program->memory[read->memory];
+            size_t at = (size_t)memory->stratum * program->keyspace_count + memory->keyspace;
+            if (place == UINT32_MAX)
+                asking->at[at].ask[read->side].always = true;
+            else
+                mask_set(asking->bits + (at * READ_SIDES + read->side) * asking->plan->mask_words, place);
+        }
+    }
+}
+
+/* A source's filter, and the words of its keys. */
+static void ask_source(const struct asking *asking, const struct expr *filter, uint16_t keyspace, uint32_t place)
+{
+    const struct keyspace *def = &asking->plan->program->keyspace[keyspace];
+    ask_expr(asking, filter, place);
+    if (def->form == KEY_COMPOSITE)
+        for (uint8_t e = 0; e < def->width; e++)
+            ask_expr(asking, &def->element[e], place);
+    if (def->form == KEY_SEEN)
+        ask_source(asking, &def->element[0], def->base, place);
+}
+
+/* A rule is evaluated when an event enters one of its streams. */
+static void ask_rule(const struct asking *asking, const struct rule *rule)
+{
+    const struct plan *plan = asking->plan;
+    bool always = rule->touched_by_all || plan->program->keyspace[rule->keyspace].form == KEY_TRANSFER;
+    for (uint16_t i = 0; i < (always ? 1 : rule->stream_count); i++) {
+        uint32_t place = always ? UINT32_MAX : plan->place[rule->stream[i]];
+        ask_expr(asking, &rule->body, place);
+        for (uint8_t e = 0; e < rule->except_count; e++)
+            ask_expr(asking, &rule->except[e].condition, place);
+    }
+}
+
+static void ask_close(const struct asking *asking, const uint64_t *bits, struct plan_ask *ask)
+{
+    struct plan *plan = asking->plan;
+    struct plan_asker *asker = ARENA_ARRAY(&plan->arena, struct plan_asker, plan->mask_words + 1u);
+    for (uint16_t w = 0; w < plan->mask_words; w++)
+        if (bits[w])
+            asker[ask->count++] = (struct plan_asker){w, bits[w]};
+    ask->asker = asker;
+}
+
+/* What a memory holds is looked up only for events that may enter a source whose filter, key, kept values or rules use it. */
+static void plan_asks(struct plan *plan, struct plan_keyspace *at)
+{
+    const struct program *program = plan->program;
+    size_t count = (size_t)program->stratum_count * program->keyspace_count * READ_SIDES;
+    struct asking asking = {plan, at, calloc(count * plan->mask_words + 1, sizeof *asking.bits)};
+    invariant(asking.bits);
+    for (uint16_t i = 0; i < program->stream_count; i++)
+        ask_source(&asking, &program->stream[i].filter, program->stream[i].keyspace, plan->place[i]);
+    for (uint16_t i = 0; i < program->memory_count; i++) {
+        const struct memory *memory = &program->memory[i];
+        uint32_t place = plan->place[program->stream_count + i];
+        ask_source(&asking, &memory->filter, memory->keyspace, place);
+        for (uint8_t k = 0; k < memory->keep_count; k++)
+            ask_expr(&asking, &memory->keep[k], place);
+    }
+    for (uint16_t i = 0; i < program->rule_count; i++)
+        ask_rule(&asking, &program->rule[i]);
+    for (size_t i = 0; i < count; i++)
+        ask_close(&asking, asking.bits + i * plan->mask_words, &at[i / READ_SIDES].ask[i % READ_SIDES]);
+    free(asking.bits);
 }
 
 static const uint64_t *plan_touched(struct plan *plan, const struct rule *rule, uint32_t inputs, uint16_t words)
@@ -588,6 +672,7 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
                 plan->busy[s][plan->busy_count[s]++] = plan_at(plan, s, k);
     }
     plan_filters(plan);
+    plan_asks(plan, at);
     plan_rules(plan, clock_local, rule);
     plan_routes(plan);
     plan->layout = (struct state_layout){.keyspace_count = program->keyspace_count,

@@ -80,6 +80,18 @@ struct plan_word {
     const struct expr *expr;
 };
 
+/* Bits of one word of an event's rows: sources that use what a read finds. */
+struct plan_asker {
+    uint32_t word;
+    uint64_t bits;
+};
+/* When a key is asked what its memories hold: always, or at events that one of these may let in (from either side). */
+struct plan_ask {
+    bool always;
+    uint16_t count;
+    const struct plan_asker *asker;
+};
+
 /* What one stratum does for one keyspace. */
 struct plan_keyspace {
     const struct keyspace *def;
@@ -93,7 +105,7 @@ struct plan_keyspace {
     const uint64_t *touches;                       /* by bit of a stream: rule_words, bit j: it touches rule[j] */
     const uint64_t *touched_always;                /* rule_words: rules that every event of the key touches */
     bool touched_by_all;                           /* some rule is evaluated at every event of the key */
-    bool asked[READ_SIDES];                        /* by enum read_side: some read asks this side's key */
+    struct plan_ask ask[READ_SIDES];               /* by enum read_side: when this side's key is asked */
     const struct filter_index *conditions;         /* KEY_TRANSFER: of its rules */
 };
 

@@ -188,6 +188,20 @@ static bool key_named_before(const struct event *event, const struct keyspace *k
     return (same & refs) == refs;
 }
 
+/* Whether the event may enter something that uses what the key's memories hold. */
+static bool key_asked(const struct routing *routing, const struct plan_keyspace *at, int side)
+{
+    const struct plan_ask *ask = &at->ask[!at->def->sided ? READ_WHOLE : side == SIDE_SENDER ? READ_SENDER : READ_RECEIVER];
+    if (ask->always)
+        return true;
+    for (uint16_t i = 0; i < ask->count; i++) {
+        uint32_t word = ask->asker[i].word;
+        if (routing->asks_all || (routing->row[SIDE_SENDER][word] | routing->row[SIDE_RECEIVER][word]) & ask->asker[i].bits)
+            return true;
+    }
+    return false;
+}
+
 /* Works out what the event is in for one side's key; true when the key is to be visited: the event changes it, asks it, or
  * touches a rule of it. */
 static bool route_side(const struct routing *routing, const struct plan_keyspace *at, int side, uint32_t *key)
@@ -195,7 +209,7 @@ static bool route_side(const struct routing *routing, const struct plan_keyspace
     const struct event *event = routing->event;
     uint64_t *mask = routing->row[side] + at->word;
     bool late = (event->flags & EVENT_LATE) != 0, touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late;
-    bool asks = at->asked[!at->def->sided ? READ_WHOLE : side == SIDE_SENDER ? READ_SENDER : READ_RECEIVER];
+    bool asks = key_asked(routing, at, side);
     if (!asks && !touched && !routing->asks_all && !mask_any(mask, at->words))
         return false;
     bool known = route_key(routing, at, side, key);

@@ -528,10 +528,28 @@ static void program_files(struct compiler *c)
     program->file = file;
 }
 
+/* All rules of a key go to the highest stratum that one of them needs, and with them what they count: so a source is kept once,
+ * whatever else its rules read. With the shipped pack that is four of an event's nine records. */
+static void raise_rules(struct compiler *c)
+{
+    uint8_t highest[LIMIT_KEYS] = {0};
+    for (uint16_t i = 0; i < c->rule_count; i++) {
+        const struct rule *rule = &c->rule[i];
+        highest[rule->keyspace] = rule->stratum > highest[rule->keyspace] ? rule->stratum : highest[rule->keyspace];
+    }
+    for (uint16_t i = 0; i < c->rule_count; i++)
+        if (c->keyspace[c->rule[i].keyspace].form != KEY_TRANSFER) /* nothing is kept for these */
+            c->rule[i].stratum = highest[c->rule[i].keyspace];
+    for (uint16_t i = 0; i < c->stream_count; i++)
+        if (!c->stream[i].legs)
+            c->stream[i].stratum = highest[c->stream[i].keyspace];
+}
+
 static void program_finish(struct compiler *c)
 {
     struct program *p = &c->out->program;
     uint8_t highest = 0;
+    raise_rules(c);
     for (uint16_t i = 0; i < c->stream_count; i++) {
         struct stream *stream = &c->stream[i];
         for (uint8_t x = 0; x < stream->extra_count; x++)

@@ -328,8 +328,7 @@ static void rule_touch(struct emitter *em, struct rule *out)
     if (em->key->form == KEY_TRANSFER)
         return;
     qsort(hash, out->stream_count, sizeof *hash, by_number);
-    /* not across strata: an earlier one has seen the whole batch when the next begins */
-    uint64_t clock = hash_number(hash_number(em->key->hash, out->touched_by_all), em->stratum);
+    uint64_t clock = hash_number(em->key->hash, out->touched_by_all);
     clock = hash_bytes(clock, hash, sizeof *hash * out->stream_count);
     for (out->clock = 0; out->clock < c->clock_count; out->clock++)
         if (c->clock[out->clock].hash == clock)

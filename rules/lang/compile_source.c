@@ -237,11 +237,10 @@ static void filter_note(struct emitter *em, uint16_t stream, const struct expr *
 bool stream_intern(struct emitter *em, const struct syntax_source *source, const struct syntax_let *limit, uint16_t *index)
 {
     struct compiler *c = em->c;
-    struct stream stream = {.keyspace = em->keyspace, .flow = (uint8_t)source->flow, .stratum = em->stratum};
+    struct stream stream = {.keyspace = em->keyspace, .flow = (uint8_t)source->flow};
     if (!source_filter(em, source, limit, &stream.filter, &stream.side_relative))
         return false;
-    uint64_t hash = hash_number(hash_number(em->key->hash, stream.flow), stream.stratum);
-    stream.hash = hash_expr(c, &stream.filter, hash);
+    stream.hash = hash_expr(c, &stream.filter, hash_number(em->key->hash, stream.flow));
     for (*index = 0; *index < c->stream_count && c->stream[*index].hash != stream.hash; (*index)++)
         ;
     filter_note(em, *index, &stream.filter);
