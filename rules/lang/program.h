@@ -9,8 +9,9 @@
  * fields read only the event and lists, else one above the highest stratum of the memories it
  * reads; at most STRATUM_MAX; a cycle is a compile error. `READ` of a memory happens in the
  * memory's own stratum, strictly before this event's update of it. A stream stands in the stratum
- * of the rules that read it (else a rule would see later events of the batch): rules of different
- * strata never share a stream, so stratum belongs to a stream's identity.
+ * of the rules that read it (else a rule would see later events of the batch), so all rules of one
+ * key, but those of single transfers, stand in the highest that one of them needs: what they count
+ * is then kept once, and its identity does not hang on what else a rule reads.
  *
  * Graph operators search streams of KEY_LEGS to KEY_STOPS, of any account. Such a stream stands in the stratum that its filter
  * needs, in a keyspace of that stratum alone; a rule that searches it, one above: while it is evaluated nobody

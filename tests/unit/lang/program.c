@@ -96,14 +96,37 @@ Test(program, a_rule_reading_a_memory_stands_one_stratum_higher)
     program_free(program);
 }
 
-Test(program, the_same_source_in_two_strata_is_two_streams)
+Test(program, rules_of_one_key_stand_in_one_stratum_and_keep_a_source_once)
 {
-    struct program *program = load(
+    const char *text =
         HEAD MEMORY RULE("A-1", "for each account when count of in over 1d > 3 points 5 to account as payer")
-            RULE("B-1", "for each account when count of in over 1d > 3 and sender.wage is known points 5 to account as payer"));
+            RULE("B-1", "for each account when count of in over 1d > 3 and sender.wage is known points 5 to account as payer")
+                RULE("C-1", "for each pair when count of transfers over 1d > 3 points 5 to sender as payer");
+    struct program *program = load(text);
+    cr_assert_eq(program->rule_count, 3);
     cr_expect_eq(program->stream_count, 2);
-    cr_expect_neq(program->stream[0].stratum, program->stream[1].stratum);
+    cr_expect_eq(program->rule[0].stream[0], program->rule[1].stream[0]);
+    cr_expect_eq(program->rule[0].stratum, 1);
+    cr_expect_eq(program->rule[1].stratum, 1);
+    cr_expect_eq(program->rule[2].stratum, 0, "of another key");
+    for (uint16_t r = 0; r < 3; r++)
+        cr_expect_eq(program->stream[program->rule[r].stream[0]].stratum, program->rule[r].stratum);
     program_free(program);
+}
+
+Test(program, a_source_is_the_same_whatever_else_its_key_is_asked)
+{
+    const char *alone = HEAD RULE("A-1", "for each account when count of in over 1d > 3 points 5 to account as payer");
+    const char *beside =
+        HEAD MEMORY RULE("A-1", "for each account when count of in over 1d > 3 points 5 to account as payer")
+            RULE("B-1", "for each account when count of out over 1d > 3 and sender.wage is known points 5 to account as payer");
+    struct program *before = load(alone), *after = load(beside);
+    const struct rule *was = &before->rule[0], *is = &after->rule[0];
+    cr_expect_neq(was->stratum, is->stratum);
+    cr_expect_eq(before->stream[was->stream[0]].hash, after->stream[is->stream[0]].hash, "a change of rules keeps what was counted");
+    cr_expect_eq(before->clock[was->clock].hash, after->clock[is->clock].hash);
+    program_free(before);
+    program_free(after);
 }
 
 Test(program, side_relative_memories_read_either_end)
