@@ -83,6 +83,8 @@ static bool shard_reach(struct twig *twig, uint32_t key[STATE_KEY_MAX], bool *na
         key[i] = is_id ? graft_id(twig->grafting, twig->from->key[i]) : twig->from->key[i];
         *named &= !is_id || key[i] != ENTITY_MISSING;
     }
+    if (twig->layout->mutual)
+        key_settle(key);
     uint32_t index = key_shard(key, twig->layout->width);
     twig->shard = &twig->grafting->state->shard[index];
     return index % twig->workers == twig->worker;

@@ -159,13 +159,24 @@ static void attempt_hash(const struct key_at *at, uint16_t index)
         hash_value(at->item, at->shard->state, word[w], w >= layout->kept_from && (layout->entity_kept >> (w - layout->kept_from) & 1));
 }
 
+/* Which word of a key comes first: of a mutual one that with the lesser text, for ids are others in another run. */
+static uint32_t first_word(const struct key_at *at)
+{
+    if (!at->layout->mutual)
+        return 0;
+    struct slice a = ident_text(at->shard->state, at->cell->key[0]), b = ident_text(at->shard->state, at->cell->key[1]);
+    int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
+    return order > 0 || (order == 0 && a.size > b.size);
+}
+
 static void cell_hash(struct key_at *at, struct state_sum *sum)
 {
     struct hash_item *item = at->item;
+    uint32_t first = first_word(at);
     hash_item_text(item, SLICE("key"));
     hash_item_number(item, (int64_t)at->layout->hash);
-    for (int w = 0; w < at->layout->width; w++)
-        hash_value(item, at->shard->state, at->cell->key[w], at->layout->entity_words >> w & 1);
+    for (uint32_t w = 0; w < at->layout->width; w++)
+        hash_value(item, at->shard->state, at->cell->key[w ^ first], at->layout->entity_words >> w & 1);
     size_t empty = item->size;
     clocks_hash(at);
     for (at->window = 0; at->window < at->layout->window_count; at->window++)

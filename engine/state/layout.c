@@ -47,6 +47,7 @@ static void put_keyspace(struct numbers *out, const struct keyspace_layout *keys
     put(out, keyspace->hash);
     put(out, keyspace->width);
     put(out, keyspace->entity_words);
+    put(out, keyspace->mutual);
     put(out, (uint64_t)keyspace->widest_ms);
     put(out, keyspace->clock_count);
     for (uint16_t c = 0; c < keyspace->clock_count; c++)
@@ -186,6 +187,7 @@ static void take_keyspace(struct reading *in, struct keyspace_layout *keyspace)
     keyspace->hash = take(in, UINT64_MAX);
     keyspace->width = (uint8_t)take(in, STATE_KEY_MAX);
     keyspace->entity_words = (uint8_t)take(in, (1u << keyspace->width) - 1);
+    keyspace->mutual = take(in, keyspace->width == 2 && keyspace->entity_words == 3) != 0;
     keyspace->widest_ms = (int64_t)take(in, INT64_MAX);
     keyspace->clock_count = take_count(in, 1);
     uint64_t *clock = ARENA_ARRAY(in->arena, uint64_t, keyspace->clock_count + 1);

@@ -70,6 +70,7 @@ struct keyspace_layout {
     uint64_t hash;
     uint8_t width;           /* words of the key, 1..4 */
     uint8_t entity_words;    /* bit i: word i of the key is an id */
+    bool mutual;             /* two ids that mean the same in either order: the lesser stands first (key_settle) */
     uint16_t clock_count;
     const uint64_t *clock_hash;
     uint16_t window_count;
@@ -220,6 +221,16 @@ bool join_check(struct shard *shard, struct hash128 join_hash, const struct hash
 
 /* --- keys: clocks, windows, memories (engine/state/cell.c, clock.c, window.c) --- */
 struct cell;   /* one key's state; a pointer into the slab, stable while the cell lives */
+
+/* The order in which the words of a mutual key stand. */
+static inline void key_settle(uint32_t *key)
+{
+    uint32_t first = key[0];
+    if (first <= key[1])
+        return;
+    key[0] = key[1];
+    key[1] = first;
+}
 
 static inline uint32_t key_shard(const uint32_t *key, uint8_t width)
 {

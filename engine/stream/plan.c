@@ -111,6 +111,7 @@ static void plan_layout(struct plan *plan, uint16_t keyspace, struct keyspace_la
     *layout = (struct keyspace_layout){.hash = program->keyspace[keyspace].hash,
                                        .width = program->keyspace[keyspace].width ? program->keyspace[keyspace].width : 1,
                                        .entity_words = (uint8_t)entity_bits(program->keyspace[keyspace].type, program->keyspace[keyspace].width),
+                                       .mutual = program->keyspace[keyspace].mutual,
                                        .window = window,
                                        .memory = kept};
     plan_clocks(plan, keyspace, layout, clock_local);

@@ -175,6 +175,8 @@ static bool route_key(const struct routing *routing, const struct plan_keyspace 
             return false;
         key[w] = (uint32_t)value.number;
     }
+    if (at->def->mutual)
+        key_settle(key);
     return true;
 }
 

@@ -94,6 +94,7 @@ static bool seen_key(struct emitter *em, const struct syntax_expr *value, struct
     uint8_t stratum = path_stratum(c, value->name.text);
     key->stratum = stratum > key->stratum ? stratum : key->stratum;
     key->element[0] = emitted(sub, part.node);
+    key->mutual = base->form == KEY_ACCOUNT && value->form == EXPR_NAME && name_field(value->name.text) == FIELD_OTHER;
     key->hash = hash_expr(c, &key->element[0], hash_number(base->hash, KEY_SEEN));
     key->label = arena_text(c->arena, arena_format(c->arena, "%s with %.*s", base->label, (int)value->name.text.size, value->name.text.data));
     return true;

@@ -136,6 +136,7 @@ struct keyspace {
     enum key_form form;
     uint8_t width;                            /* key words: 1, 2 or the number of elements */
     bool sided;                               /* visited for each side of the event that names it */
+    bool mutual;                              /* KEY_SEEN: an account with the other one of its payments: the same key from both ends */
     uint16_t base;                            /* KEY_SEEN: the keyspace whose words come first; KEY_CARRIERS: key_form of what is carried */
     struct expr element[KEY_WIDTH_MAX];       /* KEY_COMPOSITE: its parts; KEY_SEEN: [0] is the value seen */
     enum value_type type[KEY_WIDTH_MAX];      /* of every word of the key */

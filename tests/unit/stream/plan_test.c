@@ -106,6 +106,26 @@ Test(plan, words_of_a_key_kept_values_and_exceptions_ask)
     plan_done(&planned);
 }
 
+/* `is new` asks what was seen, and what is seen may itself be remembered. */
+Test(plan, what_is_new_asks_what_was_seen)
+{
+    struct planned planned;
+    bool named;
+    plan_of(HEAD RULE("A-1", "for each account when count of in where sender.wage.employer is new over 9d over 1d > 3 points 5 to account as payer"), &planned);
+    const struct program *program = planned.program;
+    cr_assert_eq(program->memory_count, 2);
+    const struct memory *seen = &program->memory[1];
+    const struct plan_keyspace *at = plan_at(planned.plan, seen->stratum, seen->keyspace);
+    uint32_t place = planned.plan->place[stream_of(program, 0)];
+    for (int side = READ_SENDER; side <= READ_RECEIVER; side++) {
+        cr_expect_eq(askers(&at->ask[side], place, &named), 1, "side %d", side);
+        cr_expect(named);
+    }
+    cr_expect_eq(askers(&planned.wages->ask[READ_SENDER], planned.plan->place[program->stream_count + 1u], &named), 2);
+    cr_expect(named, "every payment that is remembered as seen");
+    plan_done(&planned);
+}
+
 Test(plan, whatever_every_event_touches_always_asks)
 {
     static const char *const rules[] = {
