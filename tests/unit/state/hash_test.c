@@ -20,13 +20,14 @@ static const struct window_layout windows[] = {
     {.hash = 22, .keep_ms = DAY, .by_day = true, .aggregate_count = 3, .aggregate = by_day}};
 static const struct memory_layout memories[] = {{.hash = 31, .for_ms = 2 * DAY, .keep_count = 2, .entity_keeps = 2},
                                                 {.hash = 32, .keep_count = 1, .dated = true}};
-/* 0: accounts with windows and a memory; 1: pairs of an account and a number; 2: accounts with facts */
+/* 0: accounts with windows and a memory; 1: pairs of an account and a number; 2: accounts with facts; 3: two accounts in either order */
 static const struct keyspace_layout keyspaces[] = {
     {.hash = 41, .width = 1, .entity_words = 1, .clock_count = 2, .clock_hash = clocks, .window_count = 2, .window = windows, .memory_count = 1,
      .memory = memories, .widest_ms = (int64_t)27 * 7 * DAY}, /* as the compiler makes it where there is a habit */
     {.hash = 42, .width = 2, .entity_words = 1, .clock_count = 1, .clock_hash = clocks, .widest_ms = DAY},
-    {.hash = 43, .width = 1, .entity_words = 1, .memory_count = 1, .memory = memories + 1, .widest_ms = DAY}};
-static const struct state_layout layout = {.keyspace_count = 3, .keyspace = keyspaces, .lateness_ms = DAY, .shard_bytes_max = SHARD_BYTES};
+    {.hash = 43, .width = 1, .entity_words = 1, .memory_count = 1, .memory = memories + 1, .widest_ms = DAY},
+    {.hash = 44, .width = 2, .entity_words = 3, .mutual = true, .clock_count = 1, .clock_hash = clocks, .widest_ms = DAY}};
+static const struct state_layout layout = {.keyspace_count = 4, .keyspace = keyspaces, .lateness_ms = DAY, .shard_bytes_max = SHARD_BYTES};
 
 static struct hash128 hash_of(const unsigned char key[16], uint64_t kind, uint64_t number)
 {
@@ -78,6 +79,10 @@ static void remember(struct state *state, uint64_t number)
     (void)clock_raise(shard, cell, 1, 0, time_ms);
     cell = cell_of(state, 2, key, &shard);
     cr_assert(fact_put(shard, cell, 2, 0, &(struct memory_record){.time_ms = time_ms, .seq = number, .keep = {(int64_t)number}}, false));
+    uint32_t both[2] = {key[0], account(state, KEYS + 9 - number)};
+    key_settle(both);
+    cell = cell_of(state, 3, both, &shard);
+    (void)clock_raise(shard, cell, 3, 0, time_ms);
     struct hash128 id = hash_of(state_hash_key(state), 2, number), body = hash_of(state_hash_key(state), 3, number), join = hash_of(state_hash_key(state), 4, number);
     const struct hash128 ref[REF_COUNT] = {body};
     uint32_t same;

@@ -77,7 +77,8 @@ static void make_window(struct made *m, int k, int w, uint64_t *chance, const st
     window->aggregate_count = (uint16_t)kept;
 }
 
-/* Of pairs, the first memory keeps no values, as `is new` asks for it. */
+/* Keyspaces: 0 has an account, 1 an account and a number, 2 two accounts, whichever comes first. Of 1, the first memory keeps no
+ * values, as `is new` asks for it. */
 static uint8_t keep_count(int k, int memory)
 {
     return (uint8_t)(k == 1 && memory == 0 ? 0 : 1 + memory);
@@ -87,8 +88,8 @@ static void make_keyspace(struct made *m, int k, uint64_t *chance, const struct 
 {
     int order[AGGREGATES];
     struct keyspace_layout *keyspace = &m->keyspace[m->at_keyspace[k]];
-    *keyspace = (struct keyspace_layout){.hash = 40 + (uint64_t)k, .width = k == 1 ? 2 : 1, .entity_words = 1, .clock_hash = m->clock[k], .window = m->window[k],
-                                         .memory = m->memory[k], .attempt = m->attempt[k], .widest_ms = (int64_t)27 * 7 * DAY};
+    *keyspace = (struct keyspace_layout){.hash = 40 + (uint64_t)k, .width = k ? 2 : 1, .entity_words = k == 2 ? 3 : 1, .mutual = k == 2,
+                                         .clock_hash = m->clock[k], .window = m->window[k], .memory = m->memory[k], .attempt = m->attempt[k], .widest_ms = (int64_t)27 * 7 * DAY};
     bool alone = k == 1 && draw(chance, 2); /* one memory without values is all there may be: it needs no block */
     keyspace->clock_count = some(chance, CLOCKS, alone ? 0 : 6, m->at_clock[k], order);
     for (int i = 0; i < keyspace->clock_count; i++)
@@ -177,7 +178,9 @@ static void remember_window(struct state *state, const struct made *m, int k, st
 static void remember(struct state *state, const struct made *m, const struct made *also, const struct moment *e)
 {
     for (int k = 0; k < KEYSPACES; k++) {
-        uint32_t key[2] = {account(state, e->receiver), (uint32_t)e->which};
+        uint32_t key[2] = {account(state, e->receiver), k == 2 ? account(state, e->sender) : (uint32_t)e->which};
+        if (k == 2)
+            key_settle(key);
         if (m->at_keyspace[k] < 0 || also->at_keyspace[k] < 0)
             continue;
         uint16_t keyspace = (uint16_t)m->at_keyspace[k];
