@@ -30,7 +30,7 @@ struct step *step_new(const struct program *program, const struct step_settings 
     step->plan = plan_new(program, &(struct plan_settings){.lateness_ms = settings->lateness_ms,
                                                            .shard_bytes_max = settings->shard_bytes_max});
     step->decide = decide_new(program);
-    step->sweep = (struct step_sweep){.dedup_horizon_ms = INT64_MIN, .horizon_ms = INT64_MIN, .pace = 1};
+    step->sweep = (struct step_sweep){.dedup_horizon_ms = INT64_MIN, .horizon_ms = INT64_MIN, .pace = 4};
     step->partition_newest = calloc(settings->partition_max, sizeof *step->partition_newest);
     step->worker = calloc(step->worker_count, sizeof *step->worker);
     invariant(step->partition_newest && step->worker);

@@ -19,8 +19,8 @@ struct step_sweep {
     uint64_t work;                  /* shard_work of all shards behind the last sweep */
     uint32_t next;                  /* next shard to sweep */
     uint32_t cycle;                 /* how often all have been swept: engine/state's marks */
-    uint32_t pace;                  /* units swept for each that the state grows by: what the last sweep found decides */
-    uint32_t pad;
+    uint32_t pace;                  /* quarters of a unit swept for each that the state grows by: what the last sweep found decides */
+    uint32_t waited;                /* epochs since the last sweep */
 };
 
 enum { SIDES_SENDER = 1, SIDES_RECEIVER = 2, SIDES_BOTH = 3 };
