@@ -530,6 +530,8 @@ bool replay_log(const struct replay_settings *settings, const struct log_setting
     struct log_feed *feed = ok ? log_feed_open(log, 1, NULL, err) : NULL;
     if (feed && settings->swap_to)
         log_feed_tell_swaps(feed);
+    if (feed && settings->threads > 1)
+        log_feed_ahead(feed);
     replay.table = feed ? log_feed_partitions(feed) : NULL;
     ok = feed && run_log(&replay, feed, block, seq, err);
     summary->wall_ns = now_ns() - since;
