@@ -4,6 +4,7 @@
 #include "engine/base/invariant.h"
 #include "engine/cli/progress.h"
 #include "engine/cli/rule_set.h"
+#include "engine/stream/crew.h"
 #include "engine/stream/replay.h"
 
 #include <stdlib.h>
@@ -20,6 +21,7 @@ struct replaying {
     const struct command_line *line;
     struct result_file out[FILE_KINDS];
     struct json_writer writer;
+    struct json_writer hits[CREW_MAX]; /* of a batch, in order: each worker's piece */
     struct replay_input input[INPUT_MAX];
     struct file_reader *reader[INPUT_MAX];
     uint32_t input_count;
@@ -62,13 +64,17 @@ static bool close_results(struct replaying *replaying, struct error *err)
     return ok;
 }
 
-static bool write_out(struct replaying *replaying, int kind, struct error *err)
+static bool write_text(struct replaying *replaying, int kind, struct json_writer *writer, struct error *err)
 {
-    struct json_writer *writer = &replaying->writer;
     struct result_file *out = &replaying->out[kind];
     bool ok = writer->size == 0 || fwrite(writer->text, 1, writer->size, out->file) == writer->size;
     json_writer_reset(writer);
     return ok || error_errno(err, ERROR_FATAL, "%s", out->path);
+}
+
+static bool write_out(struct replaying *replaying, int kind, struct error *err)
+{
+    return write_text(replaying, kind, &replaying->writer, err);
 }
 
 static bool write_rejections(struct replaying *replaying, const struct rejection *rejection, uint32_t count,
@@ -93,23 +99,28 @@ static void show_progress(struct replaying *replaying, const struct output *outp
     progress_show(&replaying->progress, done, total, replaying->events);
 }
 
+static void encode_hits(void *context, const struct output *output, uint32_t worker, uint32_t workers)
+{
+    struct replaying *replaying = context;
+    uint32_t from, to;
+    crew_piece(output->hit_count, worker, workers, &from, &to);
+    for (uint32_t i = from; i < to; i++)
+        if (hit_is_kept(&output->hit[i]))
+            encode_hit(&replaying->hits[worker], &output->hit[i]);
+}
+
 static bool take_results(void *context, const struct output *output, const struct rejection *decoded,
                          uint32_t decoded_count, struct error *err)
 {
     struct replaying *replaying = context;
-    struct json_writer *writer = &replaying->writer;
     bool ok = true;
     if (replaying->out[KIND_ALERTS].file && output->revision_count) {
         for (uint32_t i = 0; i < output->revision_count; i++)
-            encode_revision(writer, &output->revision[i]);
+            encode_revision(&replaying->writer, &output->revision[i]);
         ok = write_out(replaying, KIND_ALERTS, err);
     }
-    if (ok && replaying->out[KIND_HITS].file && output->hit_count) {
-        for (uint32_t i = 0; i < output->hit_count; i++)
-            if (hit_is_kept(&output->hit[i]))
-                encode_hit(writer, &output->hit[i]);
-        ok = write_out(replaying, KIND_HITS, err);
-    }
+    for (uint32_t w = 0; ok && w < CREW_MAX; w++)
+        ok = write_text(replaying, KIND_HITS, &replaying->hits[w], err);
     if (ok && replaying->out[KIND_REJECTIONS].file)
         ok = write_rejections(replaying, decoded, decoded_count, err) &&
              write_rejections(replaying, output->rejection, output->rejection_count, err);
@@ -216,6 +227,7 @@ static int replay_with(struct replaying *replaying, const struct settings *setti
         .decode = decode_settings_of(settings, set->rates),
         .context = replaying,
         .results = take_results,
+        .prepare = command_option(line, "hits") ? encode_hits : NULL,
         .events = command_option(line, "positions") ? take_events : NULL,
         .state = command_option(line, "state") != NULL,
         .swap_to = replaying->next.program,
@@ -283,6 +295,8 @@ int cmd_replay(const struct command_line *line)
     for (uint32_t i = 0; i < replaying->input_count; i++)
         file_reader_close(replaying->reader[i]);
     json_writer_fini(&replaying->writer);
+    for (uint32_t w = 0; w < CREW_MAX; w++)
+        json_writer_fini(&replaying->hits[w]);
     rule_set_fini(&replaying->next);
     free(replaying);
     rule_set_fini(&set);

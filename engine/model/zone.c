@@ -465,12 +465,27 @@ bool time_parse(struct slice text, int64_t *utc_ms)
     return true;
 }
 
+/* The digits of a number that is not negative, the last before `end`. */
+static void put_digits(char *end, int number)
+{
+    for (; number > 0; number /= 10)
+        *--end = (char)('0' + number % 10);
+}
+
+/* Digit by digit: most of a hit's evidence is times, and snprintf took a third of writing it. */
 void time_format(int64_t utc_ms, char out[TIME_TEXT_MAX])
 {
     int year, month, dom;
     int32_t day = day_of_ms(utc_ms);
     civil_date(day, &year, &month, &dom);
     int64_t clock = utc_ms - (int64_t)day * MS_PER_DAY;
-    (void)snprintf(out, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", year % 10000, month, dom, (int)(clock / MS_PER_HOUR),
-                   (int)(clock / 60000 % 60), (int)(clock / 1000 % 60), (int)(clock % 1000));
+    static const char form[] = "0000-00-00T00:00:00.000Z";
+    memcpy(out, form, sizeof form);
+    put_digits(out + 4, year % 10000);
+    put_digits(out + 7, month);
+    put_digits(out + 10, dom);
+    put_digits(out + 13, (int)(clock / MS_PER_HOUR));
+    put_digits(out + 16, (int)(clock / 60000 % 60));
+    put_digits(out + 19, (int)(clock / 1000 % 60));
+    put_digits(out + 23, (int)(clock % 1000));
 }

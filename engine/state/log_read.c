@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -100,43 +101,133 @@ bool log_record_take(struct slice *raw, struct log_record *record)
     return true;
 }
 
-/* --- the reader --- */
+/* --- blocks in turn --- */
 
-struct log_reader {
+/* Where the reading stands. */
+struct log_blocks {
     struct log_settings settings;
     struct log_segment *segments;
     int count, index; /* segment being read; -1 before the first */
     int fd;
     uint64_t offset, size, from_seq;
     unsigned char key[LOG_KEY_BYTES];
+};
+
+/* 1: the next segment is open; 0: there is none; -1: err. */
+static int blocks_next_segment(struct log_blocks *blocks, struct error *err)
+{
+    char path[LOG_PATH_MAX], magic[LOG_MAGIC_BYTES];
+    struct stat info;
+    if (blocks->fd >= 0)
+        (void)close(blocks->fd);
+    blocks->fd = -1;
+    if (++blocks->index >= blocks->count)
+        return 0;
+    const struct log_segment *segment = &blocks->segments[blocks->index];
+    if (!log_path(path, blocks->settings.dir, segment->name, err) || !log_day_key(&blocks->settings, segment->day, false, blocks->key, err))
+        return -1;
+    blocks->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (blocks->fd < 0 || fstat(blocks->fd, &info) != 0) {
+        error_errno(err, ERROR_FATAL, "cannot open log segment %s", segment->name);
+        return -1;
+    }
+    blocks->size = (uint64_t)info.st_size;
+    blocks->offset = LOG_MAGIC_BYTES;
+    if (blocks->size < LOG_MAGIC_BYTES)
+        return blocks_next_segment(blocks, err); /* made, and nothing written yet */
+    if (!read_exact(blocks->fd, magic, sizeof magic, 0) || memcmp(magic, log_magic, sizeof magic) != 0) {
+        error_set(err, ERROR_FATAL, "log segment %s does not begin like one", segment->name);
+        return -1;
+    }
+    return 1;
+}
+
+/* Opens the next block that has records from from_seq on into the cleared arena: 1; 0 at the end; -1: err. */
+static int blocks_next(struct log_blocks *blocks, struct arena *arena, struct slice *raw, struct error *err)
+{
+    *raw = (struct slice){0};
+    while (raw->size == 0) {
+        struct log_block_head head;
+        uint64_t next;
+        if (blocks->fd < 0) {
+            int opened = blocks_next_segment(blocks, err);
+            if (opened <= 0)
+                return opened;
+        }
+        const char *name = blocks->segments[blocks->index].name;
+        int whole = log_head_read(blocks->fd, blocks->offset, blocks->size, name, &head, &next, err);
+        if (whole < 0)
+            return -1;
+        if (whole == 0) { /* the end, or a tail that was never finished */
+            (void)close(blocks->fd);
+            blocks->fd = -1;
+            continue;
+        }
+        if (head.last_seq >= blocks->from_seq) {
+            arena_reset(arena);
+            if (log_block_read(blocks->fd, blocks->offset, blocks->size, blocks->key, name, arena, &head, raw, &next, err) < 0)
+                return -1;
+        }
+        blocks->offset = next;
+    }
+    return 1;
+}
+
+/* --- the reader --- */
+
+/* A block opened, or what became of the attempt. */
+struct log_opened {
     struct arena arena;
     struct slice raw;
+    const char *name; /* of its segment */
+    int got;          /* as of blocks_next */
+    struct error err;
+};
+
+enum { AHEAD = 4 };
+
+/* `opened` is a ring: the thread fills number `filled` while the caller reads number `read`. Without a thread it is one, number 0. */
+struct log_reader {
+    struct log_blocks blocks; /* the thread's, once it runs */
+    struct log_opened opened[AHEAD];
+    uint32_t read, filled;    /* [read, filled) are opened */
+    struct slice raw;         /* what is left of the block being read */
+    const char *name;         /* of its segment */
+    bool ahead;               /* the thread runs */
+    bool ending;
+    pthread_t thread;
+    pthread_mutex_t mutex;    /* of read, filled and ending, once it runs */
+    pthread_cond_t changed;
 };
 
 struct log_reader *log_reader_open(const struct log_settings *settings, uint64_t from_seq, struct error *err)
 {
     struct log_reader *log = calloc(1, sizeof *log);
     invariant(log != NULL);
-    log->settings = *settings;
-    log->fd = -1;
-    log->index = -1;
-    log->from_seq = from_seq;
-    arena_init(&log->arena);
-    log->count = log_segments(settings->dir, &log->segments, err);
-    if (log->count < 0) {
+    struct log_blocks *blocks = &log->blocks;
+    blocks->settings = *settings;
+    blocks->fd = -1;
+    blocks->index = -1;
+    blocks->from_seq = from_seq;
+    for (uint32_t i = 0; i < AHEAD; i++)
+        arena_init(&log->opened[i].arena);
+    pthread_mutex_init(&log->mutex, NULL);
+    pthread_cond_init(&log->changed, NULL);
+    blocks->count = log_segments(settings->dir, &blocks->segments, err);
+    if (blocks->count < 0) {
         log_reader_close(log);
         return NULL;
     }
-    while (log->index + 2 < log->count && log->segments[log->index + 2].first_seq <= from_seq)
-        log->index++; /* the segment before the one that begins behind from_seq */
+    while (blocks->index + 2 < blocks->count && blocks->segments[blocks->index + 2].first_seq <= from_seq)
+        blocks->index++; /* the segment before the one that begins behind from_seq */
     return log;
 }
 
 struct log_reader *log_reader_open_day(const struct log_settings *settings, int32_t day, struct error *err)
 {
     struct log_reader *log = log_reader_open(settings, 1, err);
-    while (log && log->index + 1 < log->count && log->segments[log->index + 1].day < day)
-        log->index++;
+    while (log && log->blocks.index + 1 < log->blocks.count && log->blocks.segments[log->blocks.index + 1].day < day)
+        log->blocks.index++;
     return log;
 }
 
@@ -144,71 +235,88 @@ void log_reader_close(struct log_reader *log)
 {
     if (!log)
         return;
-    if (log->fd >= 0)
-        (void)close(log->fd);
-    sodium_memzero(log->key, sizeof log->key);
-    free(log->segments);
-    arena_fini(&log->arena);
+    if (log->ahead) {
+        pthread_mutex_lock(&log->mutex);
+        log->ending = true;
+        pthread_cond_broadcast(&log->changed);
+        pthread_mutex_unlock(&log->mutex);
+        pthread_join(log->thread, NULL);
+    }
+    pthread_cond_destroy(&log->changed);
+    pthread_mutex_destroy(&log->mutex);
+    if (log->blocks.fd >= 0)
+        (void)close(log->blocks.fd);
+    sodium_memzero(log->blocks.key, sizeof log->blocks.key);
+    free(log->blocks.segments);
+    for (uint32_t i = 0; i < AHEAD; i++)
+        arena_fini(&log->opened[i].arena);
     free(log);
 }
 
-/* 1: the next segment is open; 0: there is none; -1: err. */
-static int reader_next_segment(struct log_reader *log, struct error *err)
+/* True when it is the last that can be. */
+static bool open_one(struct log_reader *log, struct log_opened *opened)
 {
-    char path[LOG_PATH_MAX], magic[LOG_MAGIC_BYTES];
-    struct stat info;
-    if (log->fd >= 0)
-        (void)close(log->fd);
-    log->fd = -1;
-    if (++log->index >= log->count)
-        return 0;
-    const struct log_segment *segment = &log->segments[log->index];
-    if (!log_path(path, log->settings.dir, segment->name, err) || !log_day_key(&log->settings, segment->day, false, log->key, err))
-        return -1;
-    log->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (log->fd < 0 || fstat(log->fd, &info) != 0) {
-        error_errno(err, ERROR_FATAL, "cannot open log segment %s", segment->name);
-        return -1;
+    opened->err = (struct error){0};
+    opened->got = blocks_next(&log->blocks, &opened->arena, &opened->raw, &opened->err);
+    opened->name = opened->got > 0 ? log->blocks.segments[log->blocks.index].name : NULL;
+    return opened->got <= 0;
+}
+
+static void *ahead_main(void *argument)
+{
+    struct log_reader *log = argument;
+    for (bool last = false; !last;) {
+        pthread_mutex_lock(&log->mutex);
+        while (!log->ending && log->filled - log->read == AHEAD)
+            pthread_cond_wait(&log->changed, &log->mutex);
+        bool ending = log->ending;
+        pthread_mutex_unlock(&log->mutex);
+        if (ending)
+            break;
+        last = open_one(log, &log->opened[log->filled % AHEAD]);
+        pthread_mutex_lock(&log->mutex);
+        log->filled++;
+        pthread_cond_broadcast(&log->changed);
+        pthread_mutex_unlock(&log->mutex);
     }
-    log->size = (uint64_t)info.st_size;
-    log->offset = LOG_MAGIC_BYTES;
-    if (log->size < LOG_MAGIC_BYTES)
-        return reader_next_segment(log, err); /* made, and nothing written yet */
-    if (!read_exact(log->fd, magic, sizeof magic, 0) || memcmp(magic, log_magic, sizeof magic) != 0) {
-        error_set(err, ERROR_FATAL, "log segment %s does not begin like one", segment->name);
-        return -1;
+    return NULL;
+}
+
+void log_reader_ahead(struct log_reader *log)
+{
+    invariant(!log->ahead && log->filled == 0);
+    log->ahead = pthread_create(&log->thread, NULL, ahead_main, log) == 0; /* else the caller opens blocks as before */
+}
+
+/* The block behind the one that was read, which goes back. The last, with got <= 0, stays for whoever asks again. */
+static const struct log_opened *reader_opened(struct log_reader *log)
+{
+    if (!log->ahead) {
+        (void)open_one(log, &log->opened[0]);
+        return &log->opened[0];
     }
-    return 1;
+    pthread_mutex_lock(&log->mutex);
+    if (log->raw.data) {
+        log->read++;
+        pthread_cond_broadcast(&log->changed);
+    }
+    while (log->filled == log->read)
+        pthread_cond_wait(&log->changed, &log->mutex);
+    pthread_mutex_unlock(&log->mutex);
+    return &log->opened[log->read % AHEAD];
 }
 
 /* Makes raw hold records, 1; 0 at the end; -1: err. */
 static int reader_fill(struct log_reader *log, struct error *err)
 {
-    while (log->raw.size == 0) {
-        struct log_block_head head;
-        uint64_t next;
-        if (log->fd < 0) {
-            int opened = reader_next_segment(log, err);
-            if (opened <= 0)
-                return opened;
-        }
-        const char *name = log->segments[log->index].name;
-        int whole = log_head_read(log->fd, log->offset, log->size, name, &head, &next, err);
-        if (whole < 0)
-            return -1;
-        if (whole == 0) { /* the end, or a tail that was never finished */
-            (void)close(log->fd);
-            log->fd = -1;
-            continue;
-        }
-        if (head.last_seq >= log->from_seq) {
-            arena_reset(&log->arena);
-            if (log_block_read(log->fd, log->offset, log->size, log->key, name, &log->arena, &head, &log->raw, &next, err) < 0)
-                return -1;
-        }
-        log->offset = next;
-    }
-    return 1;
+    if (log->raw.size)
+        return 1;
+    const struct log_opened *opened = reader_opened(log);
+    log->raw = opened->raw;
+    log->name = opened->name;
+    if (opened->got < 0)
+        *err = opened->err;
+    return opened->got;
 }
 
 int log_reader_next(struct log_reader *log, struct log_record *record, struct error *err)
@@ -218,9 +326,9 @@ int log_reader_next(struct log_reader *log, struct log_record *record, struct er
         if (filled <= 0)
             return filled;
         if (!log_record_take(&log->raw, record)) {
-            error_set(err, ERROR_FATAL, "log segment %s: a record inside a block is damaged", log->segments[log->index].name);
+            error_set(err, ERROR_FATAL, "log segment %s: a record inside a block is damaged", log->name);
             return -1;
         }
-    } while (record->seq < log->from_seq);
+    } while (record->seq < log->blocks.from_seq);
     return 1;
 }

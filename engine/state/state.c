@@ -146,12 +146,13 @@ uint64_t shard_settle(struct shard *shard)
     return freed;
 }
 
-void shard_look(struct shard *shard)
+bool shard_look(struct shard *shard)
 {
     size_t used = slab_used(&shard->slab), most = shard->state->layout.shard_bytes_max;
     bool full = used > (shard_full(shard) ? most - most / 16 : most);
     if (full != shard_full(shard))
         ((struct shard_books *)shard_edit(shard, shard->books, sizeof *shard->books))->full = full;
+    return full;
 }
 
 uint64_t shard_work(const struct shard *shard)

@@ -408,7 +408,7 @@ uint64_t shard_sweep(struct shard *shard, int64_t horizon_ms, int64_t dedup_hori
 /* Behind the sweeps of a stretch (a barrier between): frees identities without a mark, of a shard that was swept. */
 uint64_t shard_settle(struct shard *shard);
 /* Looks whether the shard is full; at the same sequence numbers for all shards. */
-void shard_look(struct shard *shard);
+bool shard_look(struct shard *shard);
 /* What a sweep of the shard costs, in units of one record (some 10 ns). */
 uint64_t shard_work(const struct shard *shard);
 

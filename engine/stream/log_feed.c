@@ -56,6 +56,11 @@ void log_feed_close(struct log_feed *feed)
     free(feed);
 }
 
+void log_feed_ahead(struct log_feed *feed)
+{
+    log_reader_ahead(feed->reader);
+}
+
 void log_feed_tell_swaps(struct log_feed *feed)
 {
     feed->tells = true;

@@ -22,6 +22,10 @@ const struct partition_table *log_feed_partitions(const struct log_feed *feed);
 bool log_feed_read(struct log_feed *feed, struct block *block, uint64_t *seq, uint32_t max, uint64_t to_seq,
                    struct error *err) must_check;
 
+/* Before the first reading: blocks of the log are read, opened and unpacked ahead, by a thread that log_feed_close ends (log_reader_ahead).
+ * For whoever has more than one thread. */
+void log_feed_ahead(struct log_feed *feed);
+
 /* From now on a reading ends where the log says that the engine went over to other rules; log_feed_swap then is their hash, else NULL,
  * until the next reading. Of several changes between two events each is told. */
 void log_feed_tell_swaps(struct log_feed *feed);

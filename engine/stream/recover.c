@@ -184,6 +184,8 @@ static bool recover_from_log(struct recovery *recovery, uint64_t last, struct er
     struct log_feed *feed = log_feed_open(pipeline->settings->log, pipeline->seq + 1, pipeline->partitions, err);
     if (!feed)
         return error_context(err, "log");
+    if (pipeline->settings->threads > 1)
+        log_feed_ahead(feed);
     bool ok = apply_log(recovery, feed, last, &first, err);
     log_feed_close(feed);
     if (!ok)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { PAGE_LINES = 4096, PAGE_MAX = 65536 };
+enum { PAGE_LINES = 4096, PAGE_MAX = 65536, PREPARE_ALONE = 8 /* fewer hits are not worth waking anybody */ };
 
 /* A page is a piece of one file, decoded; it lives until the batch that takes its last event has run. */
 struct page {
@@ -75,6 +75,17 @@ static bool goes_on(struct replay *replay)
 
 /* --- batches --- */
 
+struct preparing {
+    const struct replay_settings *settings;
+    const struct output *output;
+};
+
+static void prepare_work(void *context, uint32_t worker, uint32_t workers)
+{
+    const struct preparing *preparing = context;
+    preparing->settings->prepare(preparing->settings->context, preparing->output, worker, workers);
+}
+
 static bool give_results(struct replay *replay, const struct output *output, const struct block *decoded,
                          struct error *err)
 {
@@ -89,6 +100,9 @@ static bool give_results(struct replay *replay, const struct output *output, con
     summary->late += output->late;
     summary->hits += output->hit_count;
     summary->revisions += output->revision_count;
+    struct preparing preparing = {replay->settings, output};
+    if (replay->settings->prepare && output->hit_count)
+        crew_run(replay->crew, output->hit_count < PREPARE_ALONE, prepare_work, &preparing);
     bool ok = replay->settings->results(replay->settings->context, output, decoded ? decoded->rejection : NULL,
                                         (uint32_t)decoded_count, err);
     summary->results_ns += now_ns() - since;
@@ -516,6 +530,8 @@ bool replay_log(const struct replay_settings *settings, const struct log_setting
     struct log_feed *feed = ok ? log_feed_open(log, 1, NULL, err) : NULL;
     if (feed && settings->swap_to)
         log_feed_tell_swaps(feed);
+    if (feed && settings->threads > 1)
+        log_feed_ahead(feed);
     replay.table = feed ? log_feed_partitions(feed) : NULL;
     ok = feed && run_log(&replay, feed, block, seq, err);
     summary->wall_ns = now_ns() - since;

@@ -44,6 +44,8 @@ struct replay_settings {
      * they come when their lines were read, which may be some batches early. False ends the replay. */
     bool (*results)(void *context, const struct output *output, const struct rejection *decoded, uint32_t decoded_count,
                     struct error *err);
+    /* Called before results, on every worker at once, for what of their work can be shared out, where there are hits; NULL: nothing can. */
+    void (*prepare)(void *context, const struct output *output, uint32_t worker, uint32_t workers);
     /* Called before results, with the batch's events as they were judged; NULL: nobody asks. table is
      * NULL for files, whose partitions are the inputs. */
     bool (*events)(void *context, const struct partition_table *table, const struct event *events, uint32_t count,

@@ -263,21 +263,36 @@ static int raw_compare(const void *a, const void *b)
     return (int)x->side - (int)y->side;
 }
 
+struct report {
+    struct step *step;
+    const struct raw_hit **order;
+};
+
+/* A hit with much evidence takes longer than the visit that found it: so they are shared out. */
+static void report_work(void *context, uint32_t index, uint32_t workers)
+{
+    const struct report *report = context;
+    struct step *step = report->step;
+    uint32_t from, to;
+    crew_piece(step->hits_count, index, workers, &from, &to);
+    for (uint32_t i = from; i < to; i++)
+        report_hit(step, &step->worker[index].results, report->order[i], &step->hits[i]);
+}
+
 void report_hits(struct step *step, struct arena *arena, struct output *out)
 {
     uint32_t count = 0;
     for (uint32_t w = 0; w < step->worker_count; w++)
         count += step->worker[w].hit_count;
+    struct report report = {step, ARENA_ARRAY(&step->worker[0].arena, const struct raw_hit *, count + 1)};
     step->hits = ARENA_ARRAY(arena, struct hit, count + 1);
     step->hits_count = count;
-    const struct raw_hit **order = ARENA_ARRAY(&step->worker[0].arena, const struct raw_hit *, count + 1);
     uint32_t at = 0;
     for (uint32_t w = 0; w < step->worker_count; w++)
         for (uint32_t i = 0; i < step->worker[w].hit_count; i++)
-            order[at++] = &step->worker[w].hit[i];
-    qsort(order, count, sizeof(const struct raw_hit *), raw_compare);
-    for (uint32_t i = 0; i < count; i++)
-        report_hit(step, arena, order[i], &step->hits[i]);
+            report.order[at++] = &step->worker[w].hit[i];
+    qsort(report.order, count, sizeof *report.order, raw_compare);
+    crew_run(step->crew, step->alone, report_work, &report);
     out->hit = step->hits;
     out->hit_count = count;
 }

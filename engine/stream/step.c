@@ -30,7 +30,7 @@ struct step *step_new(const struct program *program, const struct step_settings 
     step->plan = plan_new(program, &(struct plan_settings){.lateness_ms = settings->lateness_ms,
                                                            .shard_bytes_max = settings->shard_bytes_max});
     step->decide = decide_new(program);
-    step->sweep = (struct step_sweep){.dedup_horizon_ms = INT64_MIN, .horizon_ms = INT64_MIN, .pace = 1};
+    step->sweep = (struct step_sweep){.dedup_horizon_ms = INT64_MIN, .horizon_ms = INT64_MIN, .pace = 4};
     step->partition_newest = calloc(settings->partition_max, sizeof *step->partition_newest);
     step->worker = calloc(step->worker_count, sizeof *step->worker);
     invariant(step->partition_newest && step->worker);
@@ -41,7 +41,7 @@ struct step *step_new(const struct program *program, const struct step_settings 
         step->worker[w].graph_scratch = graph_scratch_new();
         invariant(step->worker[w].graph && step->worker[w].graph_scratch);
         arena_init(&step->worker[w].arena);
-        arena_init(&step->worker[w].decided_arena);
+        arena_init(&step->worker[w].results);
     }
     step->state = state_new(&step->plan->layout, hash_key, err);
     if (!step->state) {
@@ -71,7 +71,7 @@ void step_free(struct step *step)
         free(worker->decided.revision);
         free(worker->decided.alert_hit);
         arena_fini(&worker->arena);
-        arena_fini(&worker->decided_arena);
+        arena_fini(&worker->results);
     }
     free(step->worker);
     free(step->partition_newest);
@@ -112,8 +112,6 @@ static void step_begin(struct step *step, struct event *events, uint32_t count)
     step->count = count;
     step->begun = true;
     step->alone = count < step->settings.inline_below;
-    memset(step->slot, 0, (size_t)count * step->program->slot_count * sizeof *step->slot);
-    memset(step->mask, 0, (size_t)count * 2 * step->plan->mask_words * sizeof *step->mask);
     for (uint32_t w = 0; w < step->worker_count; w++) {
         arena_reset(&step->worker[w].arena);
         step->worker[w].hit_count = 0;
@@ -172,7 +170,7 @@ static void decide_work(void *context, uint32_t index, uint32_t workers)
     decide_sort(worker->decide_visit, count, room);
     worker->decided.revision_count = 0;
     worker->decided.alert_hit_count = 0;
-    worker->decided.arena = &worker->decided_arena;
+    worker->decided.arena = &worker->results;
     for (uint32_t from = 0; from < count;) {
         uint32_t shard = visit_shard(&worker->decide_visit[from]);
         uint32_t to = from + 1;
@@ -226,7 +224,6 @@ static void decide_gather(struct step *step, uint32_t workers, struct arena *are
             memcpy(alert_hit + out->alert_hit_count, from->alert_hit, from->alert_hit_count * sizeof *alert_hit);
         out->revision_count += from->revision_count;
         out->alert_hit_count += from->alert_hit_count;
-        arena_adopt(arena, &step->worker[w].decided_arena);
     }
     qsort(revision, revisions, sizeof *revision, revision_compare);
     qsort(alert_hit, alert_hits, sizeof *alert_hit, alert_hit_compare);
@@ -297,6 +294,8 @@ static void step_piece(struct step *step, struct event *events, uint32_t count, 
         crew_run(step->crew, step->alone, decide_work, step);
         step->decide_bytes += step->watch ? used_bytes(step) - before : 0;
         decide_gather(step, step->alone ? 1 : step->worker_count, arena, out);
+        for (uint32_t w = 0; w < step->worker_count; w++)
+            arena_adopt(arena, &step->worker[w].results);
     }
     step_outcomes(step, arena, out);
     step_lap(step, PHASE_DECIDE, &since);

@@ -19,8 +19,8 @@ struct step_sweep {
     uint64_t work;                  /* shard_work of all shards behind the last sweep */
     uint32_t next;                  /* next shard to sweep */
     uint32_t cycle;                 /* how often all have been swept: engine/state's marks */
-    uint32_t pace;                  /* units swept for each that the state grows by: what the last sweep found decides */
-    uint32_t pad;
+    uint32_t pace;                  /* quarters of a unit swept for each that the state grows by: what the last sweep found decides */
+    uint32_t waited;                /* epochs since the last sweep */
 };
 
 enum { SIDES_SENDER = 1, SIDES_RECEIVER = 2, SIDES_BOTH = 3 };
@@ -130,7 +130,7 @@ struct step_worker {
     struct decide_visit *decide_visit;
     uint32_t decide_room;
     struct decide_out decided;
-    struct arena decided_arena;
+    struct arena results;           /* texts of its hits and revisions; the caller's arena adopts it */
     struct graph_scratch *graph_scratch;
     struct graph_result *graph;     /* RULE_GRAPH_MAX, of the look at work */
     struct value graph_value[RULE_GRAPH_MAX];
@@ -255,7 +255,7 @@ void judge_habits(struct step *step, uint16_t stream, const struct visit *visit,
 /* Lower end, exclusive, of a window at clock time: by span, or by whole local days (RULES 2, 5). */
 int64_t window_floor(const struct program *program, int64_t clock_ms, int64_t span_ms, int32_t days);
 
-/* report.c: raw hits of all workers, sorted, with texts, into arena. */
+/* report.c: raw hits of all workers, sorted, with texts, into arena and the workers' results. */
 void report_hits(struct step *step, struct arena *arena, struct output *out);
 
 #endif

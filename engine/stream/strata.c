@@ -306,6 +306,13 @@ static void route_keyspace(const struct routing *routing, const struct plan_keys
         route_whole(routing, at);
 }
 
+/* Nothing is known yet of these events, and they are in nothing. */
+static void step_clear(struct step *step, uint32_t from, uint32_t to)
+{
+    memset(step_slots(step, from), 0, (size_t)(to - from) * step->program->slot_count * sizeof *step->slot);
+    memset(step_row(step, from, SIDE_SENDER), 0, (size_t)(to - from) * 2 * step->plan->mask_words * sizeof *step->mask);
+}
+
 static void strata_route(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
@@ -314,6 +321,8 @@ static void strata_route(void *context, uint32_t index, uint32_t workers)
     for (uint32_t w = 0; w < workers; w++)
         routing.worker->bucket[w].count = 0;
     crew_piece(step->count, index, workers, &from, &to);
+    if (step->stratum == 0)
+        step_clear(step, from, to);
     for (uint32_t i = from; i < to; i++) {
         routing.i = i;
         routing.event = &step->event[i];

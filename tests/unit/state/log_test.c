@@ -97,8 +97,7 @@ static void write_records(struct place *p, int from, int to)
     log_writer_close(log);
 }
 
-/* How many records are there, each checked; -1 with err when reading failed. */
-static int read_records(const struct place *p, int from, struct error *err)
+static int read_one_way(const struct place *p, int from, bool ahead, struct error *err)
 {
     struct log_reader *log = log_reader_open(&p->settings, (uint64_t)from * 3 + 1, err);
     struct log_record have;
@@ -106,13 +105,47 @@ static int read_records(const struct place *p, int from, struct error *err)
     int count = 0, more = -1;
     if (!log)
         return -1;
+    if (ahead)
+        log_reader_ahead(log);
     while ((more = log_reader_next(log, &have, err)) == 1) {
         struct log_record want = record_at(from + count++, body);
         cr_assert(have.seq == want.seq && have.kind == want.kind && have.offset == want.offset && have.partition == want.partition &&
                   have.broker_ms == want.broker_ms && slice_equal(have.body, want.body) && slice_equal(have.topic, want.topic));
     }
+    cr_assert(more < 0 || log_reader_next(log, &have, err) == 0);
     log_reader_close(log);
     return more < 0 ? -1 : count;
+}
+
+/* How many records are there, each checked; -1 with err when reading failed. With a thread that reads ahead, and without. */
+static int read_records(const struct place *p, int from, struct error *err)
+{
+    struct error too = {0};
+    int count = read_one_way(p, from, false, err);
+    cr_assert_eq(read_one_way(p, from, true, &too), count);
+    if (count < 0)
+        cr_assert_str_eq(too.text, err->text);
+    return count;
+}
+
+/* As recovery does, which needs no more than the journal has. */
+Test(log, is_closed_while_it_reads_ahead)
+{
+    struct place p;
+    struct error err = {0};
+    place_open(&p);
+    for (int at = 0; at < RECORDS; at += 3) /* a block each */
+        write_records(&p, at, at + 3);
+    for (int records = 0; records < RECORDS; records += 4) {
+        struct log_reader *log = log_reader_open(&p.settings, 1, &err);
+        struct log_record have;
+        cr_assert_not_null(log, "%s", err.text);
+        log_reader_ahead(log);
+        for (int i = 0; i < records; i++)
+            cr_assert_eq(log_reader_next(log, &have, &err), 1, "%s", err.text);
+        log_reader_close(log);
+    }
+    folder_remove(p.home);
 }
 
 static void newest_segment(const struct place *p, char path[512])
