@@ -269,7 +269,7 @@ Test(decode, knows_each_country_and_currency_and_no_other_word)
             }
         }
     static const char countries[] = {
-#define COUNTRY(code) 1,
+#define COUNTRY(first, second) 1,
 #include "engine/model/country.def"
 #undef COUNTRY
     }, currencies[] = {
