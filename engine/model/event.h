@@ -85,7 +85,7 @@ enum event_ref {
 
 enum entity_kind ref_kind(enum event_ref ref);
 
-/* 128-bit SipHash of outside text; the key is the state's own, so hashes never reach a result. */
+/* SipHash-2-4-128 of outside text; the key is the state's own, so hashes never reach a result. */
 struct hash128 {
     uint64_t lo, hi;
 };
@@ -125,7 +125,7 @@ struct event {
     int64_t amount_base;   /* in base minor units, or MISSING_I64 with EVENT_NO_RATE */
     struct position position;
     struct hash128 id_hash;   /* of (source, id) */
-    struct hash128 body_hash; /* of the whole message body: tells a repeat from a conflict */
+    uint64_t body_hash;       /* SipHash-1-3 of the whole message body: tells a repeat from a conflict */
     struct hash128 join_hash; /* of (end-to-end reference, amount, currency); zero: cannot join */
     struct slice source;      /* who feeds: from the topic or file, never from the payload in Kafka */
     struct slice id;

@@ -310,7 +310,8 @@ static void event_make(const struct program *program, struct event *event, struc
     event->position = (struct position){.partition = p->partition, .offset = i};
     event->source = SLICE("bank");
     event->id = arena_format(arena, "e%d", i);
-    event->id_hash = event->body_hash = hash_text(99, event->id.data);
+    event->id_hash = hash_text(99, event->id.data);
+    event->body_hash = event->id_hash.lo;
     event->seq = (uint64_t)i + 1;
     if (p->fact) {
         fact_make(program, event, arena, p);

@@ -144,7 +144,7 @@ static void event_make(const struct world *world, struct event *event, struct ar
                             .id = arena_format(arena, "e%d", i % 29 == 28 ? i - 3 : i), /* some ids come twice */
                             .seq = (uint64_t)i + 1};
     event->id_hash = hash_keyed(hash_text(99, event->id.data), key);
-    event->body_hash = i % 58 == 28 ? hash_text(98, event->id.data) : hash_text(97, event->id.data);
+    event->body_hash = i % 58 == 28 ? hash_text(98, event->id.data).lo : hash_text(97, event->id.data).lo;
     if (item->fact) {
         fact_make(world->program, event, arena, item);
     } else {

@@ -221,7 +221,7 @@ static void event_make(struct event *event, struct arena *arena, const struct pa
     event->source = SLICE("bank");
     event->id = arena_format(arena, "e%d", i);
     event->id_hash = hash_text(99, event->id.data);
-    event->body_hash = event->id_hash;
+    event->body_hash = event->id_hash.lo;
     event->currency = currency_parse(SLICE("USD"));
     event->kind = KIND_TRANSFER;
     event->status = STATUS_SETTLED;
