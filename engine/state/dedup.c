@@ -54,6 +54,11 @@ void dedup_prefetch(const struct shard *shard, struct hash128 id_hash)
     buckets_prefetch(&shard->slab, shard->repeats, id_hash.hi, (uint32_t)(id_hash.lo >> 32));
 }
 
+void dedup_prefetch_room(const struct shard *shard, struct hash128 id_hash)
+{
+    buckets_prefetch_room(&shard->slab, shard->repeats, id_hash.hi, (uint32_t)(id_hash.lo >> 32), REPEAT_BYTES);
+}
+
 /* What is new goes in at place; false when the shard is full. A forgotten entry makes way for the new one even then. */
 static bool entry_put(struct shard *shard, struct buckets *table, const struct bucket_form *form, const struct bucket_place *place, const unsigned char *entry)
 {

@@ -9,7 +9,7 @@
 
 /* How many items ahead what an owner needs of it is asked into the cache, each once what leads to it has come: where it is looked
  * for, what stands there, what that points to; and the event. */
-enum { AHEAD_TABLE = 18, AHEAD_ENTRY = 12, AHEAD_BODY = 6, AHEAD_ROOM = 16, AHEAD_EVENT = 12 };
+enum { AHEAD_TABLE = 18, AHEAD_ENTRY = 12, AHEAD_BODY = 6, AHEAD_ROOM = 2, AHEAD_EVENT = 12, LIKELY_ROOM = 16 };
 
 /* --- lists --- */
 
@@ -116,6 +116,8 @@ static void repeat_prefetch(const struct step *step, const struct own_list *list
         __builtin_prefetch(&event->time_ms);
         __builtin_prefetch(&event->body_hash);
     }
+    if (left > AHEAD_ROOM)
+        dedup_prefetch_room(item_shard(step, item + AHEAD_ROOM), item[AHEAD_ROOM].hash);
 }
 
 static void own_repeats(void *context, uint32_t index, uint32_t workers)
@@ -171,9 +173,9 @@ static void ref_prefetch(const struct step *step, const struct own_list *list, u
         __builtin_prefetch(&event->outcome);
     }
     if (left > AHEAD_ENTRY)
-        likely[(i + AHEAD_ENTRY) % AHEAD_ROOM] = ident_prefetch(item_shard(step, item + AHEAD_ENTRY), item[AHEAD_ENTRY].hash);
+        likely[(i + AHEAD_ENTRY) % LIKELY_ROOM] = ident_prefetch(item_shard(step, item + AHEAD_ENTRY), item[AHEAD_ENTRY].hash);
     if (left > AHEAD_BODY)
-        ident_prefetch_text(step->state, likely[(i + AHEAD_BODY) % AHEAD_ROOM]);
+        ident_prefetch_text(step->state, likely[(i + AHEAD_BODY) % LIKELY_ROOM]);
 }
 
 /* Ids depend on the order of calls, so each shard meets its texts in sequence order. */
@@ -181,7 +183,7 @@ static void own_identify(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
     const struct own_list *list = own_sort(step, OWN_REF, index, workers);
-    entity_id likely[AHEAD_ROOM] = {ENTITY_MISSING};
+    entity_id likely[LIKELY_ROOM] = {ENTITY_MISSING};
     for (uint32_t i = 0; i < list->count; i++) {
         const struct own_item *item = &list->item[i];
         struct event *event = &step->event[item->event];
@@ -189,7 +191,7 @@ static void own_identify(void *context, uint32_t index, uint32_t workers)
         if (!event_active(event))
             continue; /* a log holds accepted events only, and its replay shall give out the same ids */
         struct shard *shard = item_shard(step, item);
-        entity_id id = likely[i % AHEAD_ROOM];
+        entity_id id = likely[i % LIKELY_ROOM];
         if (!ident_confirm(shard, id, item->hash))
             id = ident_intern(shard, ref_kind((enum event_ref)item->ref), event->ref_text[item->ref], item->hash,
                               program_list_lookup, step->program);
