@@ -434,13 +434,18 @@ static void decode_refs(struct decoding *d)
         [REF_SENDER_ADDRESS] = EF_SENDER_ADDRESS, [REF_RECEIVER_ADDRESS] = EF_RECEIVER_ADDRESS,
         [REF_TERMINAL] = EF_TERMINAL,             [REF_PLACE] = EF_PLACE_NAME,
     };
+    unset struct named named[REF_COUNT];
     struct event *event = d->event;
+    uint32_t count = 0;
     for (int r = 0; r < REF_COUNT; r++) {
         if (!has(d, (enum event_field)field[r]))
             continue;
-        event->ref_text[r] = keep(d, (enum event_field)field[r]);
-        event->ref_hash[r] = decoder_entity_hash(d->decoder, ref_kind((enum event_ref)r), event->ref_text[r]);
+        struct slice text = keep(d, (enum event_field)field[r]);
+        named[count++] = (struct named){text, decoder_entity_hash(d->decoder, ref_kind((enum event_ref)r), text)};
+        event->named_refs |= (uint32_t)1 << r;
     }
+    event->named = arena_bytes(d->arena, count * sizeof *named);
+    memcpy(event->named, named, count * sizeof *named);
 }
 
 static void decode_identity(struct decoding *d, const struct message *message)
@@ -493,6 +498,7 @@ static bool decode_fact(struct decoding *d, const struct message *message)
     fact->withdrawn = d->withdrawn;
     fact->memory = UINT16_MAX;
     event->fact = fact;
+    event->named = ARENA_ARRAY(d->arena, struct named, REF_COUNT); /* the rule set says what a fact names */
     event->flow = FLOW_FACT;
     event->broker_ms = message->broker_ms;
     event->amount_base = MISSING_I64;

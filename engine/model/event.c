@@ -99,6 +99,32 @@ enum entity_kind ref_kind(enum event_ref ref)
     return (enum entity_kind)kinds[ref];
 }
 
+/* How many refs before this one are named. */
+static uint32_t named_before(const struct event *event, enum event_ref ref)
+{
+    return (uint32_t)__builtin_popcount(event->named_refs & (((uint32_t)1 << ref) - 1));
+}
+
+const struct named *event_named(const struct event *event, enum event_ref ref)
+{
+    return event->named_refs >> ref & 1 ? &event->named[named_before(event, ref)] : NULL;
+}
+
+struct slice event_ref_text(const struct event *event, enum event_ref ref)
+{
+    const struct named *named = event_named(event, ref);
+    return named ? named->text : SLICE("");
+}
+
+void event_name(struct event *event, enum event_ref ref, struct slice text, struct hash128 hash)
+{
+    struct named *at = &event->named[named_before(event, ref)];
+    if (!event_named(event, ref))
+        memmove(at + 1, at, (named_before(event, REF_COUNT) - named_before(event, ref)) * sizeof *at);
+    event->named_refs |= (uint32_t)1 << ref;
+    *at = (struct named){text, hash};
+}
+
 country_code country_parse(struct slice two_letters)
 {
     if (two_letters.size != 2)

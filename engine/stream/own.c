@@ -47,11 +47,10 @@ static void own_note(void *context, uint32_t index, uint32_t workers)
         own_push(&own[OWN_ID], event->id_hash, i, 0);
         if ((event->join_hash.lo | event->join_hash.hi) != 0)
             own_push(&own[OWN_JOIN], event->join_hash, i, 0);
-        for (uint32_t r = 0; r < REF_COUNT; r++) {
-            event->ref[r] = ENTITY_MISSING;
-            if (event->ref_text[r].size)
-                own_push(&own[OWN_REF], event->ref_hash[r], i, r);
-        }
+        memset(event->ref, 0, sizeof event->ref);
+        const struct named *named = event->named;
+        for (uint32_t left = event->named_refs; left; left &= left - 1)
+            own_push(&own[OWN_REF], named++->hash, i, (uint32_t)__builtin_ctz(left));
     }
 }
 
@@ -149,8 +148,12 @@ static void own_joins(void *context, uint32_t index, uint32_t workers)
     const struct own_list *list = own_sort(step, OWN_JOIN, index, workers);
     for (uint32_t i = 0; i < list->count; i++) {
         struct event *event = &step->event[list->item[i].event];
+        struct hash128 ref_hash[REF_COUNT] = {0};
+        const struct named *named = event->named;
         uint32_t same = 0;
-        if (event->outcome != OUTCOME_SCORED || !join_check(item_shard(step, &list->item[i]), event->join_hash, event->ref_hash,
+        for (uint32_t left = event->named_refs; left; left &= left - 1)
+            ref_hash[__builtin_ctz(left)] = named++->hash;
+        if (event->outcome != OUTCOME_SCORED || !join_check(item_shard(step, &list->item[i]), event->join_hash, ref_hash,
                                                             own_seen_ms(step, event), step->sweep.dedup_horizon_ms, &same))
             continue;
         event->flags |= EVENT_JOINED;
@@ -193,7 +196,7 @@ static void own_identify(void *context, uint32_t index, uint32_t workers)
         struct shard *shard = item_shard(step, item);
         entity_id id = likely[i % LIKELY_ROOM];
         if (!ident_confirm(shard, id, item->hash))
-            id = ident_intern(shard, ref_kind((enum event_ref)item->ref), event->ref_text[item->ref], item->hash,
+            id = ident_intern(shard, ref_kind((enum event_ref)item->ref), event_ref_text(event, item->ref), item->hash,
                               program_list_lookup, step->program);
         event->ref[item->ref] = id;
     }
