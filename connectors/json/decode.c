@@ -9,15 +9,19 @@
 #include "engine/model/event_field.h"
 #include "engine/model/zone.h"
 
+#include <endian.h>
 #include <sodium.h>
 #include <stdlib.h>
 
+enum { KEY_ROOM = 16, KEY_WORD = 8 };
+
 static const struct {
-    struct slice key;
+    char key[KEY_ROOM];
+    size_t key_size;
     const char *path;
     size_t most;
 } fields[EF_COUNT] = {
-#define EVENT_FIELD(name, parent, key, most) {{key, sizeof key - 1}, parent[0] ? parent "." key : key, most},
+#define EVENT_FIELD(name, parent, key, most) {key, sizeof key - 1, parent[0] ? parent "." key : key, most},
 #include "engine/model/event_field.def"
 #undef EVENT_FIELD
 };
@@ -36,7 +40,7 @@ static const struct {
     [LEVEL_PLACE] = {EF_PLACE_NAME, EF_COUNT, "place."},
 };
 
-enum { KEY_PLACES = 64 };
+enum { KEY_BITS = 6, KEY_PLACES = 1 << KEY_BITS };
 
 struct decoder {
     struct decode_settings settings;
@@ -61,20 +65,34 @@ struct decoding {
     const char *field;
 };
 
-/* The keys of one object differ in these three already, so the first place is nearly always the right one. */
-static uint32_t key_place(struct slice key)
+/* The first letters of a key as a number, which are compared at once: memcmp takes 5 % of decoding more. */
+static uint64_t key_word(const char *key, size_t size)
 {
-    if (key.size == 0)
-        return 0;
-    return ((uint32_t)key.size + 5 * (uint32_t)(unsigned char)key.data[0] + 4 * (uint32_t)(unsigned char)key.data[key.size - 1]) % KEY_PLACES;
+    uint64_t word;
+    memcpy(&word, key, sizeof word); /* behind a shorter key lie other bytes (JSON_SLACK) */
+    word = le64toh(word);
+    return size >= KEY_WORD ? word : word & (((uint64_t)1 << 8 * size) - 1);
+}
+
+/* With this factor no two keys of one object share a place. */
+static uint32_t key_place(uint64_t word)
+{
+    return (uint32_t)(word * 0x7e0ab2ed31b1c27f >> (64 - KEY_BITS));
+}
+
+static bool key_is(struct slice key, uint64_t word, enum event_field field)
+{
+    return key.size == fields[field].key_size && word == key_word(fields[field].key, KEY_WORD) &&
+           (key.size <= KEY_WORD || memcmp(key.data + KEY_WORD, fields[field].key + KEY_WORD, key.size - KEY_WORD) == 0);
 }
 
 /* EF_COUNT when no field of the level has this key. */
 static enum event_field field_find(const struct decoder *decoder, enum level level, struct slice key)
 {
     const uint8_t *field_at = decoder->field_at[level];
-    uint32_t at = key_place(key);
-    while (field_at[at] != EF_COUNT && !slice_equal(key, fields[field_at[at]].key))
+    uint64_t word = key_word(key.data, key.size);
+    uint32_t at = key_place(word);
+    while (field_at[at] != EF_COUNT && !key_is(key, word, (enum event_field)field_at[at]))
         at = (at + 1) % KEY_PLACES;
     return (enum event_field)field_at[at];
 }
@@ -84,7 +102,7 @@ static void place_keys(struct decoder *decoder)
     memset(decoder->field_at, EF_COUNT, sizeof decoder->field_at);
     for (int l = 0; l < LEVELS; l++)
         for (enum event_field field = levels[l].first; field < levels[l].end; field++) {
-            uint32_t at = key_place(fields[field].key);
+            uint32_t at = key_place(key_word(fields[field].key, fields[field].key_size));
             while (decoder->field_at[l][at] != EF_COUNT)
                 at = (at + 1) % KEY_PLACES;
             decoder->field_at[l][at] = (uint8_t)field;

@@ -67,6 +67,8 @@ static uint64_t payload(uint64_t word)
     return word & simdjson::internal::JSON_VALUE_MASK;
 }
 
+static_assert(JSON_SLACK <= simdjson::SIMDJSON_PADDING, "which is what the string buffer has behind the last string");
+
 static struct slice string_at(const struct json_parser *parser, uint64_t word)
 {
     const char *at = reinterpret_cast<const char *>(parser->dom.doc.string_buf.get()) + payload(word);

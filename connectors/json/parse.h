@@ -12,7 +12,8 @@
 extern "C" {
 #endif
 
-enum { JSON_DEPTH_MAX = 32 };
+/* Behind a string or key that many bytes may be read, whatever they are. */
+enum { JSON_DEPTH_MAX = 32, JSON_SLACK = 8 };
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_INTEGER, JSON_REAL, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
