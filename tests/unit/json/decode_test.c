@@ -319,6 +319,26 @@ Test(decode, fills_the_event)
     fixture_close(&f);
 }
 
+/* Keys that begin or end as a known one does; what they hold would be refused if they were it. */
+Test(decode, knows_keys_to_the_last_letter)
+{
+    static const char *const keys[] = {"", "i", "ids", "id\\u0000", "narrativ", "narratives", "narrativf", "amount_minor_", "amount_mino", "amount_minus",
+                                       "end_to_enD", "sende", "Sender", "a\\u0000b", "a_key_that_is_longer_than_any_other"};
+    enum { KEYS = sizeof keys / sizeof keys[0] };
+    struct fixture f;
+    struct event event;
+    struct slice field;
+    char json[1024];
+    int size = snprintf(json, sizeof json, "%s", OK);
+    fixture_open(&f);
+    for (int k = 0; k < KEYS; k++)
+        size += snprintf(json + size, sizeof json - (size_t)size, ",\"%s\":[7]", keys[k]);
+    (void)snprintf(json + size, sizeof json - (size_t)size, ",\"receiver\":{\"accoun\":[7],\"accounts\":[7],\"id\":[7]}}");
+    cr_assert_eq(decode(&f, slice_of(json), &event, &field), REJECT_NONE);
+    cr_expect_eq(event.unknown, KEYS + 3);
+    fixture_close(&f);
+}
+
 /* Protected attributes have no field: with and without them it is the same event. */
 Test(decode, reads_no_protected_attribute)
 {
