@@ -15,8 +15,8 @@ static struct hash128 hash_of(struct slice text)
 
 static void name_end(struct event *event, struct arena *arena, enum event_ref ref, uint64_t account)
 {
-    event->ref_text[ref] = arena_format(arena, "KE-A%010llu", (unsigned long long)account);
-    event->ref_hash[ref] = hash_of(event->ref_text[ref]);
+    struct slice text = arena_format(arena, "KE-A%010llu", (unsigned long long)account);
+    event_name(event, ref, text, hash_of(text));
 }
 
 void payment_event(const struct payment *payment, struct arena *arena, struct event *event)
@@ -33,7 +33,9 @@ void payment_event(const struct payment *payment, struct arena *arena, struct ev
                             .seq = payment->number + 1};
     event->id = arena_format(arena, "e%llu", (unsigned long long)payment->number);
     event->source = SLICE("bench");
-    event->id_hash = event->body_hash = hash_of(event->id);
+    event->id_hash = hash_of(event->id);
+    event->body_hash = event->id_hash.lo;
+    event->named = ARENA_ARRAY(arena, struct named, 2);
     name_end(event, arena, REF_SENDER, payment->sender);
     name_end(event, arena, REF_RECEIVER, payment->receiver);
 }

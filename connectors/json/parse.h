@@ -12,7 +12,8 @@
 extern "C" {
 #endif
 
-enum { JSON_DEPTH_MAX = 32 };
+/* Behind a string or key that many bytes may be read, whatever they are. */
+enum { JSON_DEPTH_MAX = 32, JSON_SLACK = 8 };
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_INTEGER, JSON_REAL, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
@@ -20,9 +21,8 @@ enum json_fault { JSON_FINE, JSON_BROKEN, JSON_BAD_UTF8, JSON_TOO_DEEP, JSON_TOO
 
 struct json_value {
     enum json_type type;
-    int64_t integer;      /* JSON_INTEGER; JSON_BOOL: 0 or 1 */
-    struct slice string;  /* JSON_STRING, unescaped; may hold NUL */
-    const void *inside;   /* JSON_OBJECT: for json_walk; inside a visit, good until it returns */
+    int64_t integer;      /* JSON_INTEGER; JSON_BOOL: 0 or 1; JSON_OBJECT: where it stands, for json_walk; else 0 */
+    struct slice string;  /* JSON_STRING only: unescaped; may hold NUL */
 };
 
 struct json_parser;
@@ -33,7 +33,7 @@ enum json_fault json_parse(struct json_parser *parser, struct slice text, struct
 
 /* Visits an object's members in order until visit returns false; false then. */
 typedef bool (*json_visit_fn)(void *context, struct slice key, const struct json_value *value);
-bool json_walk(const struct json_value *object, json_visit_fn visit, void *context);
+bool json_walk(const struct json_parser *parser, const struct json_value *object, json_visit_fn visit, void *context);
 
 #ifdef __cplusplus
 }

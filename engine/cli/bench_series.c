@@ -31,6 +31,7 @@ void bench_series_add(struct bench_series *series, const struct measured *measur
 /* --- reading --- */
 
 struct reading {
+    const struct json_parser *parser;
     struct arena *arena;
     struct bench_series *out;
     struct slice *rule;
@@ -53,7 +54,7 @@ static bool read_rounds(struct reading *reading, const struct json_value *value,
 {
     reading->into = into;
     reading->rounds = 0;
-    return value->type == JSON_OBJECT && json_walk(value, read_round, reading) && reading->rounds > 0;
+    return value->type == JSON_OBJECT && json_walk(reading->parser, value, read_round, reading) && reading->rounds > 0;
 }
 
 static bool read_rule(void *context, struct slice key, const struct json_value *value)
@@ -77,7 +78,7 @@ static bool read_member(void *context, struct slice key, const struct json_value
         reading->out->rounds = reading->rounds;
     }
     if (slice_equal(key, SLICE("rule_rounds_ps")))
-        return value->type == JSON_OBJECT && json_walk(value, read_rule, reading);
+        return value->type == JSON_OBJECT && json_walk(reading->parser, value, read_rule, reading);
     return true;
 }
 
@@ -94,11 +95,11 @@ bool bench_series_read(const char *path, struct arena *arena, struct bench_serie
     (void)fclose(file);
     struct json_parser *parser = json_parser_new(SAVED_BYTES_MAX);
     struct json_value root;
-    struct reading reading = {.arena = arena, .out = out, .rule = ARENA_ARRAY(arena, struct slice, LIMIT_RULES)};
+    struct reading reading = {.parser = parser, .arena = arena, .out = out, .rule = ARENA_ARRAY(arena, struct slice, LIMIT_RULES)};
     *out = (struct bench_series){.rule = reading.rule};
     out->ns = arena_alloc(arena, sizeof *out->ns * LIMIT_RULES);
     bool ok = json_parse(parser, (struct slice){text, size}, &root) == JSON_FINE && root.type == JSON_OBJECT &&
-              json_walk(&root, read_member, &reading) && out->rounds > 0;
+              json_walk(parser, &root, read_member, &reading) && out->rounds > 0;
     *events = reading.events;
     json_parser_free(parser);
     free(text);

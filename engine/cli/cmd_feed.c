@@ -78,7 +78,7 @@ static int32_t choose_partition(struct feeding *feeding, const struct kafka_prod
     if (feeding->by == BY_TURN)
         return (int32_t)(feeding->turn++ % (uint32_t)kafka_producer_partitions(producer));
     /* Cash has no account: the other end then keeps the order of one customer's payments. */
-    struct slice sender = event->ref_text[REF_SENDER], receiver = event->ref_text[REF_RECEIVER];
+    struct slice sender = event_ref_text(event, REF_SENDER), receiver = event_ref_text(event, REF_RECEIVER);
     if (feeding->by == BY_SENDER)
         key = sender.size ? sender : receiver;
     if (feeding->by == BY_RECEIVER)

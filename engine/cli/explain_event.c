@@ -80,7 +80,7 @@ static void watch_step(void *context, const struct state *state, struct step_wat
 
 static struct slice end_text(const struct event *event, enum event_ref ref, uint32_t cash)
 {
-    return event->flags & cash ? SLICE("cash") : event->ref_text[ref];
+    return event->flags & cash ? SLICE("cash") : event_ref_text(event, ref);
 }
 
 static struct slice event_text(struct explaining *ex, const struct event *event)

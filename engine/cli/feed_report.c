@@ -42,19 +42,19 @@ void feed_day_count(struct feed_day *day, const struct event *event, int64_t arr
     day->hour[(arrived_ms - (int64_t)day->day * MS_PER_DAY) / 3600000 % FEED_HOURS]++;
     day->logged++;
     bool sender_cash = event->flags & EVENT_SENDER_CASH, receiver_cash = event->flags & EVENT_RECEIVER_CASH;
-    miss(day, FEED_SENDER_PARTY, sender_cash || event->ref_text[REF_SENDER_PARTY].size);
-    miss(day, FEED_RECEIVER_PARTY, receiver_cash || event->ref_text[REF_RECEIVER_PARTY].size);
+    miss(day, FEED_SENDER_PARTY, sender_cash || event_ref_text(event, REF_SENDER_PARTY).size);
+    miss(day, FEED_RECEIVER_PARTY, receiver_cash || event_ref_text(event, REF_RECEIVER_PARTY).size);
     miss(day, FEED_SENDER_COUNTRY, sender_cash || event->sender_country);
     miss(day, FEED_RECEIVER_COUNTRY, receiver_cash || event->receiver_country);
     miss(day, FEED_CHANNEL, event->channel);
     miss(day, FEED_PURPOSE, event->purpose[0]);
     miss(day, FEED_NARRATIVE, event->narrative.size);
     miss(day, FEED_END_TO_END, event->end_to_end.size);
-    miss(day, FEED_SENDER_DEVICE, sender_cash || event->ref_text[REF_SENDER_DEVICE].size);
-    miss(day, FEED_SENDER_PHONE, sender_cash || event->ref_text[REF_SENDER_PHONE].size);
-    miss(day, FEED_SENDER_ADDRESS, sender_cash || event->ref_text[REF_SENDER_ADDRESS].size);
-    miss(day, FEED_TERMINAL, event->ref_text[REF_TERMINAL].size);
-    miss(day, FEED_PLACE, event->ref_text[REF_PLACE].size);
+    miss(day, FEED_SENDER_DEVICE, sender_cash || event_ref_text(event, REF_SENDER_DEVICE).size);
+    miss(day, FEED_SENDER_PHONE, sender_cash || event_ref_text(event, REF_SENDER_PHONE).size);
+    miss(day, FEED_SENDER_ADDRESS, sender_cash || event_ref_text(event, REF_SENDER_ADDRESS).size);
+    miss(day, FEED_TERMINAL, event_ref_text(event, REF_TERMINAL).size);
+    miss(day, FEED_PLACE, event_ref_text(event, REF_PLACE).size);
 }
 
 const char *feed_reason_says(const char *reason)

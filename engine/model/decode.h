@@ -1,7 +1,7 @@
 /* The decode seam: bytes of one message to an event or a rejection. Implemented by connectors/json.
  *
  * A decoder belongs to one worker (it owns a parser and a padded copy buffer). Slices of the event
- * point into `arena`, its body and source are the message's. Hashes are computed with `hash_key` (SipHash-2-4-128). */
+ * point into `arena`, its body and source are the message's. All hashes are computed with `hash_key`. */
 #ifndef ENGINE_MODEL_DECODE_H
 #define ENGINE_MODEL_DECODE_H
 

@@ -1,8 +1,6 @@
 /* The words of an event's codes: kinds, channels, statuses, countries, currencies. */
 #include "engine/model/event.h"
 
-#include <endian.h>
-
 static const struct slice kind_names[KIND_COUNT] = {
     {"MISSING", sizeof "MISSING" - 1},
 #define EVENT_KIND(name) {#name, sizeof #name - 1},
@@ -37,8 +35,8 @@ static const struct currency currencies[] = {
 
 enum { CURRENCY_TOTAL = sizeof currencies / sizeof currencies[0], LETTERS = 26 };
 
-static const char countries[][4] = {
-#define COUNTRY(code) #code,
+static const bool country_known[LETTERS * LETTERS] = {
+#define COUNTRY(first, second) [(first - 'A') * LETTERS + (second - 'A')] = true,
 #include "engine/model/country.def"
 #undef COUNTRY
 };
@@ -52,34 +50,10 @@ static int word_find(const struct slice *names, int count, struct slice word)
     return 0;
 }
 
-/* Up to four letters, zeros behind, as a number: these have the order of the words. */
+/* Three letters as a number: these have the order of the words. */
 static uint32_t letters_number(const char letters[4])
 {
-    uint32_t number;
-    memcpy(&number, letters, sizeof number);
-    return be32toh(number);
-}
-
-/* Place of a word of so many letters among sorted ones, which stand `step` bytes apart: from 1 on; 0 when it is none of them. */
-static size_t letters_find(const char *words, size_t step, size_t total, struct slice word, size_t letters)
-{
-    char want[4] = {0};
-    if (word.size != letters)
-        return 0;
-    memcpy(want, word.data, letters);
-    uint32_t number = letters_number(want);
-    size_t from = 0, to = total;
-    while (from < to) {
-        size_t middle = from + (to - from) / 2;
-        uint32_t have = letters_number(words + middle * step);
-        if (number == have)
-            return middle + 1;
-        if (number < have)
-            to = middle;
-        else
-            from = middle + 1;
-    }
-    return 0;
+    return (uint32_t)(unsigned char)letters[0] << 16 | (uint32_t)(unsigned char)letters[1] << 8 | (unsigned char)letters[2];
 }
 
 const char *event_kind_name(enum event_kind kind)
@@ -125,11 +99,39 @@ enum entity_kind ref_kind(enum event_ref ref)
     return (enum entity_kind)kinds[ref];
 }
 
+/* How many refs before this one are named. */
+static uint32_t named_before(const struct event *event, enum event_ref ref)
+{
+    return (uint32_t)__builtin_popcount(event->named_refs & (((uint32_t)1 << ref) - 1));
+}
+
+const struct named *event_named(const struct event *event, enum event_ref ref)
+{
+    return event->named_refs >> ref & 1 ? &event->named[named_before(event, ref)] : NULL;
+}
+
+struct slice event_ref_text(const struct event *event, enum event_ref ref)
+{
+    const struct named *named = event_named(event, ref);
+    return named ? named->text : SLICE("");
+}
+
+void event_name(struct event *event, enum event_ref ref, struct slice text, struct hash128 hash)
+{
+    struct named *at = &event->named[named_before(event, ref)];
+    if (!event_named(event, ref))
+        memmove(at + 1, at, (named_before(event, REF_COUNT) - named_before(event, ref)) * sizeof *at);
+    event->named_refs |= (uint32_t)1 << ref;
+    *at = (struct named){text, hash};
+}
+
 country_code country_parse(struct slice two_letters)
 {
-    if (!letters_find(countries[0], sizeof countries[0], sizeof countries / sizeof countries[0], two_letters, 2))
+    if (two_letters.size != 2)
         return 0;
-    return (country_code)((two_letters.data[0] - 'A') * LETTERS + (two_letters.data[1] - 'A') + 1);
+    unsigned first = (unsigned char)two_letters.data[0] - 'A', second = (unsigned char)two_letters.data[1] - 'A';
+    bool known = first < LETTERS && second < LETTERS && country_known[first * LETTERS + second];
+    return known ? (country_code)(first * LETTERS + second + 1) : 0;
 }
 
 void country_name(country_code code, char out[3])
@@ -141,7 +143,21 @@ void country_name(country_code code, char out[3])
 
 currency_code currency_parse(struct slice three_letters)
 {
-    return (currency_code)letters_find(currencies[0].name, sizeof currencies[0], CURRENCY_TOTAL, three_letters, 3);
+    if (three_letters.size != 3)
+        return 0;
+    uint32_t number = letters_number(three_letters.data);
+    size_t from = 0, to = CURRENCY_TOTAL;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        uint32_t have = letters_number(currencies[middle].name);
+        if (number == have)
+            return (currency_code)(middle + 1);
+        if (number < have)
+            to = middle;
+        else
+            from = middle + 1;
+    }
+    return 0;
 }
 
 const char *currency_name(currency_code code)

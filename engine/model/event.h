@@ -4,7 +4,7 @@
  * Texts are slices into the batch's memory and die with the batch; what outlives a batch is a
  * dense id (entity), an integer, or a record of the log. Missing is a value of its own for every
  * field (see the MISSING constants): never zero by accident.
- * About 690 bytes; one array of them per batch, written by the worker that owns the index. */
+ * About 300 bytes; one array of them per batch, written by the worker that owns the index. */
 #ifndef ENGINE_MODEL_EVENT_H
 #define ENGINE_MODEL_EVENT_H
 
@@ -85,9 +85,15 @@ enum event_ref {
 
 enum entity_kind ref_kind(enum event_ref ref);
 
-/* 128-bit SipHash of outside text; the key is the state's own, so hashes never reach a result. */
+/* SipHash-2-4-128 of outside text; the key is the state's own, so hashes never reach a result. */
 struct hash128 {
     uint64_t lo, hi;
+};
+
+/* What an event names as one of its refs. */
+struct named {
+    struct slice text;
+    struct hash128 hash; /* of (entity kind, text) */
 };
 
 /* Where an event came from. Partitions are numbered by the run (see struct partition). A message of a
@@ -125,7 +131,7 @@ struct event {
     int64_t amount_base;   /* in base minor units, or MISSING_I64 with EVENT_NO_RATE */
     struct position position;
     struct hash128 id_hash;   /* of (source, id) */
-    struct hash128 body_hash; /* of the whole message body: tells a repeat from a conflict */
+    uint64_t body_hash;       /* SipHash-1-3 of the whole message body: tells a repeat from a conflict */
     struct hash128 join_hash; /* of (end-to-end reference, amount, currency); zero: cannot join */
     struct slice source;      /* who feeds: from the topic or file, never from the payload in Kafka */
     struct slice id;
@@ -133,8 +139,9 @@ struct event {
     struct slice end_to_end;
     struct slice refers_to;   /* id of the event this one changes the status of */
     struct slice body;        /* the JSON text of the event, for log and rejection */
-    struct slice ref_text[REF_COUNT];
-    struct hash128 ref_hash[REF_COUNT]; /* of (entity kind, text); zero where the text is missing */
+    struct named *named;    /* what it names as its refs, in their order: few of them (event_named) */
+    uint32_t named_refs;    /* bit per event_ref that is named */
+    uint32_t flags;         /* enum event_flag */
     struct fact *fact;      /* with FLOW_FACT; else NULL */
     uint64_t text_true;     /* bit i: text i of the rule set matches the narrative */
     uint64_t text_unknown;  /* bit i: text i hit a PCRE2 limit, or the narrative is missing */
@@ -144,7 +151,6 @@ struct event {
     uint8_t kind, channel, status, flow; /* enum event_kind, _channel, _status, _flow */
     uint8_t unknown;        /* members that were given and are not known; 255 is 255 or more */
     char purpose[EVENT_PURPOSE_MAX];     /* ISO 20022 purpose code "SALA", zero-filled; zero: missing */
-    uint32_t flags;                      /* enum event_flag */
 
     /* --- filled by own --- */
     uint64_t seq;                /* number in the world's order, from 1 */
@@ -154,6 +160,12 @@ struct event {
     uint8_t outcome;             /* enum event_outcome */
     uint8_t reject_reason;       /* enum reject_reason when rejected */
 };
+
+/* What the event names as `ref`; NULL: nothing. */
+const struct named *event_named(const struct event *event, enum event_ref ref);
+struct slice event_ref_text(const struct event *event, enum event_ref ref); /* empty when nothing */
+/* Names a ref, anew if need be; event->named has room for it. */
+void event_name(struct event *event, enum event_ref ref, struct slice text, struct hash128 hash);
 
 /* event_name_* give the words used in JSON, SQL, rules and the console; never NULL. */
 const char *event_kind_name(enum event_kind kind);

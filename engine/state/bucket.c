@@ -78,6 +78,12 @@ static uint32_t block_used(const struct slab *slab, slab_ref ref)
     return used;
 }
 
+static void block_used_set(unsigned char *entries, uint32_t bytes)
+{
+    uint16_t used = (uint16_t)bytes;
+    memcpy(entries - BUCKET_HEAD_BYTES, &used, sizeof used);
+}
+
 static const unsigned char *block_entries(const struct slab *slab, slab_ref ref)
 {
     return (const unsigned char *)slab_at(slab, ref) + BUCKET_HEAD_BYTES;
@@ -92,21 +98,21 @@ static bool block_make(struct slab *slab, uint32_t bytes, slab_ref *ref)
         return true;
     if (bytes > UINT16_MAX)
         return false;
-    *ref = slab_alloc(slab, BUCKET_HEAD_BYTES + bytes);
+    *ref = slab_alloc(slab, bucket_block(bytes));
     if (*ref)
-        memcpy(slab_edit(slab, *ref, BUCKET_HEAD_BYTES + bytes), &used, sizeof used);
+        memcpy(slab_edit(slab, *ref, sizeof used), &used, sizeof used);
     return *ref != 0;
 }
 
 static void block_free(struct slab *slab, slab_ref ref)
 {
     if (ref)
-        slab_free(slab, ref, BUCKET_HEAD_BYTES + block_used(slab, ref));
+        slab_free(slab, ref, bucket_block(block_used(slab, ref)));
 }
 
 static unsigned char *block_edit(struct slab *slab, slab_ref ref)
 {
-    return (unsigned char *)slab_edit(slab, ref, BUCKET_HEAD_BYTES + block_used(slab, ref)) + BUCKET_HEAD_BYTES;
+    return (unsigned char *)slab_edit(slab, ref, bucket_block(block_used(slab, ref))) + BUCKET_HEAD_BYTES;
 }
 
 static uint32_t low_bits(uint32_t count)
@@ -168,6 +174,14 @@ void buckets_prefetch(const struct slab *slab, const struct buckets *table, uint
     slab_ref ref = table->count ? bucket_ref(slab, table, bucket_of(table, id_address(id_high, id_low))) : 0;
     for (size_t at = 0; ref && at < BUCKET_BYTES; at += 64)
         __builtin_prefetch((const char *)slab_at(slab, ref) + at);
+}
+
+void buckets_prefetch_room(const struct slab *slab, const struct buckets *table, uint64_t id_high, uint32_t id_low, uint32_t bytes)
+{
+    slab_ref ref = table->count ? bucket_ref(slab, table, bucket_of(table, id_address(id_high, id_low))) : 0;
+    uint32_t used = block_used(slab, ref);
+    if (bucket_block(used + bytes) != bucket_block(used))
+        slab_prefetch(slab, bucket_block(used + bytes));
 }
 
 const unsigned char *buckets_entry(const struct slab *slab, const struct buckets *table, const struct bucket_place *place)
@@ -273,17 +287,20 @@ bool buckets_put(struct slab *slab, struct buckets *table, const struct bucket_f
     slab_ref ref = bucket_ref(slab, table, place->bucket), fresh = ref;
     uint32_t used = block_used(slab, ref), bytes = entry_bytes(form, entry), after = used - place->bytes + bytes, behind = place->offset + place->bytes;
     invariant(place->offset <= used && behind <= used && bytes <= ENTRY_BYTES_MAX);
-    bool same = after == used;
-    if (!same && !block_make(slab, after, &fresh))
+    bool stays = ref && bucket_block(after) == bucket_block(used);
+    if (!stays && !block_make(slab, after, &fresh))
         return false;
     unsigned char *to = block_edit(slab, fresh);
-    if (!same && used) {
+    if (used) {
         const unsigned char *from = block_entries(slab, ref);
-        memcpy(to, from, place->offset);
-        memcpy(to + place->offset + bytes, from + behind, used - behind);
+        memmove(to + place->offset + bytes, from + behind, used - behind);
+        if (!stays)
+            memcpy(to, from, place->offset);
     }
     memcpy(to + place->offset, entry, bytes);
-    if (!same) {
+    if (stays) {
+        block_used_set(to, after);
+    } else {
         block_free(slab, ref);
         bucket_set(slab, table, place->bucket, fresh);
     }
@@ -346,7 +363,7 @@ uint64_t buckets_bytes(const struct slab *slab, const struct buckets *table)
     uint64_t bytes = slab_block(table->room * sizeof(slab_ref));
     for (uint32_t bucket = 0; bucket < table->count; bucket++) {
         slab_ref ref = bucket_ref(slab, table, bucket);
-        bytes += ref ? slab_block(BUCKET_HEAD_BYTES + block_used(slab, ref)) : 0;
+        bytes += ref ? slab_block(bucket_block(block_used(slab, ref))) : 0;
     }
     return bytes;
 }

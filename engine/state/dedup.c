@@ -54,18 +54,23 @@ void dedup_prefetch(const struct shard *shard, struct hash128 id_hash)
     buckets_prefetch(&shard->slab, shard->repeats, id_hash.hi, (uint32_t)(id_hash.lo >> 32));
 }
 
+void dedup_prefetch_room(const struct shard *shard, struct hash128 id_hash)
+{
+    buckets_prefetch_room(&shard->slab, shard->repeats, id_hash.hi, (uint32_t)(id_hash.lo >> 32), REPEAT_BYTES);
+}
+
 /* What is new goes in at place; false when the shard is full. A forgotten entry makes way for the new one even then. */
 static bool entry_put(struct shard *shard, struct buckets *table, const struct bucket_form *form, const struct bucket_place *place, const unsigned char *entry)
 {
     return (place->bytes || !shard_full(shard)) && buckets_put(&shard->slab, shard_edit(shard, table, sizeof *table), form, place, entry);
 }
 
-enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, struct hash128 body_hash, int64_t time_ms,
+enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, uint64_t body_hash, int64_t time_ms,
                                int64_t horizon_ms)
 {
     struct bucket_place place;
     struct bucket_head head;
-    uint64_t body = body_hash.lo & BODY_MASK;
+    uint64_t body = body_hash & BODY_MASK;
     uint16_t body_high = (uint16_t)(body >> SEEN_SHIFT);
     if (buckets_find(&shard->slab, shard->repeats, &repeat_form, id_hash.hi, (uint32_t)(id_hash.lo >> 32), &place)) {
         const unsigned char *found = buckets_entry(&shard->slab, shard->repeats, &place);

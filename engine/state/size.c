@@ -114,7 +114,7 @@ static void take_blocks(struct tally *tally, struct size_part *part, double entr
     double mean = entries / buckets, deviation = sqrt(mean), from = floor(fmax(1, mean - 5 * deviation)), before = poisson_most(from - 1, mean);
     for (double here = from; before < 1 - 1e-6 && here < mean + 6 * deviation + 8; here++) {
         double most = poisson_most(here, mean);
-        take(tally, part, BUCKET_HEAD_BYTES + here * entry_bytes, shards * buckets * (most - before));
+        take(tally, part, (double)bucket_block((size_t)lround(here * entry_bytes)), shards * buckets * (most - before));
         before = most;
     }
 }

@@ -12,7 +12,7 @@
 enum { UNIT = 16, SMALL_UNITS = 64, STEPS = 4, LARGE_CLASSES = 26 * STEPS };
 _Static_assert(SLAB_CLASSES == SMALL_UNITS + 1 + LARGE_CLASSES, "one free list per class");
 
-static const uint64_t SLAB_MAGIC = 0x32424c5352545355; /* "USTRSLB2" */
+static const uint64_t SLAB_MAGIC = 0x33424c5352545355; /* "USTRSLB3" */
 
 /* Stands at the range's beginning; a reference of 0 would point at it, so 0 can mean none. */
 struct slab_head {
@@ -315,6 +315,14 @@ slab_ref slab_alloc(struct slab *slab, size_t size)
     }
     head->used += ref ? bytes : 0;
     return ref;
+}
+
+void slab_prefetch(const struct slab *slab, size_t size)
+{
+    size_t bytes;
+    slab_ref ref = free_find(slab, head_of(slab), slab_class(size, &bytes));
+    if (ref)
+        __builtin_prefetch(free_at(slab, ref), 1);
 }
 
 void slab_free(struct slab *slab, slab_ref ref, size_t size)

@@ -37,6 +37,8 @@ void slab_fini(struct slab *slab);
  * counts that and does without. */
 slab_ref slab_alloc(struct slab *slab, size_t size) must_check;
 void slab_free(struct slab *slab, slab_ref ref, size_t size);
+/* A hint ahead of slab_alloc: the block that it is likely to give. */
+void slab_prefetch(const struct slab *slab, size_t size);
 
 /* Which class (below SLAB_CLASSES) a block of `size` bytes is of, and how long its blocks are. What is freed is joined with what
  * lies free beside it, and serves whoever needs as much or less. */

@@ -205,12 +205,13 @@ void ident_mark(const struct state *state, entity_id id);
  * the caller, so that it is remembered as long as what came with it. */
 enum dedup_verdict { DEDUP_NEW, DEDUP_REPEAT, DEDUP_CONFLICT };
 /* Shard id_hash.lo & 255. */
-enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, struct hash128 body_hash, int64_t time_ms,
+enum dedup_verdict dedup_check(struct shard *shard, struct hash128 id_hash, uint64_t body_hash, int64_t time_ms,
                                int64_t horizon_ms);
 
-/* Hints ahead of dedup_check, one behind the other. */
+/* Hints ahead of dedup_check, one behind the other: where its bucket is looked for, the bucket, and where that goes when it grows. */
 void dedup_prefetch_table(const struct shard *shard, struct hash128 id_hash);
 void dedup_prefetch(const struct shard *shard, struct hash128 id_hash);
+void dedup_prefetch_room(const struct shard *shard, struct hash128 id_hash);
 
 /* Second reports: shard join_hash.lo & 255. The first call with a join hash remembers the refs it
  * named (ref_hash by enum event_ref, zero = not named) and returns false. A later call returns true

@@ -26,8 +26,7 @@ static enum event_ref value_ref(enum value_type type)
 
 static void name_entity(entity_hash_fn hash, const struct decoder *decoder, struct event *event, enum event_ref ref, struct slice text)
 {
-    event->ref_text[ref] = text;
-    event->ref_hash[ref] = hash(decoder, ref_kind(ref), text);
+    event_name(event, ref, text, hash(decoder, ref_kind(ref), text));
 }
 
 /* True when the sent value is one of the declared type. */

@@ -9,7 +9,7 @@
 
 /* How many items ahead what an owner needs of it is asked into the cache, each once what leads to it has come: where it is looked
  * for, what stands there, what that points to; and the event. */
-enum { AHEAD_TABLE = 18, AHEAD_ENTRY = 12, AHEAD_BODY = 6, AHEAD_ROOM = 16, AHEAD_EVENT = 12 };
+enum { AHEAD_TABLE = 18, AHEAD_ENTRY = 12, AHEAD_BODY = 6, AHEAD_ROOM = 2, AHEAD_EVENT = 12, LIKELY_ROOM = 16 };
 
 /* --- lists --- */
 
@@ -47,11 +47,10 @@ static void own_note(void *context, uint32_t index, uint32_t workers)
         own_push(&own[OWN_ID], event->id_hash, i, 0);
         if ((event->join_hash.lo | event->join_hash.hi) != 0)
             own_push(&own[OWN_JOIN], event->join_hash, i, 0);
-        for (uint32_t r = 0; r < REF_COUNT; r++) {
-            event->ref[r] = ENTITY_MISSING;
-            if (event->ref_text[r].size)
-                own_push(&own[OWN_REF], event->ref_hash[r], i, r);
-        }
+        memset(event->ref, 0, sizeof event->ref);
+        const struct named *named = event->named;
+        for (uint32_t left = event->named_refs; left; left &= left - 1)
+            own_push(&own[OWN_REF], named++->hash, i, (uint32_t)__builtin_ctz(left));
     }
 }
 
@@ -116,6 +115,8 @@ static void repeat_prefetch(const struct step *step, const struct own_list *list
         __builtin_prefetch(&event->time_ms);
         __builtin_prefetch(&event->body_hash);
     }
+    if (left > AHEAD_ROOM)
+        dedup_prefetch_room(item_shard(step, item + AHEAD_ROOM), item[AHEAD_ROOM].hash);
 }
 
 static void own_repeats(void *context, uint32_t index, uint32_t workers)
@@ -147,8 +148,12 @@ static void own_joins(void *context, uint32_t index, uint32_t workers)
     const struct own_list *list = own_sort(step, OWN_JOIN, index, workers);
     for (uint32_t i = 0; i < list->count; i++) {
         struct event *event = &step->event[list->item[i].event];
+        struct hash128 ref_hash[REF_COUNT] = {0};
+        const struct named *named = event->named;
         uint32_t same = 0;
-        if (event->outcome != OUTCOME_SCORED || !join_check(item_shard(step, &list->item[i]), event->join_hash, event->ref_hash,
+        for (uint32_t left = event->named_refs; left; left &= left - 1)
+            ref_hash[__builtin_ctz(left)] = named++->hash;
+        if (event->outcome != OUTCOME_SCORED || !join_check(item_shard(step, &list->item[i]), event->join_hash, ref_hash,
                                                             own_seen_ms(step, event), step->sweep.dedup_horizon_ms, &same))
             continue;
         event->flags |= EVENT_JOINED;
@@ -171,9 +176,9 @@ static void ref_prefetch(const struct step *step, const struct own_list *list, u
         __builtin_prefetch(&event->outcome);
     }
     if (left > AHEAD_ENTRY)
-        likely[(i + AHEAD_ENTRY) % AHEAD_ROOM] = ident_prefetch(item_shard(step, item + AHEAD_ENTRY), item[AHEAD_ENTRY].hash);
+        likely[(i + AHEAD_ENTRY) % LIKELY_ROOM] = ident_prefetch(item_shard(step, item + AHEAD_ENTRY), item[AHEAD_ENTRY].hash);
     if (left > AHEAD_BODY)
-        ident_prefetch_text(step->state, likely[(i + AHEAD_BODY) % AHEAD_ROOM]);
+        ident_prefetch_text(step->state, likely[(i + AHEAD_BODY) % LIKELY_ROOM]);
 }
 
 /* Ids depend on the order of calls, so each shard meets its texts in sequence order. */
@@ -181,7 +186,7 @@ static void own_identify(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
     const struct own_list *list = own_sort(step, OWN_REF, index, workers);
-    entity_id likely[AHEAD_ROOM] = {ENTITY_MISSING};
+    entity_id likely[LIKELY_ROOM] = {ENTITY_MISSING};
     for (uint32_t i = 0; i < list->count; i++) {
         const struct own_item *item = &list->item[i];
         struct event *event = &step->event[item->event];
@@ -189,9 +194,9 @@ static void own_identify(void *context, uint32_t index, uint32_t workers)
         if (!event_active(event))
             continue; /* a log holds accepted events only, and its replay shall give out the same ids */
         struct shard *shard = item_shard(step, item);
-        entity_id id = likely[i % AHEAD_ROOM];
+        entity_id id = likely[i % LIKELY_ROOM];
         if (!ident_confirm(shard, id, item->hash))
-            id = ident_intern(shard, ref_kind((enum event_ref)item->ref), event->ref_text[item->ref], item->hash,
+            id = ident_intern(shard, ref_kind((enum event_ref)item->ref), event_ref_text(event, item->ref), item->hash,
                               program_list_lookup, step->program);
         event->ref[item->ref] = id;
     }

@@ -68,15 +68,15 @@ static bool say_step(struct trial *trial, const struct rule *from, uint8_t numbe
 static bool names_account(void *context, const struct event *event)
 {
     const struct slice *account = context;
-    for (int r = 0; r < REF_COUNT; r++)
-        if (event->ref_text[r].size && slice_equal(event->ref_text[r], *account))
+    for (int n = 0; n < __builtin_popcount(event->named_refs); n++)
+        if (slice_equal(event->named[n].text, *account))
             return true;
     return false;
 }
 
 static struct slice end_text(const struct event *event, enum event_ref ref, uint32_t cash)
 {
-    return event->flags & cash ? SLICE("CASH") : event->ref_text[ref];
+    return event->flags & cash ? SLICE("CASH") : event_ref_text(event, ref);
 }
 
 static struct slice event_text(const struct trial *trial, const struct event *event)

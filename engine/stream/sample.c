@@ -146,7 +146,7 @@ static void count_identities(struct counting *counting, const struct event *even
         if (event->ref[r] == ENTITY_MISSING)
             continue;
         uint32_t kind = ref_kind((enum event_ref)r) == ENTITY_ACCOUNT ? KIND_ACCOUNT : KIND_OTHER;
-        size_t size = event->ref_text[r].size;
+        size_t size = event_ref_text(event, (enum event_ref)r).size;
         if (count_key(counting, kind, key_hash(kind, &event->ref[r], 1)))
             counting->text[size < SIZE_TEXT_MAX ? size : SIZE_TEXT_MAX - 1]++;
     }
@@ -318,8 +318,7 @@ static void count_batch(struct running *running)
         running->last_ms = event->time_ms > running->last_ms ? event->time_ms : running->last_ms;
         bool joinable = event->outcome == OUTCOME_SCORED && (event->join_hash.lo | event->join_hash.hi) != 0;
         running->joinable += joinable;
-        for (int r = 0; joinable && r < REF_COUNT; r++)
-            running->join_ends += event->ref_text[r].size != 0;
+        running->join_ends += joinable ? __builtin_popcount(event->named_refs) : 0;
         if (event->outcome == OUTCOME_SCORED || event->outcome == OUTCOME_JOINED)
             count_identities(&running->counting, event);
     }

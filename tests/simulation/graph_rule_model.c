@@ -312,8 +312,7 @@ static void event_ref(struct event *event, struct arena *arena, enum event_ref r
     if (!number)
         return;
     struct slice text = arena_format(arena, "%c%d", letter, number);
-    event->ref_text[ref] = text;
-    event->ref_hash[ref] = hash_text(ref_kind(ref), text.data);
+    event_name(event, ref, text, hash_text(ref_kind(ref), text.data));
 }
 
 static void event_side(struct event *event, struct arena *arena, enum event_ref ref, int account)
@@ -335,7 +334,8 @@ static void event_make(struct event *event, struct arena *arena, const struct pa
     event->source = SLICE("bank");
     event->id = arena_format(arena, "e%d", i);
     event->id_hash = hash_text(99, event->id.data);
-    event->body_hash = event->id_hash;
+    event->body_hash = event->id_hash.lo;
+    event->named = ARENA_ARRAY(arena, struct named, REF_COUNT);
     event->join_hash = hash_text(98, arena_format(arena, "r%d", p->first).data);
     event->currency = currency_parse(SLICE("USD"));
     event->kind = KIND_TRANSFER;

@@ -280,8 +280,8 @@ static void name_ref(struct event *event, struct arena *arena, enum event_ref re
 {
     if (number < 0)
         return;
-    event->ref_text[ref] = arena_format(arena, "%c%d", letter, number);
-    event->ref_hash[ref] = entity_hash(NULL, ref_kind(ref), event->ref_text[ref]);
+    struct slice text = arena_format(arena, "%c%d", letter, number);
+    event_name(event, ref, text, entity_hash(NULL, ref_kind(ref), text));
 }
 
 static void fact_make(const struct program *program, struct event *event, struct arena *arena, const struct item *p)
@@ -310,8 +310,10 @@ static void event_make(const struct program *program, struct event *event, struc
     event->position = (struct position){.partition = p->partition, .offset = i};
     event->source = SLICE("bank");
     event->id = arena_format(arena, "e%d", i);
-    event->id_hash = event->body_hash = hash_text(99, event->id.data);
+    event->id_hash = hash_text(99, event->id.data);
+    event->body_hash = event->id_hash.lo;
     event->seq = (uint64_t)i + 1;
+    event->named = ARENA_ARRAY(arena, struct named, REF_COUNT);
     if (p->fact) {
         fact_make(program, event, arena, p);
         return;

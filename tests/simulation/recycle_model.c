@@ -116,8 +116,8 @@ static void name_ref(struct event *event, struct arena *arena, enum event_ref re
 {
     if (number < 0)
         return;
-    event->ref_text[ref] = arena_format(arena, "%c%d-of-some-length", letter, number);
-    event->ref_hash[ref] = entity_hash(NULL, ref_kind(ref), event->ref_text[ref]);
+    struct slice text = arena_format(arena, "%c%d-of-some-length", letter, number);
+    event_name(event, ref, text, entity_hash(NULL, ref_kind(ref), text));
 }
 
 static void fact_make(const struct program *program, struct event *event, struct arena *arena, const struct item *item)
@@ -144,7 +144,8 @@ static void event_make(const struct world *world, struct event *event, struct ar
                             .id = arena_format(arena, "e%d", i % 29 == 28 ? i - 3 : i), /* some ids come twice */
                             .seq = (uint64_t)i + 1};
     event->id_hash = hash_keyed(hash_text(99, event->id.data), key);
-    event->body_hash = i % 58 == 28 ? hash_text(98, event->id.data) : hash_text(97, event->id.data);
+    event->body_hash = i % 58 == 28 ? hash_text(98, event->id.data).lo : hash_text(97, event->id.data).lo;
+    event->named = ARENA_ARRAY(arena, struct named, REF_COUNT);
     if (item->fact) {
         fact_make(world->program, event, arena, item);
     } else {
@@ -160,9 +161,8 @@ static void event_make(const struct world *world, struct event *event, struct ar
         name_ref(event, arena, REF_RECEIVER_DEVICE, 'd', item->device[1]);
         name_ref(event, arena, REF_SENDER_PARTY, 'p', item->party);
     }
-    for (int r = 0; r < REF_COUNT; r++)
-        if (event->ref_text[r].size)
-            event->ref_hash[r] = hash_keyed(event->ref_hash[r], key);
+    for (int n = 0; n < __builtin_popcount(event->named_refs); n++)
+        event->named[n].hash = hash_keyed(event->named[n].hash, key);
 }
 
 /* --- what came out, to the last byte --- */

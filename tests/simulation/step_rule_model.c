@@ -439,8 +439,7 @@ static void event_side(struct event *event, struct arena *arena, enum event_ref 
         return;
     }
     struct slice text = arena_format(arena, "a%d", account);
-    event->ref_text[ref] = text;
-    event->ref_hash[ref] = hash_text(ENTITY_ACCOUNT, text.data);
+    event_name(event, ref, text, hash_text(ENTITY_ACCOUNT, text.data));
 }
 
 static void event_make(struct event *event, struct arena *arena, const struct payment *p, int i, uint64_t stride)
@@ -449,7 +448,9 @@ static void event_make(struct event *event, struct arena *arena, const struct pa
                             .position = {.partition = p->partition, .offset = i}, .source = SLICE("bank"), .id = arena_format(arena, "e%d", i),
                             .currency = currency_parse(SLICE("USD")), .kind = p->refund ? KIND_REFUND : KIND_TRANSFER,
                             .status = STATUS_SETTLED, .flow = p->refund ? FLOW_REFUND : FLOW_SETTLED, .seq = (uint64_t)(i + 1) * stride};
-    event->id_hash = event->body_hash = hash_text(99, event->id.data);
+    event->id_hash = hash_text(99, event->id.data);
+    event->body_hash = event->id_hash.lo;
+    event->named = ARENA_ARRAY(arena, struct named, REF_COUNT);
     if (p->sala)
         memcpy(event->purpose, "SALA", 4);
     event_side(event, arena, REF_SENDER, p->sender);

@@ -207,8 +207,7 @@ static void event_side(struct event *event, struct arena *arena, enum event_ref 
         return;
     }
     struct slice text = arena_format(arena, "a%d", account);
-    event->ref_text[ref] = text;
-    event->ref_hash[ref] = hash_text(ENTITY_ACCOUNT, text.data);
+    event_name(event, ref, text, hash_text(ENTITY_ACCOUNT, text.data));
 }
 
 static void event_make(struct event *event, struct arena *arena, const struct payment *p, int i)
@@ -221,7 +220,8 @@ static void event_make(struct event *event, struct arena *arena, const struct pa
     event->source = SLICE("bank");
     event->id = arena_format(arena, "e%d", i);
     event->id_hash = hash_text(99, event->id.data);
-    event->body_hash = event->id_hash;
+    event->body_hash = event->id_hash.lo;
+    event->named = ARENA_ARRAY(arena, struct named, REF_COUNT);
     event->currency = currency_parse(SLICE("USD"));
     event->kind = KIND_TRANSFER;
     event->status = STATUS_SETTLED;

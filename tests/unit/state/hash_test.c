@@ -86,7 +86,7 @@ static void remember(struct state *state, uint64_t number)
     struct hash128 id = hash_of(state_hash_key(state), 2, number), body = hash_of(state_hash_key(state), 3, number), join = hash_of(state_hash_key(state), 4, number);
     const struct hash128 ref[REF_COUNT] = {body};
     uint32_t same;
-    (void)dedup_check(state_shard(state, id.lo & 255), id, body, time_ms, INT64_MIN);
+    (void)dedup_check(state_shard(state, id.lo & 255), id, body.lo, time_ms, INT64_MIN);
     (void)join_check(state_shard(state, join.lo & 255), join, ref, time_ms, INT64_MIN, &same);
 }
 
@@ -181,7 +181,7 @@ static void change(struct state *state, int kind)
         cr_assert(fact_put(shard, cell, 2, 0, &(struct memory_record){.time_ms = time_ms + 1, .seq = 6, .keep = {1}}, false));
         break;
     case 6:
-        (void)dedup_check(state_shard(state, id.lo & 255), id, id, time_ms, INT64_MIN);
+        (void)dedup_check(state_shard(state, id.lo & 255), id, id.lo, time_ms, INT64_MIN);
         break;
     case 7:
         (void)join_check(state_shard(state, id.lo & 255), id, ref, time_ms, INT64_MIN, &same);

@@ -213,8 +213,8 @@ Test(recycle, a_full_shard_takes_nothing_in_and_counts_it)
     cr_expect_eq(cell_get(shard, 0, &old), cell);
     cr_expect_not(window_add(shard, cell, 0, 0, &(struct record){.time_ms = 1, .seq = 1}, true));
     memory_put(shard, cell, 0, 0, &(struct memory_record){.time_ms = 1});
-    cr_expect_eq(dedup_check(shard, (struct hash128){0, 1}, (struct hash128){0, 1}, 1, 0), DEDUP_NEW);
-    cr_expect_eq(dedup_check(shard, (struct hash128){0, 1}, (struct hash128){0, 1}, 1, 0), DEDUP_NEW, "not remembered");
+    cr_expect_eq(dedup_check(shard, (struct hash128){0, 1}, 0, 1, 0), DEDUP_NEW);
+    cr_expect_eq(dedup_check(shard, (struct hash128){0, 1}, 0, 1, 0), DEDUP_NEW, "not remembered");
     cr_expect_not(join_check(shard, (struct hash128){0, 2}, refs, 1, 0, &same));
     state_totals(state, &totals);
     cr_expect_eq(totals.shards_full, 1);

@@ -219,7 +219,7 @@ Test(size, repeats_by_chance)
     for (uint64_t n = 0; n < EVENTS; n++) {
         int64_t time_ms = (int64_t)(n * DAYS * DAY / EVENTS) + DAY;
         struct hash128 id = {draw(&chance), draw(&chance)}, join = {draw(&chance), draw(&chance)};
-        (void)dedup_check(state_shard(state, id.lo & 255), id, id, time_ms, horizon_ms);
+        (void)dedup_check(state_shard(state, id.lo & 255), id, id.lo, time_ms, horizon_ms);
         if (n % JOIN_EACH == 0) {
             uint64_t ends = draw(&chance) % 5;
             for (uint64_t r = 0; r < 4; r++)
