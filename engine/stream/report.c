@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+enum { REPORT_ALONE = 8 }; /* fewer hits are not worth waking anybody */
+
 /* What a kept value was when a step found it. */
 static const struct node *node_kept(const struct rule *rule, int64_t slot)
 {
@@ -292,7 +294,7 @@ void report_hits(struct step *step, struct arena *arena, struct output *out)
         for (uint32_t i = 0; i < step->worker[w].hit_count; i++)
             report.order[at++] = &step->worker[w].hit[i];
     qsort(report.order, count, sizeof *report.order, raw_compare);
-    crew_run(step->crew, step->alone, report_work, &report);
+    crew_run(step->crew, step->alone || count < REPORT_ALONE, report_work, &report);
     out->hit = step->hits;
     out->hit_count = count;
 }
