@@ -2,7 +2,7 @@
  *
  * An entry is found by 96 bits of a keyed hash. A bucket is one block with its entries in a row, which grows and shrinks
  * with them by steps of BUCKET_STEP; when buckets hold more than BUCKET_BYTES on average, one of them is split, in turn, and when
- * a sweep has left much less, pairs go together again. So few free places wait for entries: less than 24 bytes are taken for
+ * a sweep has left much less, pairs go together again. So few free places wait for entries: some 24 bytes are taken for
  * one of 22, and two entries of three go in without a new block (a quarter of the time that repeats take; with steps of 16
  * each needs one). A bucket has blocks of all lengths at any time, so a block given back soon serves another bucket.
  *

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 
 /* How many items ahead what an owner needs of it is asked into the cache, each once what leads to it has come: where it is looked
- * for, what stands there, what that points to; and the event. */
+ * for, what stands there, what that points to, and the block that what stands there needs to grow; and the event. LIKELY_ROOM
+ * holds what stands there for all items from this one to AHEAD_ENTRY. */
 enum { AHEAD_TABLE = 18, AHEAD_ENTRY = 12, AHEAD_BODY = 6, AHEAD_ROOM = 2, AHEAD_EVENT = 12, LIKELY_ROOM = 16 };
 
 /* --- lists --- */
