@@ -3,7 +3,7 @@
 
 slab_ref attempt_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t attempt)
 {
-    return slot_ref(cell, cell_attempt_at(layout, attempt));
+    return part_ref(cell, layout, cell_attempt_at(layout, attempt));
 }
 
 size_t attempt_bytes(const struct attempt_layout *layout)

@@ -53,13 +53,6 @@ static slab_ref habit_ref(const struct shard *shard, slab_ref window, uint8_t ha
     return ref;
 }
 
-static slab_ref cell_window(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window)
-{
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_window_at(shard_layout(shard, keyspace), window), sizeof ref);
-    return ref;
-}
-
 /* The habit of a window, its weeks to be changed, made where there is none yet; NULL when the shard is full. */
 static struct habit *habit_get(struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit, bool *fresh)
 {
@@ -119,7 +112,7 @@ void habit_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16
                struct window_result sample)
 {
     const struct window_layout *layout = &shard_layout(shard, keyspace)->window[window];
-    slab_ref at_window = cell_window(shard, cell, keyspace, window);
+    slab_ref at_window = window_ref(cell, shard_layout(shard, keyspace), window);
     struct habit *at = habit_room(shard, at_window, layout, habit);
     if (!at) { /* it begins later: this week is its first */
         slab_ref ref = habit_ref(shard, at_window, habit);
@@ -141,7 +134,7 @@ struct window_result habit_median(const struct shard *shard, const struct cell *
                                   uint8_t habit, int32_t week)
 {
     struct window_result unknown = {0};
-    slab_ref ref = cell_window(shard, cell, keyspace, window);
+    slab_ref ref = window_ref(cell, shard_layout(shard, keyspace), window);
     ref = ref ? habit_ref(shard, ref, habit) : 0;
     if (!ref)
         return unknown;

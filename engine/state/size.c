@@ -296,6 +296,20 @@ static double often_than(const struct spread *touched, const struct spread *what
     return rate > 0 ? fmax(1, spread_rate(touched) / rate) : 1;
 }
 
+/* Cells: of `busy` keys they are open, of the others packed, as if all held as many parts. */
+static void take_cells(struct tally *tally, const struct keyspace_layout *layout, double live, double busy, struct size_keyspace_part *part)
+{
+    const struct cell_shape shape = cell_shape(layout);
+    double open = shape.packs ? fmin(busy, live) : live, held = 0;
+    for (uint16_t w = 0; w < layout->window_count; w++)
+        held += part->window[w].window.count;
+    for (uint16_t m = 0; m < layout->memory_count; m++)
+        held += part->memory[m].count;
+    take(tally, &part->key, shape.size, open);
+    if (live > open)
+        take(tally, &part->key, (double)packed_bytes(&shape, (uint32_t)fmax(1, ceil(held / live))), live - open);
+}
+
 static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_part *part)
 {
     const struct keyspace_layout *layout = &tally->load->layout->keyspace[k];
@@ -305,9 +319,9 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     double live = spread_seen(&from->touched, fmin(idle, tally->now));
     double gone = tally->now > idle ? spread_fresh(&from->touched, idle) * (tally->now - idle) : 0;
     part->key.count = live;
-    take(tally, &part->key, (double)cell_shape(layout).size, live);
+    double busy = spread_seen(&from->touched, fmin(fmin(raised, idle), tally->now));
     if (layout->clock_count)
-        take(tally, &part->key, (double)clocks_bytes(layout), spread_seen(&from->touched, fmin(fmin(raised, idle), tally->now)));
+        take(tally, &part->key, (double)clocks_bytes(layout), busy);
     take_tables(tally, &part->key, cell_entry_bytes(), live, gone, SHARD_COUNT);
     for (uint16_t w = 0; w < layout->window_count; w++) {
         int64_t own_ms = window_idle_ms(&layout->window[w], layout->widest_ms);
@@ -328,6 +342,7 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
             part->memory[m].count += share * life.keys;
         }
     }
+    take_cells(tally, layout, live, busy, part);
 }
 
 /* --- identities, repeats, scores --- */

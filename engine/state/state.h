@@ -65,6 +65,8 @@ struct attempt_layout {
 /* Where the parts of a key's cell lie (engine/state/private.h), in bytes from its beginning; it follows from the rest of the layout. */
 struct cell_shape {
     uint32_t window_at, clocks_at, memory_at, attempt_at, size;
+    uint32_t parts; /* references from window_at on */
+    bool packs;     /* the cell of a key that has gone quiet is packed */
 };
 struct keyspace_layout {
     uint64_t hash;
@@ -219,7 +221,7 @@ bool join_check(struct shard *shard, struct hash128 join_hash, const struct hash
                 int64_t time_ms, int64_t horizon_ms, uint32_t *same);
 
 /* --- keys: clocks, windows, memories (engine/state/cell.c, clock.c, window.c) --- */
-struct cell;   /* one key's state; a pointer into the slab, stable while the cell lives */
+struct cell;   /* one key's state; a pointer into the slab, stable until a sweep of the shard or cell_open */
 
 static inline uint32_t key_shard(const uint32_t *key, uint8_t width)
 {
@@ -231,8 +233,11 @@ static inline uint32_t key_shard(const uint32_t *key, uint8_t width)
     return (uint32_t)(mix >> 56);
 }
 
-/* NULL when absent (find) or when the shard is full (get). */
+/* NULL when absent (find) or when the shard is full (get). A sweep packs the cells of keys that have gone quiet. What is found may be packed, and
+ * is to be read only, through const: it is opened before anything else. That gives where it lies then; NULL when there is no room, not even in
+ * the reserve. Get and add give what is open. */
 struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *key);
+struct cell *cell_open(struct shard *shard, uint16_t keyspace, struct cell *cell);
 struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key);
 /* cell_get for a key that cell_find has just not found. */
 struct cell *cell_add(struct shard *shard, uint16_t keyspace, const uint32_t *key);
@@ -245,11 +250,12 @@ void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t 
 const struct cell *cell_prefetch_body(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
 /* cell_find that looks first at what cell_prefetch_body gave. */
 struct cell *cell_find_near(struct shard *shard, uint16_t keyspace, const uint32_t *key, const struct cell *near);
-/* Then what it holds, and behind that the end of a window's ring. */
+/* Then its clocks; where it says that it is packed, nothing below is to be asked for. Then what it holds, and behind that the end of a window's
+ * ring. */
+bool clock_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace) must_check;
 void window_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 void window_prefetch_end(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 void memory_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory);
-void clock_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace);
 
 /* The key's clocks, of which some are lifted to time_ms now, in this visit; made where there are none, NULL at the end of the reserve. */
 int64_t *clocks_edit(struct shard *shard, struct cell *cell, uint16_t keyspace, int64_t time_ms);
@@ -336,7 +342,7 @@ struct window_result {
  * its newest day, leaves out values seen again later. Not const: it advances its tail (edits the slab). */
 struct window_result window_value(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window,
                                   uint16_t aggregate, const struct window_span *span);
-/* Records that the window holds, those among them that its aggregates have left behind. */
+/* Records that the window of an open cell holds, those among them that its aggregates have left behind. */
 uint32_t window_count(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 
 /* Walks records with time > floor_ms, newest (time, seq) first, until visit returns false. */

@@ -596,9 +596,10 @@ struct records window_look(const struct shard *shard, const struct cell *cell, u
     return ref ? records_of(slab_at(&shard->slab, ref), &layout->window[index], cell->key[0]) : (struct records){0};
 }
 
+/* Of an open cell. */
 static const struct window *window_at(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
 {
-    slab_ref ref = window_ref(cell, shard_layout(shard, keyspace), index);
+    slab_ref ref = slot_ref(cell, cell_window_at(shard_layout(shard, keyspace), index));
     return ref ? slab_at(&shard->slab, ref) : NULL;
 }
 
@@ -680,7 +681,7 @@ uint32_t window_records(const struct shard *shard, slab_ref ref)
 
 uint32_t window_count(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
 {
-    return window_records(shard, window_ref(cell, shard_layout(shard, keyspace), index));
+    return window_records(shard, slot_ref(cell, cell_window_at(shard_layout(shard, keyspace), index)));
 }
 
 size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window_layout *layout)
@@ -718,8 +719,7 @@ void window_hash(const struct shard *shard, const struct cell *cell, uint16_t ke
                  struct hash_item *item)
 {
     const struct window_layout *layout = &shard_layout(shard, keyspace)->window[index];
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_window_at(shard_layout(shard, keyspace), index), sizeof ref);
+    slab_ref ref = window_ref(cell, shard_layout(shard, keyspace), index);
     if (!ref)
         return;
     const struct window *window = slab_at(&shard->slab, ref);

@@ -246,6 +246,7 @@ static inline void record_write(struct kept *kept, const struct record *record, 
     memcpy(kept->extra, record->extra, extra_count * sizeof(int64_t));
 }
 
+/* Of an open cell. */
 static inline slab_ref *window_slot(struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
 {
     return (slab_ref *)(void *)((char *)cell + cell_window_at(layout, window));
