@@ -285,7 +285,6 @@ static void take_window(struct tally *tally, const struct window_layout *layout,
         }
         double sampled = life_sampled(tally, &life);
         take(tally, &part->habit, (double)habit_bytes(), life.keys * layout->habit_count * sampled);
-        take(tally, &part->habit, (double)habit_first_bytes(), life.keys * layout->habit_count * (1 - sampled));
         part->habit.count += life.keys * layout->habit_count;
     }
 }

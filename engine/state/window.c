@@ -629,7 +629,7 @@ void window_prefetch_end(const struct shard *shard, const struct cell *cell, uin
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(habit), sizeof kept);
-        __builtin_prefetch(slab_at(&shard->slab, kept));
+        __builtin_prefetch(habit_has_block(kept) ? slab_at(&shard->slab, kept) : window);
     }
 }
 
@@ -669,7 +669,7 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)at.window + window_habit_at(habit), sizeof kept);
-        slab_free(&shard->slab, kept, habit_block_bytes(shard, kept));
+        habit_free(shard, kept);
     }
     slab_free(&shard->slab, ref, window_size(at.window, layout));
 }
@@ -693,7 +693,7 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(habit), sizeof kept);
-        bytes += habit_block_bytes(shard, kept);
+        bytes += habit_block_bytes(kept);
     }
     const struct maps *maps = !window_of_edges(layout) && window->maps ? slab_at(&shard->slab, window->maps) : NULL;
     bytes += maps ? slab_block(window_maps_bytes()) : 0;

@@ -57,7 +57,7 @@ struct window {
     };
     uint32_t room, head, count; /* records [head, head + count) of room */
     union {
-        slab_ref habit;         /* the first; the others follow, then the ring */
+        slab_ref habit;         /* the first (HABIT_IS_WEEK); the others follow, then the ring */
         int32_t base;           /* of edges: what their times are counted from, in units of BASE_MS */
     };
 };
@@ -306,10 +306,17 @@ void days_hash(const struct shard *shard, const struct days *days, const struct 
                struct hash_item *item);
 
 /* habit.c */
-size_t habit_bytes(void);       /* with its samples */
-size_t habit_first_bytes(void); /* before the first */
-size_t habit_block_bytes(const struct shard *shard, slab_ref habit); /* of one that may be there */
-/* One of its own; 0 when the shard is full. */
+/* What a window says of a habit: 0, there is none; with this bit, the week in which it began, before its first sample; else where its block
+ * lies. Shards end below references with this bit (setting shard_mb_max). */
+static const slab_ref HABIT_IS_WEEK = (slab_ref)1 << 31;
+static inline bool habit_has_block(slab_ref habit)
+{
+    return habit && !(habit & HABIT_IS_WEEK);
+}
+size_t habit_bytes(void); /* of a block */
+size_t habit_block_bytes(slab_ref habit); /* of one that may be there */
+void habit_free(struct shard *shard, slab_ref habit); /* likewise */
+/* One of its own, of one that is there; 0 when the shard is full. */
 slab_ref habit_copy(struct shard *shard, const struct shard *from, slab_ref habit);
 void habit_hash(const struct shard *shard, slab_ref habit, int32_t week, struct hash_item *item);
 
