@@ -36,7 +36,6 @@ struct coming {
     const struct cell *open; /* the same; NULL: it is packed, or not found */
     const uint64_t *mask;    /* what the event is in for this key, both sides of a self-transfer together */
     uint64_t *both;          /* room for these */
-    struct coming *ring;     /* all that are coming up */
 };
 
 /* --- route --- */
@@ -526,16 +525,16 @@ static void visit_rules(struct step *step, struct step_worker *worker, const str
 }
 
 /* Opens a cell that a sweep has packed. What is coming may be led to where it lay before. */
-static __attribute__((noinline)) struct cell *visit_open(const struct coming *coming, struct cell *cell)
+static __attribute__((noinline)) struct cell *visit_open(struct coming *ring, const struct coming *coming, struct cell *cell)
 {
     struct cell *open = cell_open(coming->shard, coming->visit->keyspace, cell);
     for (uint32_t i = 0; open != cell && i < AHEAD_ROOM; i++)
-        if (coming->ring[i].cell == cell)
-            coming->ring[i].cell = open;
+        if (ring[i].cell == cell)
+            ring[i].cell = open;
     return open;
 }
 
-static void visit_work(struct step *step, struct step_worker *worker, const struct coming *coming)
+static void visit_work(struct step *step, struct step_worker *worker, struct coming *ring, const struct coming *coming)
 {
     const struct plan_keyspace *at = coming->at;
     const struct visit *visit = coming->visit;
@@ -546,7 +545,7 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
     bool late = (event->flags & EVENT_LATE) != 0;
     bool touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late && !visit_named_before(step, visit);
     if (cell && cell != coming->open && (changes || touched))
-        cell = visit_open(coming, cell);
+        cell = visit_open(ring, coming, cell);
     else if (!cell && (changes || touched))
         cell = cell_add(coming->shard, visit->keyspace, visit->key);
     if (at->read_count && event->flow != FLOW_FACT)
@@ -680,7 +679,6 @@ static void strata_visit(void *context, uint32_t index, uint32_t workers)
     unset uint64_t both[AHEAD_ROOM][MASK_WORDS_MAX];
     for (uint32_t i = 0; i < AHEAD_ROOM; i++) {
         ring[i].both = both[i];
-        ring[i].ring = ring;
         ring[i].cell = NULL;
     }
     for (uint32_t i = 0; i < list->count + AHEAD_TABLE; i++) {
@@ -698,7 +696,7 @@ static void strata_visit(void *context, uint32_t index, uint32_t workers)
         if ((coming = coming_at(ring, list, i, AHEAD_ENDS)) != NULL)
             coming_ends(step, coming);
         if ((coming = coming_at(ring, list, i, 0)) != NULL)
-            visit_work(step, worker, coming);
+            visit_work(step, worker, ring, coming);
     }
 }
 
