@@ -39,7 +39,8 @@ bool attempt_get(const struct shard *shard, const struct cell *cell, uint16_t ke
 
 static void attempt_point(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, uint16_t attempt, slab_ref ref)
 {
-    memcpy(shard_edit(shard, (char *)cell + cell_attempt_at(layout, attempt), sizeof ref), &ref, sizeof ref);
+    const slab_ref *slot = part_slot(cell, layout, cell_attempt_at(layout, attempt));
+    *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = ref;
 }
 
 bool attempt_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t attempt, const int64_t *words)

@@ -170,6 +170,7 @@ static bool record_keep(struct shard *shard, struct cell *cell, const struct key
                         const struct memory_record *record)
 {
     size_t size = memory_bytes(&layout->memory[memory]);
+    invariant(!cell_is_packed(cell, layout));
     slab_ref ref = slot_ref(cell, cell_memory_at(layout, memory));
     if (ref) {
         const struct memory_record *have = slab_at(&shard->slab, ref);

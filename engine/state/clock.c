@@ -1,6 +1,8 @@
 /* Clocks: when each rule last looked at a key, in a block of their own that an idle key does without. */
 #include "engine/state/private.h"
 
+#include "engine/base/invariant.h"
+
 size_t clocks_bytes(const struct keyspace_layout *layout)
 {
     return layout->clock_count * sizeof(int64_t);
@@ -37,6 +39,7 @@ int64_t clock_read(const struct shard *shard, const struct cell *cell, uint16_t 
 int64_t *clocks_edit(struct shard *shard, struct cell *cell, uint16_t keyspace, int64_t time_ms)
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    invariant(!cell_is_packed(cell, layout));
     slab_ref clocks = slot_ref(cell, layout->cell.clocks_at);
     if (!clocks)
         clocks = clocks_make(shard, cell, layout);

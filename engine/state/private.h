@@ -162,7 +162,7 @@ bool keys_init(struct shard *shard, struct error *err) must_check;
 bool ident_init(struct shard *shard, struct error *err) must_check;
 bool dedup_init(struct shard *shard, struct error *err) must_check;
 
-/* The reference that stands there in an open cell. */
+/* The reference that stands there in an open cell. What comes into a cell, and what is asked at every event, reckons with an open one. */
 static inline slab_ref slot_ref(const struct cell *cell, size_t at)
 {
     slab_ref ref;

@@ -373,7 +373,7 @@ void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
 bool memory_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory, struct memory_record *out);
 
 /* Attempts (engine/state/attempt.c): a rule's steps on this key, attempt_layout.word_count words, whose meaning
- * is the caller's. get: false when there is none; put: false when the shard is full; end: also when there is none. */
+ * is the caller's. get: false when there is none; put: false when the shard is full; end: also when there is none. Get and end take any cell. */
 bool attempt_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t attempt, int64_t *words);
 bool attempt_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t attempt, const int64_t *words);
 void attempt_end(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t attempt);

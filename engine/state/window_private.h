@@ -258,6 +258,7 @@ static inline slab_ref window_ensure(struct shard *shard, struct cell *cell, uin
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     slab_ref *slot = window_slot(cell, layout, window);
+    invariant(!cell_is_packed(cell, layout));
     return *slot ? *slot : window_make(shard, &layout->window[window], slot);
 }
 /* window.c: the first index whose record stands behind (time, seq). */
