@@ -3,7 +3,7 @@
 
 slab_ref attempt_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t attempt)
 {
-    return slot_ref(cell, cell_attempt_at(layout, attempt));
+    return part_ref(cell, layout, cell_attempt_at(layout, attempt));
 }
 
 size_t attempt_bytes(const struct attempt_layout *layout)
@@ -39,7 +39,8 @@ bool attempt_get(const struct shard *shard, const struct cell *cell, uint16_t ke
 
 static void attempt_point(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, uint16_t attempt, slab_ref ref)
 {
-    memcpy(shard_edit(shard, (char *)cell + cell_attempt_at(layout, attempt), sizeof ref), &ref, sizeof ref);
+    const slab_ref *slot = part_slot(cell, layout, cell_attempt_at(layout, attempt));
+    *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = ref;
 }
 
 bool attempt_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t attempt, const int64_t *words)

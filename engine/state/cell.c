@@ -54,13 +54,17 @@ static bool cell_same(const void *context, const void *entry)
     return key_same(cell->key, want->key, want->width);
 }
 
-struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *key)
+static inline const struct cell_entry *entry_find(const struct shard *shard, uint16_t keyspace, const uint32_t *key)
 {
     uint8_t width = shard_layout(shard, keyspace)->width;
     struct cell_want want = {shard, key, width};
-    const struct cell_entry *entry =
-        table_find(&shard->slab, keys_table(shard, keyspace), sizeof *entry, key_hash(key, width), cell_same, &want);
-    return entry ? (struct cell *)(void *)(shard->slab.base + (size_t)entry->cell * 16) : NULL;
+    return table_find(&shard->slab, keys_table(shard, keyspace), sizeof(struct cell_entry), key_hash(key, width), cell_same, &want);
+}
+
+struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *key)
+{
+    const struct cell_entry *entry = entry_find(shard, keyspace, key);
+    return entry ? cell_at(shard, entry->cell) : NULL;
 }
 
 struct cell *cell_find_near(struct shard *shard, uint16_t keyspace, const uint32_t *key, const struct cell *near)
@@ -91,7 +95,24 @@ struct cell *cell_add(struct shard *shard, uint16_t keyspace, const uint32_t *ke
 struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key)
 {
     struct cell *cell = cell_find(shard, keyspace, key);
-    return cell ? cell : cell_add(shard, keyspace, key);
+    return cell ? cell_open(shard, keyspace, cell) : cell_add(shard, keyspace, key);
+}
+
+static struct cell *packed_open(struct shard *shard, uint16_t keyspace, const struct cell *cell)
+{
+    const struct cell_entry *entry = entry_find(shard, keyspace, cell->key);
+    slab_ref ref = cell_unpack(shard, entry->cell, shard_layout(shard, keyspace));
+    if (!ref) {
+        shard_bound_hit(shard, BOUND_KEY);
+        return NULL;
+    }
+    ((struct cell_entry *)shard_edit(shard, entry, sizeof *entry))->cell = ref;
+    return cell_at(shard, ref);
+}
+
+struct cell *cell_open(struct shard *shard, uint16_t keyspace, struct cell *cell)
+{
+    return cell_is_packed(cell, shard_layout(shard, keyspace)) ? packed_open(shard, keyspace, cell) : cell;
 }
 
 void cell_prefetch_table(const struct shard *shard, uint16_t keyspace)
@@ -124,7 +145,8 @@ const struct cell *cell_prefetch_body(const struct shard *shard, uint16_t keyspa
 
 void memory_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory)
 {
-    slab_ref ref = memory_ref(cell, shard_layout(shard, keyspace), memory);
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    slab_ref ref = memory_is_newest(layout) ? 0 : slot_ref(cell, cell_memory_at(layout, memory));
     if (ref)
         __builtin_prefetch(slab_at(&shard->slab, ref));
 }
@@ -148,7 +170,8 @@ static bool record_keep(struct shard *shard, struct cell *cell, const struct key
                         const struct memory_record *record)
 {
     size_t size = memory_bytes(&layout->memory[memory]);
-    slab_ref ref = memory_ref(cell, layout, memory);
+    invariant(!cell_is_packed(cell, layout));
+    slab_ref ref = slot_ref(cell, cell_memory_at(layout, memory));
     if (ref) {
         const struct memory_record *have = slab_at(&shard->slab, ref);
         if (have->time_ms > record->time_ms || (have->time_ms == record->time_ms && have->seq > record->seq))
@@ -178,15 +201,15 @@ void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
 bool memory_read(const struct shard *shard, const struct cell *cell, const struct keyspace_layout *layout, uint16_t memory,
                  struct memory_record *out)
 {
-    if (!memory_held(cell, layout, memory))
-        return false;
     if (memory_is_newest(layout)) {
         out->time_ms = cell->newest_ms;
         out->seq = 0;
-        return true;
+        return memory_held(cell, layout, memory);
     }
-    memcpy(out, slab_at(&shard->slab, memory_ref(cell, layout, memory)), memory_bytes(&layout->memory[memory]));
-    return true;
+    slab_ref ref = memory_ref(cell, layout, memory);
+    if (ref)
+        memcpy(out, slab_at(&shard->slab, ref), memory_bytes(&layout->memory[memory]));
+    return ref != 0;
 }
 
 bool memory_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory, struct memory_record *out)
@@ -220,33 +243,38 @@ void cell_drop(struct shard *shard, slab_ref ref, const struct keyspace_layout *
     }
     for (uint16_t i = 0; i < layout->attempt_count; i++)
         slab_free(&shard->slab, attempt_ref(cell, layout, i), attempt_bytes(&layout->attempt[i]));
-    slab_free(&shard->slab, ref, cell_size(layout));
+    slab_free(&shard->slab, ref, cell_bytes(cell, layout));
 }
 
-static void slot_clear(struct shard *shard, struct cell *cell, size_t at)
+/* A part that was there is gone. */
+static void slot_clear(struct shard *shard, const struct cell *cell, const struct keyspace_layout *layout, size_t at)
 {
-    memset(shard_edit(shard, (char *)cell + at, sizeof(slab_ref)), 0, sizeof(slab_ref));
+    const slab_ref *slot = part_slot(cell, layout, at);
+    *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = 0;
 }
 
-/* A key that goes on may hold clocks, windows, memories and attempts that have gone quiet: clocks go behind the horizon, windows when their
- * own span has passed, the others as the key would. What stays marks the ids that it holds. Most references of a cell are 0. */
+/* A key that goes on may hold clocks, windows, memories and attempts that have gone quiet: clocks go behind the horizon, windows and memories
+ * when their own span has passed, attempts as the key would. What stays marks the ids that it holds. */
+static void window_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, uint16_t i, int64_t horizon_ms)
+{
+    slab_ref window = window_ref(cell, layout, i);
+    if (window_newest(shard, window) >= horizon_ms - window_idle_ms(&layout->window[i], layout->widest_ms)) {
+        window_trim(shard, cell, layout, i);
+        window_mark(shard, window_ref(cell, layout, i), &layout->window[i]); /* trimming may have moved it */
+        return;
+    }
+    window_free(shard, window, &layout->window[i]);
+    slot_clear(shard, cell, layout, cell_window_at(layout, i));
+}
+
 static void windows_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms)
 {
-    for (uint16_t i = 0; i < layout->window_count; i++) {
-        slab_ref window = window_ref(cell, layout, i);
-        if (!window)
-            continue;
-        if (window_newest(shard, window) >= horizon_ms - window_idle_ms(&layout->window[i], layout->widest_ms)) {
-            window_trim(shard, cell, layout, i);
-            window_mark(shard, window_ref(cell, layout, i), &layout->window[i]); /* trimming may have moved it */
-            continue;
-        }
-        window_free(shard, window, &layout->window[i]);
-        slot_clear(shard, cell, cell_window_at(layout, i));
-    }
+    for (uint32_t from = 0; from < layout->window_count; from += PARTS_AT_ONCE)
+        for (uint64_t left = parts_held(cell, layout, from, layout->window_count); left; left &= left - 1)
+            window_thin(shard, cell, layout, (uint16_t)(from + (uint32_t)__builtin_ctzll(left)), horizon_ms);
 }
 
-static void memories_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t before_ms)
+static void memories_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms)
 {
     for (uint16_t i = 0; i < layout->memory_count; i++) {
         slab_ref memory = memory_ref(cell, layout, i);
@@ -255,11 +283,11 @@ static void memories_thin(struct shard *shard, struct cell *cell, const struct k
         const struct memory_record *record = slab_at(&shard->slab, memory);
         if (layout->memory[i].dated) {
             fact_mark(shard, memory, &layout->memory[i]);
-        } else if (record->time_ms >= before_ms) {
+        } else if (record->time_ms >= horizon_ms - layout->memory[i].for_ms) {
             memory_mark(shard, record, &layout->memory[i]);
         } else {
             slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));
-            slot_clear(shard, cell, cell_memory_at(layout, i));
+            slot_clear(shard, cell, layout, cell_memory_at(layout, i));
         }
     }
 }
@@ -275,7 +303,7 @@ static void attempts_thin(struct shard *shard, struct cell *cell, const struct k
             continue;
         }
         slab_free(&shard->slab, attempt, attempt_bytes(&layout->attempt[i]));
-        slot_clear(shard, cell, cell_attempt_at(layout, i));
+        slot_clear(shard, cell, layout, cell_attempt_at(layout, i));
     }
 }
 
@@ -286,7 +314,7 @@ static void cell_thin(struct shard *shard, struct cell *cell, const struct keysp
         ident_mark(shard->state, cell->key[__builtin_ctz(left)]);
     clocks_thin(shard, cell, layout, horizon_ms);
     windows_thin(shard, cell, layout, horizon_ms);
-    memories_thin(shard, cell, layout, before_ms);
+    memories_thin(shard, cell, layout, horizon_ms);
     attempts_thin(shard, cell, layout, before_ms);
 }
 
@@ -296,6 +324,15 @@ enum { AHEAD_CELL = 24, AHEAD_PARTS = 16, AHEAD_RECORDS = 8 };
 static const struct cell *entry_cell(const struct shard *shard, const struct cell_entry *entry)
 {
     return entry->tag <= TAG_REMOVED ? NULL : slab_at(&shard->slab, entry->cell);
+}
+
+static void windows_ask(const struct shard *shard, const struct cell *cell, const struct keyspace_layout *layout, bool records)
+{
+    for (uint32_t from = 0; from < layout->window_count; from += PARTS_AT_ONCE)
+        for (uint64_t left = parts_held(cell, layout, from, layout->window_count); left; left &= left - 1) {
+            uint16_t i = (uint16_t)(from + (uint32_t)__builtin_ctzll(left));
+            window_ask(shard, window_ref(cell, layout, i), &layout->window[i], records);
+        }
 }
 
 /* A sweep waits for memory more than for anything else: asking ahead took a third off it. left: places of the table from entry on. */
@@ -309,15 +346,24 @@ static inline void sweep_prefetch(const struct shard *shard, const struct keyspa
         cache_ask(far, cell_size(layout));
     if (parts && clocks_ref(parts, layout) && parts->newest_ms >= horizon_ms - CLOCK_KEEP_MS) /* else they go unread */
         cache_ask(slab_at(&shard->slab, clocks_ref(parts, layout)), clocks_bytes(layout));
-    for (uint16_t i = 0; parts && i < layout->window_count; i++)
-        if (window_ref(parts, layout, i))
-            window_ask(shard, window_ref(parts, layout, i), &layout->window[i], false);
+    if (parts && layout->window_count)
+        windows_ask(shard, parts, layout, false);
     for (uint16_t i = 0; parts && i < layout->memory_count; i++)
         if (memory_ref(parts, layout, i))
             cache_ask(slab_at(&shard->slab, memory_ref(parts, layout, i)), 1);
-    for (uint16_t i = 0; near && i < layout->window_count; i++)
-        if (window_ref(near, layout, i))
-            window_ask(shard, window_ref(near, layout, i), &layout->window[i], true);
+    if (near && layout->window_count)
+        windows_ask(shard, near, layout, true);
+}
+
+/* A key has gone quiet when its clocks have been gone, or would have been, for as long as they were kept: sooner, and many came back soon and
+ * were opened again. Facts keep a key's time for ever, and say nothing of that. */
+static void entry_pack(struct shard *shard, const struct cell_entry *entry, const struct keyspace_layout *layout, int64_t horizon_ms)
+{
+    const struct cell *cell = cell_at(shard, entry->cell);
+    bool quiet = cell->newest_ms < horizon_ms - 2 * CLOCK_KEEP_MS || cell->newest_ms == INT64_MAX;
+    slab_ref packed = quiet && !clocks_ref(cell, layout) ? cell_pack(shard, entry->cell, layout) : 0;
+    if (packed)
+        ((struct cell_entry *)shard_edit(shard, entry, sizeof *entry))->cell = packed;
 }
 
 static uint64_t keys_sweep(struct shard *shard, uint16_t keyspace, int64_t horizon_ms)
@@ -331,9 +377,11 @@ static uint64_t keys_sweep(struct shard *shard, uint16_t keyspace, int64_t horiz
         sweep_prefetch(shard, layout, entries + i, table->room - i, horizon_ms);
         if (entries[i].tag <= TAG_REMOVED)
             continue;
-        struct cell *cell = (struct cell *)(void *)(shard->slab.base + (size_t)entries[i].cell * 16);
+        struct cell *cell = cell_at(shard, entries[i].cell);
         if (cell->newest_ms >= before_ms) {
             cell_thin(shard, cell, layout, horizon_ms);
+            if (layout->cell.packs)
+                entry_pack(shard, &entries[i], layout, horizon_ms);
             continue;
         }
         cell_drop(shard, entries[i].cell, layout);
@@ -375,35 +423,34 @@ bool cell_next(const struct shard *shard, uint16_t keyspace, uint32_t *at, const
     return true;
 }
 
+static void cell_stats(const struct shard *shard, const struct cell *cell, const struct keyspace_layout *layout, struct state_stats *stats)
+{
+    stats->key_bytes += slab_block(cell_bytes(cell, layout)) + (clocks_ref(cell, layout) ? slab_block(clocks_bytes(layout)) : 0);
+    for (uint16_t w = 0; w < layout->window_count; w++) {
+        slab_ref window = window_ref(cell, layout, w);
+        stats->records += window_records(shard, window);
+        stats->record_bytes += window_bytes(shard, window, &layout->window[w]);
+    }
+    for (uint16_t m = 0; m < layout->memory_count; m++) {
+        slab_ref memory = memory_ref(cell, layout, m);
+        stats->memories += memory_held(cell, layout, m);
+        if (layout->memory[m].dated)
+            stats->memory_bytes += slab_block(fact_bytes(shard, memory, &layout->memory[m]));
+        else if (memory)
+            stats->memory_bytes += slab_block(memory_bytes(&layout->memory[m]));
+    }
+    for (uint16_t a = 0; a < layout->attempt_count; a++)
+        stats->attempts += attempt_ref(cell, layout, a) != 0;
+}
+
 void keys_stats(const struct shard *shard, struct state_stats *stats)
 {
     for (uint16_t k = 0; k < shard->state->layout.keyspace_count; k++) {
-        const struct keyspace_layout *layout = shard_layout(shard, k);
         const struct table *table = keys_table(shard, k);
-        const struct cell_entry *entries = slab_at(&shard->slab, table->entries);
+        const struct cell *cell;
         stats->keys += table->count;
-        stats->key_bytes += slab_block(table->room * sizeof *entries) + (uint64_t)table->count * slab_block(cell_size(layout));
-        for (uint32_t i = 0; i < table->room; i++) {
-            if (entries[i].tag <= TAG_REMOVED)
-                continue;
-            const struct cell *cell = slab_at(&shard->slab, entries[i].cell);
-            stats->key_bytes += clocks_ref(cell, layout) ? slab_block(clocks_bytes(layout)) : 0;
-            for (uint16_t w = 0; w < layout->window_count; w++) {
-                slab_ref window;
-                memcpy(&window, (const char *)cell + cell_window_at(layout, w), sizeof window);
-                stats->records += window_records(shard, window);
-                stats->record_bytes += window_bytes(shard, window, &layout->window[w]);
-            }
-            for (uint16_t m = 0; m < layout->memory_count; m++) {
-                slab_ref memory = memory_ref(cell, layout, m);
-                stats->memories += memory_held(cell, layout, m);
-                if (layout->memory[m].dated)
-                    stats->memory_bytes += slab_block(fact_bytes(shard, memory, &layout->memory[m]));
-                else if (memory)
-                    stats->memory_bytes += slab_block(memory_bytes(&layout->memory[m]));
-            }
-            for (uint16_t a = 0; a < layout->attempt_count; a++)
-                stats->attempts += attempt_ref(cell, layout, a) != 0;
-        }
+        stats->key_bytes += slab_block(table->room * sizeof(struct cell_entry));
+        for (uint32_t at = 0; cell_next(shard, k, &at, &cell);)
+            cell_stats(shard, cell, shard_layout(shard, k), stats);
     }
 }

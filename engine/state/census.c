@@ -11,8 +11,7 @@ static void cell_census(const struct shard *shard, const struct keyspace_layout 
                         struct census *memory)
 {
     for (uint16_t w = 0; w < layout->window_count; w++) {
-        slab_ref ref;
-        memcpy(&ref, (const char *)cell + cell_window_at(layout, w), sizeof ref);
+        slab_ref ref = window_ref(cell, layout, w);
         if (ref)
             count(&window[w], window_bytes(shard, ref, &layout->window[w]));
     }
@@ -31,7 +30,7 @@ void state_census(const struct state *state, uint16_t keyspace, struct census *c
         const struct cell *cell;
         uint32_t at = 0;
         while (cell_next(shard, keyspace, &at, &cell)) {
-            count(cells, slab_block(cell_size(layout)) + cell_entry_bytes() + (clocks_ref(cell, layout) ? slab_block(clocks_bytes(layout)) : 0));
+            count(cells, slab_block(cell_bytes(cell, layout)) + cell_entry_bytes() + (clocks_ref(cell, layout) ? slab_block(clocks_bytes(layout)) : 0));
             cell_census(shard, layout, cell, window, memory);
         }
     }

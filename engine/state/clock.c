@@ -1,6 +1,8 @@
 /* Clocks: when each rule last looked at a key, in a block of their own that an idle key does without. */
 #include "engine/state/private.h"
 
+#include "engine/base/invariant.h"
+
 size_t clocks_bytes(const struct keyspace_layout *layout)
 {
     return layout->clock_count * sizeof(int64_t);
@@ -8,7 +10,8 @@ size_t clocks_bytes(const struct keyspace_layout *layout)
 
 static void clocks_point(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, slab_ref ref)
 {
-    memcpy(shard_edit(shard, (char *)cell + layout->cell.clocks_at, sizeof ref), &ref, sizeof ref);
+    const slab_ref *slot = part_slot(cell, layout, layout->cell.clocks_at);
+    *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = ref;
 }
 
 /* Even in a full shard, for a clock that does not rise makes rules see what their windows have left behind; 0 at the end of the
@@ -36,6 +39,7 @@ int64_t clock_read(const struct shard *shard, const struct cell *cell, uint16_t 
 int64_t *clocks_edit(struct shard *shard, struct cell *cell, uint16_t keyspace, int64_t time_ms)
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    invariant(!cell_is_packed(cell, layout));
     slab_ref clocks = slot_ref(cell, layout->cell.clocks_at);
     if (!clocks)
         clocks = clocks_make(shard, cell, layout);
@@ -52,12 +56,15 @@ int64_t clock_raise(struct shard *shard, struct cell *cell, uint16_t keyspace, u
     return clocks ? clock_lift(&clocks[clock], time_ms) : time_ms;
 }
 
-void clock_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace)
+bool clock_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace)
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
-    slab_ref clocks = clocks_ref(cell, layout);
+    if (cell_is_packed(cell, layout))
+        return false;
+    slab_ref clocks = layout->clock_count ? slot_ref(cell, layout->cell.clocks_at) : 0;
     if (clocks)
         cache_ask(slab_at(&shard->slab, clocks), clocks_bytes(layout));
+    return true;
 }
 
 bool clocks_copy(struct shard *shard, struct cell *cell, const struct keyspace_layout *to, const struct cell *old,

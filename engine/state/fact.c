@@ -1,4 +1,5 @@
 /* Facts: a key's dated rows, oldest first, in one block of the slab. */
+#include "engine/base/invariant.h"
 #include "engine/state/hash.h"
 #include "engine/state/private.h"
 
@@ -32,7 +33,8 @@ static struct rows *rows_reserve(struct shard *shard, struct cell *cell, uint16_
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     const struct memory_layout *fact = &layout->memory[memory];
-    slab_ref ref = memory_ref(cell, layout, memory);
+    invariant(!cell_is_packed(cell, layout));
+    slab_ref ref = slot_ref(cell, cell_memory_at(layout, memory));
     const struct rows *have = ref ? slab_at(&shard->slab, ref) : NULL;
     if (have && (have->count < have->room || have->count == FACT_ROWS_MAX))
         return slab_edit(&shard->slab, ref, rows_size(have->room, fact));

@@ -4,40 +4,53 @@
 
 #include <stdlib.h>
 
+/* Most accounts move money once, and then a habit is the week in which it began: the window says it where it would say where the block lies. */
 struct habit {
     int32_t first_week;          /* of the key's first record: itself never sampled */
     int32_t next_week;           /* the first week not sampled yet */
-    uint64_t room;               /* of sample: none before the first is put, for most accounts move money once; then HABIT_WEEKS */
-    int64_t sample[];            /* by week modulo HABIT_WEEKS; MISSING_I64 where the aggregate was */
+    int64_t sample[HABIT_WEEKS]; /* by week modulo HABIT_WEEKS; MISSING_I64 where the aggregate was */
 };
-
-static size_t habit_size(uint64_t room)
-{
-    return sizeof(struct habit) + room * sizeof(int64_t);
-}
 
 size_t habit_bytes(void)
 {
-    return habit_size(HABIT_WEEKS);
+    return sizeof(struct habit);
 }
 
-size_t habit_first_bytes(void)
+size_t habit_block_bytes(slab_ref habit)
 {
-    return habit_size(0);
+    return habit_has_block(habit) ? slab_block(sizeof(struct habit)) : 0;
 }
 
-size_t habit_block_bytes(const struct shard *shard, slab_ref ref)
+void habit_free(struct shard *shard, slab_ref habit)
 {
-    return ref ? slab_block(habit_size(((const struct habit *)slab_at(&shard->slab, ref))->room)) : 0;
+    if (habit_has_block(habit))
+        slab_free(&shard->slab, habit, sizeof(struct habit));
 }
 
-slab_ref habit_copy(struct shard *shard, const struct shard *from, slab_ref ref)
+slab_ref habit_copy(struct shard *shard, const struct shard *from, slab_ref habit)
 {
-    size_t size = habit_block_bytes(from, ref);
-    slab_ref fresh = slab_alloc(&shard->slab, size);
+    if (!habit_has_block(habit))
+        return habit;
+    slab_ref fresh = slab_alloc(&shard->slab, sizeof(struct habit));
     if (fresh)
-        memcpy(slab_edit(&shard->slab, fresh, size), slab_at(&from->slab, ref), size);
+        *(struct habit *)slab_edit(&shard->slab, fresh, sizeof(struct habit)) = *(const struct habit *)slab_at(&from->slab, habit);
     return fresh;
+}
+
+static slab_ref week_habit(int32_t week)
+{
+    return HABIT_IS_WEEK | ((uint32_t)week & ~HABIT_IS_WEEK);
+}
+
+/* The week of a habit that is one; its sign is the bit below. */
+static int32_t habit_week(slab_ref habit)
+{
+    return (int32_t)(habit << 1) >> 1;
+}
+
+static int32_t habit_next_week(const struct shard *shard, slab_ref habit)
+{
+    return habit_has_block(habit) ? ((const struct habit *)slab_at(&shard->slab, habit))->next_week : habit_week(habit) + 1;
 }
 
 static uint32_t habit_slot(int32_t week)
@@ -53,77 +66,66 @@ static slab_ref habit_ref(const struct shard *shard, slab_ref window, uint8_t ha
     return ref;
 }
 
-static slab_ref cell_window(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window)
+static void habit_set(struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit, slab_ref value)
 {
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_window_at(shard_layout(shard, keyspace), window), sizeof ref);
-    return ref;
+    memcpy((char *)slab_edit(&shard->slab, window, window_ring_at(layout)) + window_habit_at(habit), &value, sizeof value);
 }
 
-/* The habit of a window, its weeks to be changed, made where there is none yet; NULL when the shard is full. */
-static struct habit *habit_get(struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit, bool *fresh)
+/* It begins anew: this week is its first. */
+static void habit_begin(struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit, int32_t week)
 {
     slab_ref ref = habit_ref(shard, window, habit);
-    *fresh = ref == 0;
-    if (!ref) {
-        ref = shard_full(shard) ? 0 : slab_alloc(&shard->slab, habit_size(0));
-        if (!ref) {
-            shard_bound_hit(shard, BOUND_HABIT);
-            return NULL;
-        }
-        char *at = slab_edit(&shard->slab, window, window_ring_at(layout));
-        memcpy(at + window_habit_at(habit), &ref, sizeof ref);
+    if (!habit_has_block(ref)) {
+        habit_set(shard, window, layout, habit, week_habit(week));
+        return;
     }
-    return slab_edit(&shard->slab, ref, sizeof(struct habit));
+    struct habit *at = slab_edit(&shard->slab, ref, sizeof *at);
+    at->first_week = week;
+    at->next_week = week + 1;
 }
 
-/* Room for the first sample and those after it; NULL when the shard is full. */
+/* The habit with its samples, made where there are none yet; NULL when the shard is full. */
 static struct habit *habit_room(struct shard *shard, slab_ref window, const struct window_layout *layout, uint8_t habit)
 {
     slab_ref ref = habit_ref(shard, window, habit), fresh;
-    const struct habit *at = slab_at(&shard->slab, ref);
-    if (at->room)
-        return slab_edit(&shard->slab, ref, habit_bytes());
-    fresh = shard_full(shard) ? 0 : slab_alloc(&shard->slab, habit_bytes());
+    if (habit_has_block(ref))
+        return slab_edit(&shard->slab, ref, sizeof(struct habit));
+    fresh = shard_full(shard) ? 0 : slab_alloc(&shard->slab, sizeof(struct habit));
     if (!fresh) {
         shard_bound_hit(shard, BOUND_HABIT);
         return NULL;
     }
-    struct habit *roomy = slab_edit(&shard->slab, fresh, habit_bytes());
-    *roomy = *at;
-    roomy->room = HABIT_WEEKS;
-    slab_free(&shard->slab, ref, habit_size(0));
-    memcpy((char *)slab_edit(&shard->slab, window, window_ring_at(layout)) + window_habit_at(habit), &fresh, sizeof fresh);
+    struct habit *roomy = slab_edit(&shard->slab, fresh, sizeof *roomy);
+    roomy->first_week = habit_week(ref);
+    roomy->next_week = habit_week(ref) + 1;
+    habit_set(shard, window, layout, habit, fresh);
     return roomy;
 }
 
 bool habit_due(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, uint8_t habit, int32_t week, int32_t *from)
 {
     const struct window_layout *layout = &shard_layout(shard, keyspace)->window[window];
-    slab_ref ref = window_ensure(shard, cell, keyspace, window);
-    bool fresh;
-    struct habit *at = ref ? habit_get(shard, ref, layout, habit, &fresh) : NULL;
+    slab_ref at = window_ensure(shard, cell, keyspace, window);
+    slab_ref ref = at ? habit_ref(shard, at, habit) : 0;
     if (!at)
         return false;
+    *from = ref ? habit_next_week(shard, ref) : week;
     /* after so long a silence the key may have been dropped: so it begins anew whether it was or not */
-    if (fresh || week - at->next_week >= HABIT_WEEKS) {
-        at->first_week = week;
-        at->next_week = week + 1;
+    if (!ref || week - *from >= HABIT_WEEKS) {
+        habit_begin(shard, at, layout, habit, week);
         return false;
     }
-    *from = at->next_week;
-    return at->next_week < week;
+    return *from < week;
 }
 
 void habit_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window, uint8_t habit, int32_t week,
                struct window_result sample)
 {
     const struct window_layout *layout = &shard_layout(shard, keyspace)->window[window];
-    slab_ref at_window = cell_window(shard, cell, keyspace, window);
+    slab_ref at_window = window_ref(cell, shard_layout(shard, keyspace), window);
     struct habit *at = habit_room(shard, at_window, layout, habit);
-    if (!at) { /* it begins later: this week is its first */
-        slab_ref ref = habit_ref(shard, at_window, habit);
-        *(struct habit *)slab_edit(&shard->slab, ref, habit_size(0)) = (struct habit){.first_week = week, .next_week = week + 1};
+    if (!at) { /* it begins later */
+        habit_begin(shard, at_window, layout, habit, week);
         return;
     }
     __int128 value = sample.value > INT64_MAX ? INT64_MAX : sample.value < -INT64_MAX ? -INT64_MAX : sample.value;
@@ -141,9 +143,9 @@ struct window_result habit_median(const struct shard *shard, const struct cell *
                                   uint8_t habit, int32_t week)
 {
     struct window_result unknown = {0};
-    slab_ref ref = cell_window(shard, cell, keyspace, window);
+    slab_ref ref = window_ref(cell, shard_layout(shard, keyspace), window);
     ref = ref ? habit_ref(shard, ref, habit) : 0;
-    if (!ref)
+    if (!habit_has_block(ref))
         return unknown;
     const struct habit *at = slab_at(&shard->slab, ref);
     int64_t sample[HABIT_WEEKS];
@@ -163,16 +165,17 @@ struct window_result habit_median(const struct shard *shard, const struct cell *
 }
 
 /* `week`: of the horizon. A habit silent for HABIT_WEEKS before it begins anew whatever it held. */
-void habit_hash(const struct shard *shard, slab_ref ref, int32_t week, struct hash_item *item)
+void habit_hash(const struct shard *shard, slab_ref habit, int32_t week, struct hash_item *item)
 {
-    const struct habit *at = ref ? slab_at(&shard->slab, ref) : NULL;
-    if (!at || (week != INT32_MIN && week - at->next_week >= HABIT_WEEKS))
+    int32_t next = habit ? habit_next_week(shard, habit) : 0;
+    if (!habit || (week != INT32_MIN && week - next >= HABIT_WEEKS))
         return;
-    int32_t from = at->next_week - HABIT_WEEKS;
-    from = from <= at->first_week ? at->first_week + 1 : from;
+    const struct habit *at = habit_has_block(habit) ? slab_at(&shard->slab, habit) : NULL;
+    int32_t first = at ? at->first_week : habit_week(habit), from = next - HABIT_WEEKS;
+    from = from <= first ? first + 1 : from;
     hash_item_text(item, SLICE("habit"));
     hash_item_number(item, from); /* the week it began shows in no other way */
-    hash_item_number(item, at->next_week);
-    for (int32_t w = from; w < at->next_week; w++)
+    hash_item_number(item, next);
+    for (int32_t w = from; w < next; w++)
         hash_item_number(item, at->sample[habit_slot(w)]);
 }

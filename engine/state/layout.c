@@ -88,7 +88,10 @@ struct cell_shape cell_shape(const struct keyspace_layout *layout)
     bool alone = layout->memory_count == 1 && layout->window_count + layout->clock_count + layout->attempt_count == 0;
     bool is_newest = alone && layout->memory->keep_count == 0 && !layout->memory->dated;
     uint32_t ref = sizeof(slab_ref);
-    struct cell_shape shape = {.window_at = (uint32_t)offsetof(struct cell, key) + layout->width * (uint32_t)sizeof(uint32_t)};
+    struct cell_shape shape = {.parts = (uint32_t)layout->window_count + (layout->clock_count > 0) + layout->memory_count + layout->attempt_count};
+    shape.window_at = (uint32_t)offsetof(struct cell, key) + layout->width * (uint32_t)sizeof(uint32_t);
+    shape.packs = !is_newest && shape.window_at + shape.parts * ref > CELL_MOST && shape.parts <= UINT16_MAX;
+    shape.window_at += shape.packs ? PACKED_HEAD : 0;
     shape.clocks_at = shape.window_at + layout->window_count * ref;
     uint32_t memory_at = shape.clocks_at + (layout->clock_count ? ref : 0);
     shape.memory_at = is_newest ? 0 : memory_at;

@@ -212,12 +212,14 @@ static void places_find(struct arena *arena, struct places *place, const struct 
         place->attempt[a] = attempt_find(from, &to->attempt[a]);
 }
 
+/* What the old cell, packed or not, holds there goes into the new one as it lies. */
 static void ref_move(const struct moving *moving, size_t from_at, size_t to_at)
 {
-    slab_ref none = 0, ref;
-    memcpy(&ref, (const char *)moving->old + from_at, sizeof ref);
-    memcpy((char *)moving->cell + to_at, &ref, sizeof ref);
-    memcpy((char *)moving->old + from_at, &none, sizeof none);
+    slab_ref *from = (slab_ref *)(uintptr_t)part_slot(moving->old, moving->from, from_at);
+    if (!from)
+        return;
+    memcpy((char *)moving->cell + to_at, from, sizeof *from);
+    *from = 0;
 }
 
 /* Where one of the cells has no block for its memory, the record is copied. */
@@ -341,7 +343,7 @@ static bool keys_move(struct shard *shard, const struct table *table, const stru
         moves_ask(&moving, entries, table->room, i);
         if (entries[i].tag <= TAG_REMOVED)
             continue;
-        moving.old = slab_edit(&shard->slab, entries[i].cell, cell_size(from));
+        moving.old = slab_edit(&shard->slab, entries[i].cell, cell_bytes(cell_at(shard, entries[i].cell), from));
         good = !moving.to || cell_move(&moving);
         cell_drop(shard, entries[i].cell, from);
     }

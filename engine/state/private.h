@@ -77,13 +77,22 @@ struct cell_entry {
     slab_ref cell;
 };
 
-/* One key's state. Behind the words of the key stand references: of window[window_count], of the block of clocks where the layout has
- * any, of memory[memory_count] and attempt[attempt_count]. struct cell_shape says where, so that a cell is no longer than its layout
- * asks: most keys are pairs that were met once (`other is new`), and their cells are 16 bytes, one unit of the slab. */
+/* One key's state. Behind the words of the key stand references to its parts: window[window_count], the block of clocks where the layout has
+ * any, memory[memory_count] and attempt[attempt_count]; 0 where there is none. struct cell_shape says where, so that a cell is no longer than its
+ * layout asks: most keys are pairs that were met once (`other is new`), and their cells are 16 bytes, one unit of the slab.
+ *
+ * Where a layout asks for more than CELL_MOST bytes, as that of accounts does, a struct packed stands before the references. It is empty as
+ * long as events come: the cell is open. Of a key that has gone quiet nearly all references are 0: a sweep packs it into a shorter cell, which
+ * says whose references it has (pack.c). Of an account that was idle for a week that is 32 or 48 bytes instead of 192. */
 struct cell {
     int64_t newest_ms;        /* newest record or clock: RULES 3 drops by it */
     uint32_t key[];           /* width of them */
 };
+struct packed {
+    uint16_t count;           /* of the parts that have a reference; 0: the cell is open, all have */
+    uint16_t number[];        /* of these parts, counted from the first window; behind them, on four bytes, their references */
+};
+enum { CELL_MOST = 32, PACKED_HEAD = sizeof(slab_ref), PARTS_AT_ONCE = 64 };
 
 /* layout.c: derives the shape; state_layout_set puts it into the state's own layout, where the functions below read it. */
 struct cell_shape cell_shape(const struct keyspace_layout *layout);
@@ -100,6 +109,7 @@ static inline size_t cell_attempt_at(const struct keyspace_layout *layout, uint1
 {
     return layout->cell.attempt_at + (size_t)attempt * sizeof(slab_ref);
 }
+/* Of an open cell. */
 static inline size_t cell_size(const struct keyspace_layout *layout)
 {
     return layout->cell.size;
@@ -117,6 +127,10 @@ static inline const struct keyspace_layout *shard_layout(const struct shard *sha
 static inline slab_ref cell_ref(const struct shard *shard, const void *at)
 {
     return (slab_ref)((size_t)((const char *)at - shard->slab.base) / 16);
+}
+static inline struct cell *cell_at(const struct shard *shard, slab_ref ref)
+{
+    return (struct cell *)(uintptr_t)slab_at(&shard->slab, ref);
 }
 /* Says that size bytes at `at` (anywhere in the slab) are about to change. */
 static inline void *shard_edit(struct shard *shard, const void *at, size_t size)
@@ -148,16 +162,66 @@ bool keys_init(struct shard *shard, struct error *err) must_check;
 bool ident_init(struct shard *shard, struct error *err) must_check;
 bool dedup_init(struct shard *shard, struct error *err) must_check;
 
+/* The reference that stands there in an open cell. What comes into a cell, and what is asked at every event, reckons with an open one. */
 static inline slab_ref slot_ref(const struct cell *cell, size_t at)
 {
     slab_ref ref;
     memcpy(&ref, (const char *)cell + at, sizeof ref);
     return ref;
 }
+static inline const struct packed *cell_packed(const struct cell *cell, const struct keyspace_layout *layout)
+{
+    return (const void *)((const char *)cell + layout->cell.window_at - PACKED_HEAD);
+}
+static inline bool cell_is_packed(const struct cell *cell, const struct keyspace_layout *layout)
+{
+    return layout->cell.packs && cell_packed(cell, layout)->count;
+}
+/* Where in a struct packed of so many numbers its references begin. */
+static inline size_t packed_refs_at(uint32_t count)
+{
+    return (sizeof(struct packed) + count * sizeof(uint16_t) + sizeof(slab_ref) - 1) / sizeof(slab_ref) * sizeof(slab_ref);
+}
+static inline const slab_ref *packed_refs(const struct packed *packed)
+{
+    return (const void *)((const char *)packed + packed_refs_at(packed->count));
+}
+/* Where a packed cell has its reference to a part; NULL: it has none. */
+static inline const slab_ref *packed_find(const struct packed *packed, uint32_t part)
+{
+    for (uint32_t i = 0; i < packed->count; i++)
+        if (packed->number[i] == part)
+            return packed_refs(packed) + i;
+    return NULL;
+}
+/* Where any cell has the reference that stands there in an open one; NULL: nowhere. */
+static inline const slab_ref *part_slot(const struct cell *cell, const struct keyspace_layout *layout, size_t at)
+{
+    if (cell_is_packed(cell, layout))
+        return packed_find(cell_packed(cell, layout), (uint32_t)((at - layout->cell.window_at) / sizeof(slab_ref)));
+    return (const slab_ref *)(const void *)((const char *)cell + at);
+}
+/* That reference; 0: the part is not there. */
+static inline slab_ref part_ref(const struct cell *cell, const struct keyspace_layout *layout, size_t at)
+{
+    if (!cell_is_packed(cell, layout))
+        return slot_ref(cell, at);
+    const slab_ref *slot = part_slot(cell, layout, at);
+    return slot ? *slot : 0;
+}
+/* pack.c: bit i: part number from + i is there, of any cell, for those before `end`. */
+uint64_t parts_held(const struct cell *cell, const struct keyspace_layout *layout, uint32_t from, uint32_t end);
+/* Bytes of a cell as it is; and of a packed one with so many parts. */
+size_t cell_bytes(const struct cell *cell, const struct keyspace_layout *layout);
+size_t packed_bytes(const struct cell_shape *shape, uint32_t count);
+/* Where a cell lies now that it is packed, if that is shorter; or opened. 0: it lies where it did, for there is no room, or no need. */
+slab_ref cell_pack(struct shard *shard, slab_ref cell, const struct keyspace_layout *layout);
+slab_ref cell_unpack(struct shard *shard, slab_ref cell, const struct keyspace_layout *layout);
+
 /* The block of a key's clocks; 0: none was raised, or all lay long before the horizon of a sweep. */
 static inline slab_ref clocks_ref(const struct cell *cell, const struct keyspace_layout *layout)
 {
-    return layout->clock_count ? slot_ref(cell, layout->cell.clocks_at) : 0;
+    return layout->clock_count ? part_ref(cell, layout, layout->cell.clocks_at) : 0;
 }
 /* clock.c: that block; brought over from an old cell, place[i] being where clock i stood (-1: nowhere), false when there
  * is no room; freed; and freed by a sweep once no clock of it can matter. */
@@ -206,7 +270,7 @@ size_t memory_block_bytes(const struct keyspace_layout *layout, uint16_t memory)
 /* Where a cell says its memory (or rows of a fact) lies; 0: there is none, or it has no block. */
 static inline slab_ref memory_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t memory)
 {
-    return memory_is_newest(layout) ? 0 : slot_ref(cell, cell_memory_at(layout, memory));
+    return memory_is_newest(layout) ? 0 : part_ref(cell, layout, cell_memory_at(layout, memory));
 }
 /* Whether a cell holds the memory, or rows of the fact. */
 static inline bool memory_held(const struct cell *cell, const struct keyspace_layout *layout, uint16_t memory)
@@ -218,7 +282,7 @@ bool memory_read(const struct shard *shard, const struct cell *cell, const struc
                  struct memory_record *out);
 static inline slab_ref window_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
 {
-    return slot_ref(cell, cell_window_at(layout, window));
+    return part_ref(cell, layout, cell_window_at(layout, window));
 }
 /* attempt.c */
 slab_ref attempt_ref(const struct cell *cell, const struct keyspace_layout *layout, uint16_t attempt); /* 0: none */

@@ -285,7 +285,6 @@ static void take_window(struct tally *tally, const struct window_layout *layout,
         }
         double sampled = life_sampled(tally, &life);
         take(tally, &part->habit, (double)habit_bytes(), life.keys * layout->habit_count * sampled);
-        take(tally, &part->habit, (double)habit_first_bytes(), life.keys * layout->habit_count * (1 - sampled));
         part->habit.count += life.keys * layout->habit_count;
     }
 }
@@ -294,6 +293,20 @@ static double often_than(const struct spread *touched, const struct spread *what
 {
     double rate = spread_rate(what);
     return rate > 0 ? fmax(1, spread_rate(touched) / rate) : 1;
+}
+
+/* Cells: of `busy` keys they are open, of the others packed, as if all held as many parts. */
+static void take_cells(struct tally *tally, const struct keyspace_layout *layout, double live, double busy, struct size_keyspace_part *part)
+{
+    const struct cell_shape shape = cell_shape(layout);
+    double open = shape.packs ? fmin(busy, live) : live, held = 0;
+    for (uint16_t w = 0; w < layout->window_count; w++)
+        held += part->window[w].window.count;
+    for (uint16_t m = 0; m < layout->memory_count; m++)
+        held += part->memory[m].count;
+    take(tally, &part->key, shape.size, open);
+    if (live > open)
+        take(tally, &part->key, (double)packed_bytes(&shape, (uint32_t)fmax(1, ceil(held / live))), live - open);
 }
 
 static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_part *part)
@@ -305,9 +318,9 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     double live = spread_seen(&from->touched, fmin(idle, tally->now));
     double gone = tally->now > idle ? spread_fresh(&from->touched, idle) * (tally->now - idle) : 0;
     part->key.count = live;
-    take(tally, &part->key, (double)cell_shape(layout).size, live);
+    double busy = spread_seen(&from->touched, fmin(fmin(raised, idle), tally->now));
     if (layout->clock_count)
-        take(tally, &part->key, (double)clocks_bytes(layout), spread_seen(&from->touched, fmin(fmin(raised, idle), tally->now)));
+        take(tally, &part->key, (double)clocks_bytes(layout), busy);
     take_tables(tally, &part->key, cell_entry_bytes(), live, gone, SHARD_COUNT);
     for (uint16_t w = 0; w < layout->window_count; w++) {
         int64_t own_ms = window_idle_ms(&layout->window[w], layout->widest_ms);
@@ -319,7 +332,8 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     for (uint16_t m = 0; m < layout->memory_count; m++) {
         const struct spread *memory = &from->memory[m];
         double size = (double)memory_block_bytes(layout, m);
-        double often = often_than(&from->touched, memory), kept = layout->memory[m].dated ? tally->now : idle;
+        double own = events_of(tally, layout->memory[m].for_ms + tally->load->layout->lateness_ms) + tally->load->sweep_events / 2;
+        double kept = layout->memory[m].dated ? tally->now : own, often = layout->memory[m].dated ? often_than(&from->touched, memory) : 1;
         double share = share_held(tally, memory, kept, often, live);
         for (uint32_t i = 0; i < memory->count; i++) {
             const struct life life = life_of(tally, memory, i, kept, often, 0);
@@ -328,6 +342,7 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
             part->memory[m].count += share * life.keys;
         }
     }
+    take_cells(tally, layout, live, busy, part);
 }
 
 /* --- identities, repeats, scores --- */

@@ -65,6 +65,8 @@ struct attempt_layout {
 /* Where the parts of a key's cell lie (engine/state/private.h), in bytes from its beginning; it follows from the rest of the layout. */
 struct cell_shape {
     uint32_t window_at, clocks_at, memory_at, attempt_at, size;
+    uint32_t parts; /* references from window_at on */
+    bool packs;     /* the cell of a key that has gone quiet is packed */
 };
 struct keyspace_layout {
     uint64_t hash;
@@ -221,7 +223,7 @@ bool join_check(struct shard *shard, struct hash128 join_hash, const struct hash
                 int64_t time_ms, int64_t horizon_ms, uint32_t *same);
 
 /* --- keys: clocks, windows, memories (engine/state/cell.c, clock.c, window.c) --- */
-struct cell;   /* one key's state; a pointer into the slab, stable while the cell lives */
+struct cell;   /* one key's state; a pointer into the slab, stable until a sweep of the shard or cell_open */
 
 /* The order in which the words of a mutual key stand. */
 static inline void key_settle(uint32_t *key)
@@ -243,8 +245,11 @@ static inline uint32_t key_shard(const uint32_t *key, uint8_t width)
     return (uint32_t)(mix >> 56);
 }
 
-/* NULL when absent (find) or when the shard is full (get). */
+/* NULL when absent (find) or when the shard is full (get). A sweep packs the cells of keys that have gone quiet. What is found may be packed, and
+ * is to be read only, through const: it is opened before anything else. That gives where it lies then; NULL when there is no room, not even in
+ * the reserve. Get and add give what is open. */
 struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *key);
+struct cell *cell_open(struct shard *shard, uint16_t keyspace, struct cell *cell);
 struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key);
 /* cell_get for a key that cell_find has just not found. */
 struct cell *cell_add(struct shard *shard, uint16_t keyspace, const uint32_t *key);
@@ -257,11 +262,12 @@ void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t 
 const struct cell *cell_prefetch_body(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
 /* cell_find that looks first at what cell_prefetch_body gave. */
 struct cell *cell_find_near(struct shard *shard, uint16_t keyspace, const uint32_t *key, const struct cell *near);
-/* Then what it holds, and behind that the end of a window's ring. */
+/* Then its clocks; where it says that it is packed, nothing below is to be asked for. Then what it holds, and behind that the end of a window's
+ * ring. */
+bool clock_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace) must_check;
 void window_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 void window_prefetch_end(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 void memory_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory);
-void clock_prefetch(const struct shard *shard, const struct cell *cell, uint16_t keyspace);
 
 /* The key's clocks, of which some are lifted to time_ms now, in this visit; made where there are none, NULL at the end of the reserve. */
 int64_t *clocks_edit(struct shard *shard, struct cell *cell, uint16_t keyspace, int64_t time_ms);
@@ -348,7 +354,7 @@ struct window_result {
  * its newest day, leaves out values seen again later. Not const: it advances its tail (edits the slab). */
 struct window_result window_value(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window,
                                   uint16_t aggregate, const struct window_span *span);
-/* Records that the window holds, those among them that its aggregates have left behind. */
+/* Records that the window of an open cell holds, those among them that its aggregates have left behind. */
 uint32_t window_count(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 
 /* Walks records with time > floor_ms, newest (time, seq) first, until visit returns false. */
@@ -379,7 +385,7 @@ void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
 bool memory_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory, struct memory_record *out);
 
 /* Attempts (engine/state/attempt.c): a rule's steps on this key, attempt_layout.word_count words, whose meaning
- * is the caller's. get: false when there is none; put: false when the shard is full; end: also when there is none. */
+ * is the caller's. get: false when there is none; put: false when the shard is full; end: also when there is none. Get and end take any cell. */
 bool attempt_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t attempt, int64_t *words);
 bool attempt_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t attempt, const int64_t *words);
 void attempt_end(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t attempt);
@@ -401,8 +407,8 @@ struct census {
 void state_census(const struct state *state, uint16_t keyspace, struct census *cells, struct census *window, struct census *memory);
 
 /* Drops keys whose newest record is older than horizon_ms minus the keyspace's widest span (horizon:
- * the slowest partition's newest time minus lateness: RULES 3), of keys that stay the memories and attempts of which
- * the same is true, the windows whose own span has passed and the clocks that all lie CLOCK_KEEP_MS before horizon_ms, and repeats older than
+ * the slowest partition's newest time minus lateness: RULES 3), of keys that stay the attempts of which
+ * the same is true, the windows and memories whose own span has passed and the clocks that all lie CLOCK_KEEP_MS before horizon_ms, and repeats older than
  * dedup_horizon_ms; gives back rings and tables that have become too large,
  * and marks every id that the shard's keys hold. Returns keys dropped. Other shards' owners may sweep theirs meanwhile. */
 uint64_t shard_sweep(struct shard *shard, int64_t horizon_ms, int64_t dedup_horizon_ms);

@@ -596,9 +596,10 @@ struct records window_look(const struct shard *shard, const struct cell *cell, u
     return ref ? records_of(slab_at(&shard->slab, ref), &layout->window[index], cell->key[0]) : (struct records){0};
 }
 
+/* Of an open cell. */
 static const struct window *window_at(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
 {
-    slab_ref ref = window_ref(cell, shard_layout(shard, keyspace), index);
+    slab_ref ref = slot_ref(cell, cell_window_at(shard_layout(shard, keyspace), index));
     return ref ? slab_at(&shard->slab, ref) : NULL;
 }
 
@@ -628,7 +629,7 @@ void window_prefetch_end(const struct shard *shard, const struct cell *cell, uin
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(habit), sizeof kept);
-        __builtin_prefetch(slab_at(&shard->slab, kept));
+        __builtin_prefetch(habit_has_block(kept) ? slab_at(&shard->slab, kept) : window);
     }
 }
 
@@ -668,7 +669,7 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)at.window + window_habit_at(habit), sizeof kept);
-        slab_free(&shard->slab, kept, habit_block_bytes(shard, kept));
+        habit_free(shard, kept);
     }
     slab_free(&shard->slab, ref, window_size(at.window, layout));
 }
@@ -680,7 +681,7 @@ uint32_t window_records(const struct shard *shard, slab_ref ref)
 
 uint32_t window_count(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
 {
-    return window_records(shard, window_ref(cell, shard_layout(shard, keyspace), index));
+    return window_records(shard, slot_ref(cell, cell_window_at(shard_layout(shard, keyspace), index)));
 }
 
 size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window_layout *layout)
@@ -692,7 +693,7 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(habit), sizeof kept);
-        bytes += habit_block_bytes(shard, kept);
+        bytes += habit_block_bytes(kept);
     }
     const struct maps *maps = !window_of_edges(layout) && window->maps ? slab_at(&shard->slab, window->maps) : NULL;
     bytes += maps ? slab_block(window_maps_bytes()) : 0;
@@ -718,8 +719,7 @@ void window_hash(const struct shard *shard, const struct cell *cell, uint16_t ke
                  struct hash_item *item)
 {
     const struct window_layout *layout = &shard_layout(shard, keyspace)->window[index];
-    slab_ref ref;
-    memcpy(&ref, (const char *)cell + cell_window_at(shard_layout(shard, keyspace), index), sizeof ref);
+    slab_ref ref = window_ref(cell, shard_layout(shard, keyspace), index);
     if (!ref)
         return;
     const struct window *window = slab_at(&shard->slab, ref);

@@ -57,7 +57,7 @@ struct window {
     };
     uint32_t room, head, count; /* records [head, head + count) of room */
     union {
-        slab_ref habit;         /* the first; the others follow, then the ring */
+        slab_ref habit;         /* the first (HABIT_IS_WEEK); the others follow, then the ring */
         int32_t base;           /* of edges: what their times are counted from, in units of BASE_MS */
     };
 };
@@ -246,6 +246,7 @@ static inline void record_write(struct kept *kept, const struct record *record, 
     memcpy(kept->extra, record->extra, extra_count * sizeof(int64_t));
 }
 
+/* Of an open cell. */
 static inline slab_ref *window_slot(struct cell *cell, const struct keyspace_layout *layout, uint16_t window)
 {
     return (slab_ref *)(void *)((char *)cell + cell_window_at(layout, window));
@@ -257,6 +258,7 @@ static inline slab_ref window_ensure(struct shard *shard, struct cell *cell, uin
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     slab_ref *slot = window_slot(cell, layout, window);
+    invariant(!cell_is_packed(cell, layout));
     return *slot ? *slot : window_make(shard, &layout->window[window], slot);
 }
 /* window.c: the first index whose record stands behind (time, seq). */
@@ -305,10 +307,17 @@ void days_hash(const struct shard *shard, const struct days *days, const struct 
                struct hash_item *item);
 
 /* habit.c */
-size_t habit_bytes(void);       /* with its samples */
-size_t habit_first_bytes(void); /* before the first */
-size_t habit_block_bytes(const struct shard *shard, slab_ref habit); /* of one that may be there */
-/* One of its own; 0 when the shard is full. */
+/* What a window says of a habit: 0, there is none; with this bit, the week in which it began, before its first sample; else where its block
+ * lies. Shards end below references with this bit (setting shard_mb_max). */
+static const slab_ref HABIT_IS_WEEK = (slab_ref)1 << 31;
+static inline bool habit_has_block(slab_ref habit)
+{
+    return habit && !(habit & HABIT_IS_WEEK);
+}
+size_t habit_bytes(void); /* of a block */
+size_t habit_block_bytes(slab_ref habit); /* of one that may be there */
+void habit_free(struct shard *shard, slab_ref habit); /* likewise */
+/* One of its own, of one that is there; 0 when the shard is full. */
 slab_ref habit_copy(struct shard *shard, const struct shard *from, slab_ref habit);
 void habit_hash(const struct shard *shard, slab_ref habit, int32_t week, struct hash_item *item);
 

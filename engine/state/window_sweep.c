@@ -65,7 +65,7 @@ void window_mark(const struct shard *shard, slab_ref ref, const struct window_la
 void window_trim(struct shard *shard, struct cell *cell, const struct keyspace_layout *keyspace, uint16_t index)
 {
     const struct window_layout *layout = &keyspace->window[index];
-    slab_ref *slot = window_slot(cell, keyspace, index);
+    slab_ref *slot = (slab_ref *)(uintptr_t)part_slot(cell, keyspace, cell_window_at(keyspace, index));
     struct at at = {.shard = shard, .layout = layout, .slot = slot, .ring_at = window_ring_at(layout), .window = slab_edit(&shard->slab, *slot, window_ring_at(layout))};
     at.size = window_stride(at.window, layout);
     at.state = states_edit(shard, at.window, layout);

@@ -33,6 +33,7 @@ struct coming {
     const struct plan_keyspace *at;
     struct shard *shard;
     const struct cell *cell; /* cell_prefetch_body's; NULL: not found yet */
+    const struct cell *open; /* the same; NULL: it is packed, or not found */
     const uint64_t *mask;    /* what the event is in for this key, both sides of a self-transfer together */
     uint64_t *both;          /* room for these */
 };
@@ -388,7 +389,7 @@ static bool read_record(const struct step *step, uint16_t index, const struct vi
     if (!memory_get(shard, cell, visit->keyspace, bound, record))
         return false;
     int64_t horizon_ms = step_keys_horizon(step);
-    if (horizon_ms != INT64_MIN && record->time_ms < horizon_ms - step->plan->layout.keyspace[visit->keyspace].widest_ms)
+    if (horizon_ms != INT64_MIN && record->time_ms < horizon_ms - memory->for_ms)
         return false; /* the sweep may have been here already */
     int64_t age_ms = now_ms - record->time_ms;
     return memory->seen || (age_ms >= 0 && age_ms < memory->for_ms);
@@ -548,7 +549,17 @@ static void visit_rules(struct step *step, struct step_worker *worker, const str
     judge_rules(step, worker, &look, at, rules);
 }
 
-static void visit_work(struct step *step, struct step_worker *worker, const struct coming *coming)
+/* Opens a cell that a sweep has packed. What is coming may be led to where it lay before. */
+static __attribute__((noinline)) struct cell *visit_open(struct coming *ring, const struct coming *coming, struct cell *cell)
+{
+    struct cell *open = cell_open(coming->shard, coming->visit->keyspace, cell);
+    for (uint32_t i = 0; open != cell && i < AHEAD_ROOM; i++)
+        if (ring[i].cell == cell)
+            ring[i].cell = open;
+    return open;
+}
+
+static void visit_work(struct step *step, struct step_worker *worker, struct coming *ring, const struct coming *coming)
 {
     const struct plan_keyspace *at = coming->at;
     const struct visit *visit = coming->visit;
@@ -558,7 +569,9 @@ static void visit_work(struct step *step, struct step_worker *worker, const stru
     bool changes = mask_any(coming->mask, at->words);
     bool late = (event->flags & EVENT_LATE) != 0;
     bool touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late && !visit_named_before(step, visit);
-    if (!cell && (changes || touched))
+    if (cell && cell != coming->open && (changes || touched))
+        cell = visit_open(ring, coming, cell);
+    else if (!cell && (changes || touched))
         cell = cell_add(coming->shard, visit->keyspace, visit->key);
     if (at->read_count && event->flow != FLOW_FACT)
         visit_read(step, at, visit, coming->shard, cell);
@@ -600,32 +613,32 @@ static void coming_parts(const struct step *step, struct coming *coming)
     const struct plan_keyspace *at = coming->at;
     uint16_t keyspace = coming->visit->keyspace;
     coming->mask = coming_mask(step, coming);
-    if (!coming->cell)
+    coming->open = coming->cell && clock_prefetch(coming->shard, coming->cell, keyspace) ? coming->cell : NULL;
+    if (!coming->open)
         return;
-    clock_prefetch(coming->shard, coming->cell, keyspace);
     for (uint32_t w = 0; w < at->words; w++) {
         for (uint64_t left = coming->mask[w]; left; left &= left - 1) {
             uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
             if (bit < at->stream_count)
-                window_prefetch(coming->shard, coming->cell, keyspace, step->plan->stream[at->stream[bit]].window);
+                window_prefetch(coming->shard, coming->open, keyspace, step->plan->stream[at->stream[bit]].window);
             else
-                memory_prefetch(coming->shard, coming->cell, keyspace, step->plan->memory[at->memory[bit - at->stream_count]].memory);
+                memory_prefetch(coming->shard, coming->open, keyspace, step->plan->memory[at->memory[bit - at->stream_count]].memory);
         }
     }
     for (uint16_t j = 0; j < at->read_count; j++)
         if (read_concerns(&step->program->read[at->read[j]], coming->visit))
-            memory_prefetch(coming->shard, coming->cell, keyspace, step->plan->memory[step->program->read[at->read[j]].memory].memory);
+            memory_prefetch(coming->shard, coming->open, keyspace, step->plan->memory[step->program->read[at->read[j]].memory].memory);
 }
 
 /* Behind that, of its windows. */
 static void coming_ends(const struct step *step, const struct coming *coming)
 {
     const struct plan_keyspace *at = coming->at;
-    for (uint32_t w = 0; coming->cell && w * 64 < at->stream_count; w++) {
+    for (uint32_t w = 0; coming->open && w * 64 < at->stream_count; w++) {
         for (uint64_t left = coming->mask[w]; left; left &= left - 1) {
             uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
             if (bit < at->stream_count)
-                window_prefetch_end(coming->shard, coming->cell, coming->visit->keyspace, step->plan->stream[at->stream[bit]].window);
+                window_prefetch_end(coming->shard, coming->open, coming->visit->keyspace, step->plan->stream[at->stream[bit]].window);
         }
     }
 }
@@ -689,8 +702,10 @@ static void strata_visit(void *context, uint32_t index, uint32_t workers)
     const struct visit_list *list = visits_sort(step, worker, index, workers);
     unset struct coming ring[AHEAD_ROOM];
     unset uint64_t both[AHEAD_ROOM][MASK_WORDS_MAX];
-    for (uint32_t i = 0; i < AHEAD_ROOM; i++)
+    for (uint32_t i = 0; i < AHEAD_ROOM; i++) {
         ring[i].both = both[i];
+        ring[i].cell = NULL;
+    }
     for (uint32_t i = 0; i < list->count + AHEAD_TABLE; i++) {
         struct coming *coming;
         if ((coming = coming_at(ring, list, i, AHEAD_EVENT)) != NULL)
@@ -706,7 +721,7 @@ static void strata_visit(void *context, uint32_t index, uint32_t workers)
         if ((coming = coming_at(ring, list, i, AHEAD_ENDS)) != NULL)
             coming_ends(step, coming);
         if ((coming = coming_at(ring, list, i, 0)) != NULL)
-            visit_work(step, worker, coming);
+            visit_work(step, worker, ring, coming);
     }
 }
 
