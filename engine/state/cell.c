@@ -283,7 +283,7 @@ static void memories_thin(struct shard *shard, struct cell *cell, const struct k
         const struct memory_record *record = slab_at(&shard->slab, memory);
         if (layout->memory[i].dated) {
             fact_mark(shard, memory, &layout->memory[i]);
-        } else if (record->time_ms >= horizon_ms - layout->memory[i].for_ms) {
+        } else if (record->time_ms >= horizon_ms - memory_idle_ms(layout, i)) {
             memory_mark(shard, record, &layout->memory[i]);
         } else {
             slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));
@@ -355,12 +355,11 @@ static inline void sweep_prefetch(const struct shard *shard, const struct keyspa
         windows_ask(shard, near, layout, true);
 }
 
-/* A key has gone quiet when its clocks have been gone, or would have been, for as long as they were kept: sooner, and many came back soon and
- * were opened again. Facts keep a key's time for ever, and say nothing of that. */
+/* Facts keep a key's time for ever, and say nothing of whether it has gone quiet. */
 static void entry_pack(struct shard *shard, const struct cell_entry *entry, const struct keyspace_layout *layout, int64_t horizon_ms)
 {
     const struct cell *cell = cell_at(shard, entry->cell);
-    bool quiet = cell->newest_ms < horizon_ms - 2 * CLOCK_KEEP_MS || cell->newest_ms == INT64_MAX;
+    bool quiet = cell->newest_ms < horizon_ms - QUIET_MS || cell->newest_ms == INT64_MAX;
     slab_ref packed = quiet && !clocks_ref(cell, layout) ? cell_pack(shard, entry->cell, layout) : 0;
     if (packed)
         ((struct cell_entry *)shard_edit(shard, entry, sizeof *entry))->cell = packed;

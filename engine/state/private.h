@@ -92,6 +92,9 @@ struct packed {
     uint16_t count;           /* of the parts that have a reference; 0: the cell is open, all have */
     uint16_t number[];        /* of these parts, counted from the first window; behind them, on four bytes, their references */
 };
+/* A key has gone quiet when its clocks have been gone, or would have been, for as long as they were kept: sooner, and many came back soon and
+ * were opened again. */
+enum { QUIET_MS = 2 * CLOCK_KEEP_MS };
 enum { CELL_MOST = 32, PACKED_HEAD = sizeof(slab_ref), PARTS_AT_ONCE = 64 };
 
 /* layout.c: derives the shape; state_layout_set puts it into the state's own layout, where the functions below read it. */

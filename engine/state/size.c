@@ -318,9 +318,9 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     double live = spread_seen(&from->touched, fmin(idle, tally->now));
     double gone = tally->now > idle ? spread_fresh(&from->touched, idle) * (tally->now - idle) : 0;
     part->key.count = live;
-    double busy = spread_seen(&from->touched, fmin(fmin(raised, idle), tally->now));
+    double quiet = raised + events_of(tally, QUIET_MS - CLOCK_KEEP_MS);
     if (layout->clock_count)
-        take(tally, &part->key, (double)clocks_bytes(layout), busy);
+        take(tally, &part->key, (double)clocks_bytes(layout), spread_seen(&from->touched, fmin(fmin(raised, idle), tally->now)));
     take_tables(tally, &part->key, cell_entry_bytes(), live, gone, SHARD_COUNT);
     for (uint16_t w = 0; w < layout->window_count; w++) {
         int64_t own_ms = window_idle_ms(&layout->window[w], layout->widest_ms);
@@ -332,7 +332,7 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     for (uint16_t m = 0; m < layout->memory_count; m++) {
         const struct spread *memory = &from->memory[m];
         double size = (double)memory_block_bytes(layout, m);
-        double own = events_of(tally, layout->memory[m].for_ms + tally->load->layout->lateness_ms) + tally->load->sweep_events / 2;
+        double own = events_of(tally, memory_idle_ms(layout, m) + tally->load->layout->lateness_ms) + tally->load->sweep_events / 2;
         double kept = layout->memory[m].dated ? tally->now : own, often = layout->memory[m].dated ? often_than(&from->touched, memory) : 1;
         double share = share_held(tally, memory, kept, often, live);
         for (uint32_t i = 0; i < memory->count; i++) {
@@ -342,7 +342,7 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
             part->memory[m].count += share * life.keys;
         }
     }
-    take_cells(tally, layout, live, busy, part);
+    take_cells(tally, layout, live, spread_seen(&from->touched, fmin(fmin(quiet, idle), tally->now)), part);
 }
 
 /* --- identities, repeats, scores --- */
