@@ -283,7 +283,7 @@ static void memories_thin(struct shard *shard, struct cell *cell, const struct k
         const struct memory_record *record = slab_at(&shard->slab, memory);
         if (layout->memory[i].dated) {
             fact_mark(shard, memory, &layout->memory[i]);
-        } else if (record->time_ms >= horizon_ms - memory_idle_ms(layout, i)) {
+        } else if (record->time_ms >= horizon_ms - layout->memory[i].for_ms) {
             memory_mark(shard, record, &layout->memory[i]);
         } else {
             slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));

@@ -49,7 +49,7 @@ struct window_layout {
 };
 struct memory_layout {
     uint64_t hash;
-    int64_t for_ms;          /* memory_idle_ms says for how long it is kept */
+    int64_t for_ms;
     uint8_t keep_count;
     uint8_t entity_keeps;    /* bit i: kept value i holds ids */
     bool dated;              /* a fact: keeps its newest FACT_ROWS_MAX dated rows, without end */
@@ -383,14 +383,6 @@ struct memory_record {
 };
 void memory_put(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t memory, const struct memory_record *record);
 bool memory_get(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t memory, struct memory_record *out);
-
-/* So long before a sweep's horizon a memory's record may lie for it to be there still. A memory that does not outlive its key says nothing of an
- * event at or behind the horizon that it would not say were it gone; of those that come before it, what is said of clocks holds (CLOCK_KEEP_MS). */
-static inline int64_t memory_idle_ms(const struct keyspace_layout *layout, uint16_t memory)
-{
-    int64_t idle_ms = layout->memory[memory].for_ms + CLOCK_KEEP_MS;
-    return idle_ms < layout->widest_ms ? idle_ms : layout->widest_ms;
-}
 
 /* Attempts (engine/state/attempt.c): a rule's steps on this key, attempt_layout.word_count words, whose meaning
  * is the caller's. get: false when there is none; put: false when the shard is full; end: also when there is none. Get and end take any cell. */
