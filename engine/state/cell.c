@@ -253,8 +253,8 @@ static void slot_clear(struct shard *shard, const struct cell *cell, const struc
     *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = 0;
 }
 
-/* A key that goes on may hold clocks, windows, memories and attempts that have gone quiet: clocks go behind the horizon, windows and memories
- * when their own span has passed, attempts as the key would. What stays marks the ids that it holds. */
+/* A key that goes on may hold clocks, windows, memories and attempts that have gone quiet: clocks go behind the horizon, windows when their
+ * own span has passed, the others as the key would. What stays marks the ids that it holds. */
 static void window_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, uint16_t i, int64_t horizon_ms)
 {
     slab_ref window = window_ref(cell, layout, i);
@@ -274,7 +274,7 @@ static void windows_thin(struct shard *shard, struct cell *cell, const struct ke
             window_thin(shard, cell, layout, (uint16_t)(from + (uint32_t)__builtin_ctzll(left)), horizon_ms);
 }
 
-static void memories_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t horizon_ms)
+static void memories_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, int64_t before_ms)
 {
     for (uint16_t i = 0; i < layout->memory_count; i++) {
         slab_ref memory = memory_ref(cell, layout, i);
@@ -283,7 +283,7 @@ static void memories_thin(struct shard *shard, struct cell *cell, const struct k
         const struct memory_record *record = slab_at(&shard->slab, memory);
         if (layout->memory[i].dated) {
             fact_mark(shard, memory, &layout->memory[i]);
-        } else if (record->time_ms >= horizon_ms - layout->memory[i].for_ms) {
+        } else if (record->time_ms >= before_ms) {
             memory_mark(shard, record, &layout->memory[i]);
         } else {
             slab_free(&shard->slab, memory, memory_bytes(&layout->memory[i]));
@@ -314,7 +314,7 @@ static void cell_thin(struct shard *shard, struct cell *cell, const struct keysp
         ident_mark(shard->state, cell->key[__builtin_ctz(left)]);
     clocks_thin(shard, cell, layout, horizon_ms);
     windows_thin(shard, cell, layout, horizon_ms);
-    memories_thin(shard, cell, layout, horizon_ms);
+    memories_thin(shard, cell, layout, before_ms);
     attempts_thin(shard, cell, layout, before_ms);
 }
 

@@ -98,13 +98,12 @@ static bool record_hash(void *context, const struct record *record, bool key_is_
 static void memory_hash(const struct key_at *at, uint16_t index)
 {
     const struct memory_layout *memory = &at->layout->memory[index];
-    int64_t floor_ms = at->horizon->keys_ms == INT64_MIN ? INT64_MIN : at->horizon->keys_ms - memory->for_ms;
     struct memory_record record;
     if (memory->dated) {
         slab_ref rows = memory_ref(at->cell, at->layout, index);
         if (rows)
             fact_hash(at->shard, rows, memory, at->item);
-    } else if (memory_read(at->shard, at->cell, at->layout, index, &record) && record.time_ms >= floor_ms) {
+    } else if (memory_read(at->shard, at->cell, at->layout, index, &record) && record.time_ms >= at->floor_ms) {
         memory_record_hash(at->shard->state, &record, memory, at->item);
     }
 }

@@ -332,8 +332,7 @@ static void take_keyspace(struct tally *tally, uint16_t k, struct size_keyspace_
     for (uint16_t m = 0; m < layout->memory_count; m++) {
         const struct spread *memory = &from->memory[m];
         double size = (double)memory_block_bytes(layout, m);
-        double own = events_of(tally, layout->memory[m].for_ms + tally->load->layout->lateness_ms) + tally->load->sweep_events / 2;
-        double kept = layout->memory[m].dated ? tally->now : own, often = layout->memory[m].dated ? often_than(&from->touched, memory) : 1;
+        double often = often_than(&from->touched, memory), kept = layout->memory[m].dated ? tally->now : idle;
         double share = share_held(tally, memory, kept, often, live);
         for (uint32_t i = 0; i < memory->count; i++) {
             const struct life life = life_of(tally, memory, i, kept, often, 0);

@@ -407,8 +407,8 @@ struct census {
 void state_census(const struct state *state, uint16_t keyspace, struct census *cells, struct census *window, struct census *memory);
 
 /* Drops keys whose newest record is older than horizon_ms minus the keyspace's widest span (horizon:
- * the slowest partition's newest time minus lateness: RULES 3), of keys that stay the attempts of which
- * the same is true, the windows and memories whose own span has passed and the clocks that all lie CLOCK_KEEP_MS before horizon_ms, and repeats older than
+ * the slowest partition's newest time minus lateness: RULES 3), of keys that stay the memories and attempts of which
+ * the same is true, the windows whose own span has passed and the clocks that all lie CLOCK_KEEP_MS before horizon_ms, and repeats older than
  * dedup_horizon_ms; gives back rings and tables that have become too large,
  * and marks every id that the shard's keys hold. Returns keys dropped. Other shards' owners may sweep theirs meanwhile. */
 uint64_t shard_sweep(struct shard *shard, int64_t horizon_ms, int64_t dedup_horizon_ms);

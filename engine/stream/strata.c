@@ -389,7 +389,7 @@ static bool read_record(const struct step *step, uint16_t index, const struct vi
     if (!memory_get(shard, cell, visit->keyspace, bound, record))
         return false;
     int64_t horizon_ms = step_keys_horizon(step);
-    if (horizon_ms != INT64_MIN && record->time_ms < horizon_ms - memory->for_ms)
+    if (horizon_ms != INT64_MIN && record->time_ms < horizon_ms - step->plan->layout.keyspace[visit->keyspace].widest_ms)
         return false; /* the sweep may have been here already */
     int64_t age_ms = now_ms - record->time_ms;
     return memory->seen || (age_ms >= 0 && age_ms < memory->for_ms);

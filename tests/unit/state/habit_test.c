@@ -74,28 +74,3 @@ Test(habit, takes_room_with_its_first_sample)
         state_free(other);
     }
 }
-
-/* The key stays, for its window; what a rule could still read of the memory is the same whether it was swept or not: nothing. */
-Test(habit, outlives_a_memory_of_its_key)
-{
-    struct state *swept = state_open(), *kept = state_open();
-    struct state *const each[] = {swept, kept};
-    for (int s = 0; s < 2; s++) {
-        struct shard *shard = state_shard(each[s], 0);
-        struct cell *cell = cell_get(shard, 0, key);
-        memory_put(shard, cell, 0, 0, &(struct memory_record){.time_ms = 1000 * (int64_t)DAY, .seq = 1, .keep = {7}});
-        cr_expect(window_add(shard, cell, 0, 0, &(struct record){.time_ms = 1000 * (int64_t)DAY, .seq = 1, .amount = 5}, false));
-    }
-    struct memory_record record;
-    struct shard *shard = state_shard(swept, 0);
-    (void)shard_sweep(shard, 1005 * (int64_t)DAY, INT64_MIN / 2);
-    cr_expect(memory_get(shard, cell_find(shard, 0, key), 0, 0, &record), "an event at the horizon would not know it; one that comes with it might be earlier");
-    uint64_t before = used(swept);
-    (void)shard_sweep(shard, 1005 * (int64_t)DAY + 1, INT64_MIN / 2);
-    cr_expect_eq(before - used(swept), 32);
-    cr_expect_not(memory_get(shard, cell_find(shard, 0, key), 0, 0, &record));
-    cr_expect(hash_equal(swept, kept, 1005 * (int64_t)DAY + 1));
-    cr_expect_not(hash_equal(swept, kept, 1005 * (int64_t)DAY), "as long as it matters it shows");
-    state_free(swept);
-    state_free(kept);
-}

@@ -8,7 +8,7 @@ static const int64_t T0 = (int64_t)20500 * DAY;
 
 static struct window_layout windows[WINDOWS];
 static const uint64_t clocks[] = {11, 12};
-static const struct memory_layout memories[MEMORIES] = {{.hash = 21, .for_ms = 20 * (int64_t)DAY, .keep_count = 1}, {.hash = 22, .for_ms = 90 * (int64_t)DAY, .keep_count = 1},
+static const struct memory_layout memories[MEMORIES] = {{.hash = 21, .for_ms = 90 * (int64_t)DAY, .keep_count = 1}, {.hash = 22, .for_ms = 90 * (int64_t)DAY, .keep_count = 1},
                                                         {.hash = 23, .keep_count = 1, .dated = true}};
 static const struct attempt_layout attempts[ATTEMPTS] = {{.hash = 31, .word_count = 2}, {.hash = 32, .word_count = 2}};
 static struct keyspace_layout keyspaces[] = {{.hash = 5, .width = 1, .clock_count = 2, .clock_hash = clocks, .window_count = WINDOWS, .window = windows,
