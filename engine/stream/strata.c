@@ -611,10 +611,8 @@ static inline __attribute__((always_inline)) void event_prefetch(const struct st
 {
     const struct visit *visit = coming->visit;
     const struct event *event = &step->event[visit->event];
-    __builtin_prefetch(&event->time_ms);
-    __builtin_prefetch(&event->currency);
-    __builtin_prefetch(event->ref);
-    __builtin_prefetch(&event->outcome);
+    __builtin_prefetch(event);
+    __builtin_prefetch((const char *)event + 64);
     __builtin_prefetch(step_mask(step, coming->at, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER));
     if (step->program->slot_count)
         __builtin_prefetch(step_slots(step, visit->event));
