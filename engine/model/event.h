@@ -1,10 +1,10 @@
 /* An event is one report of one movement of money, decoded: the noun that flows through Muster.
  *
- * Shape: decode fills the upper part from bytes; `own` (engine/stream) fills the lower part.
+ * Shape: decode fills it from bytes, but what is marked so `own` (engine/stream) fills in.
  * Texts are slices into the batch's memory and die with the batch; what outlives a batch is a
  * dense id (entity), an integer, or a record of the log. Missing is a value of its own for every
  * field (see the MISSING constants): never zero by accident.
- * About 300 bytes; one array of them per batch, written by the worker that owns the index. */
+ * 320 bytes; one array of them per batch, written by the worker that owns the index. */
 #ifndef ENGINE_MODEL_EVENT_H
 #define ENGINE_MODEL_EVENT_H
 
@@ -123,12 +123,29 @@ enum event_flag {
 /* What became of an event: every event ends in exactly one. */
 enum event_outcome { OUTCOME_SCORED, OUTCOME_JOINED, OUTCOME_REPEATED, OUTCOME_REJECTED, OUTCOME_COUNT };
 
+/* Its numbers come first, in two lines of the cache, and of these the ones that most visits read in the one: a batch holds thousands of
+ * events, and each is met again for every key that it concerns. */
 struct event {
-    /* --- filled by decode --- */
+    /* filled by decode, but what says `own` */
     int64_t time_ms;       /* UTC, milliseconds since 1970 */
-    int64_t broker_ms;     /* arrival at the broker; MISSING_I64 in files without one */
-    int64_t amount_minor;  /* in `currency`'s minor units, > 0 */
     int64_t amount_base;   /* in base minor units, or MISSING_I64 with EVENT_NO_RATE */
+    uint64_t seq;          /* own: number in the world's order, from 1 */
+    currency_code currency;
+    uint16_t mcc;          /* 0 is missing */
+    country_code sender_country, receiver_country, place_country;
+    uint8_t kind, channel, status, flow; /* enum event_kind, _channel, _status, _flow */
+    uint8_t outcome;       /* own: enum event_outcome */
+    uint8_t reject_reason; /* own: enum reject_reason when rejected */
+    uint32_t flags;        /* enum event_flag */
+    uint32_t joined_same;  /* own: with EVENT_JOINED: bit r set where ref r was named equal by the first,
+                            * bit REF_COUNT + r where the first named it at the other end */
+    entity_id ref[REF_COUNT]; /* own */
+    uint64_t text_true;    /* bit i: text i of the rule set matches the narrative */
+    uint64_t text_unknown; /* bit i: text i hit a PCRE2 limit, or the narrative is missing */
+    int64_t amount_minor;  /* in `currency`'s minor units, > 0 */
+    struct fact *fact;     /* with FLOW_FACT; else NULL */
+
+    int64_t broker_ms;     /* arrival at the broker; MISSING_I64 in files without one */
     struct position position;
     struct hash128 id_hash;   /* of (source, id) */
     uint64_t body_hash;       /* SipHash-1-3 of the whole message body: tells a repeat from a conflict */
@@ -139,27 +156,14 @@ struct event {
     struct slice end_to_end;
     struct slice refers_to;   /* id of the event this one changes the status of */
     struct slice body;        /* the JSON text of the event, for log and rejection */
-    struct named *named;    /* what it names as its refs, in their order: few of them (event_named) */
-    uint32_t named_refs;    /* bit per event_ref that is named */
-    uint32_t flags;         /* enum event_flag */
-    struct fact *fact;      /* with FLOW_FACT; else NULL */
-    uint64_t text_true;     /* bit i: text i of the rule set matches the narrative */
-    uint64_t text_unknown;  /* bit i: text i hit a PCRE2 limit, or the narrative is missing */
-    currency_code currency;
-    uint16_t mcc;           /* 0 is missing */
-    country_code sender_country, receiver_country, place_country;
-    uint8_t kind, channel, status, flow; /* enum event_kind, _channel, _status, _flow */
-    uint8_t unknown;        /* members that were given and are not known; 255 is 255 or more */
-    char purpose[EVENT_PURPOSE_MAX];     /* ISO 20022 purpose code "SALA", zero-filled; zero: missing */
-
-    /* --- filled by own --- */
-    uint64_t seq;                /* number in the world's order, from 1 */
-    entity_id ref[REF_COUNT];
-    uint32_t joined_same;        /* with EVENT_JOINED: bit r set where ref r was named equal by the first,
-                                  * bit REF_COUNT + r where the first named it at the other end */
-    uint8_t outcome;             /* enum event_outcome */
-    uint8_t reject_reason;       /* enum reject_reason when rejected */
+    struct named *named;      /* what it names as its refs, in their order: few of them (event_named) */
+    uint32_t named_refs;      /* bit per event_ref that is named */
+    char purpose[EVENT_PURPOSE_MAX];    /* ISO 20022 purpose code "SALA", zero-filled; zero: missing */
+    uint8_t unknown;          /* members that were given and are not known; 255 is 255 or more */
+    char pad[15];             /* to whole lines: so that every event of an array lies alike */
 };
+enum { EVENT_NUMBERS = 128 }; /* bytes of its numbers */
+_Static_assert(offsetof(struct event, broker_ms) == EVENT_NUMBERS && sizeof(struct event) % 64 == 0, "two lines of numbers, whole lines");
 
 /* What the event names as `ref`; NULL: nothing. */
 const struct named *event_named(const struct event *event, enum event_ref ref);

@@ -115,18 +115,15 @@ struct cell *cell_open(struct shard *shard, uint16_t keyspace, struct cell *cell
     return cell_is_packed(cell, shard_layout(shard, keyspace)) ? packed_open(shard, keyspace, cell) : cell;
 }
 
-void cell_prefetch_table(const struct shard *shard, uint16_t keyspace)
-{
-    __builtin_prefetch(keys_table(shard, keyspace));
-}
-
 void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t *key)
 {
     const struct table *table = keys_table(shard, keyspace);
     if (!table->room)
         return;
     uint32_t at = table_place(table_tag(key_hash(key, shard_layout(shard, keyspace)->width)), table->room);
-    __builtin_prefetch((const char *)slab_at(&shard->slab, table->entries) + (size_t)at * sizeof(struct cell_entry));
+    const char *entry = (const char *)slab_at(&shard->slab, table->entries) + (size_t)at * sizeof(struct cell_entry);
+    __builtin_prefetch(entry);
+    __builtin_prefetch(entry + 32); /* a search passes five entries where it finds none */
 }
 
 /* The entry was asked into the cache some visits ago: now the cell it points to. A third of all entries do not lie at their home but

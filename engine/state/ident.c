@@ -76,6 +76,11 @@ void ident_mark(const struct state *state, entity_id id)
     __atomic_store_n((unsigned char *)shard_edit(shard, mark, 1), state->mark, __ATOMIC_RELAXED);
 }
 
+void ident_prefetch_mark(const struct state *state, entity_id id)
+{
+    __builtin_prefetch(state->marks[entity_shard(id)] + (id >> 8));
+}
+
 void state_cycle_set(struct state *state, uint32_t cycle)
 {
     /* Marks repeat after 255 cycles, but none is ever older than two: then the identity was freed. */

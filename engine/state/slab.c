@@ -9,7 +9,7 @@
 
 /* Sizes up to SMALL_UNITS × 16 bytes have a free list each; larger ones go by quarters of a power of two, so at
  * most a fifth of a large block is lost. */
-enum { UNIT = 16, SMALL_UNITS = 64, STEPS = 4, LARGE_CLASSES = 26 * STEPS };
+enum { MACHINE_PAGE = 4096, UNIT = 16, SMALL_UNITS = 64, STEPS = 4, LARGE_CLASSES = 26 * STEPS };
 _Static_assert(SLAB_CLASSES == SMALL_UNITS + 1 + LARGE_CLASSES, "one free list per class");
 
 static const uint64_t SLAB_MAGIC = 0x33424c5352545355; /* "USTRSLB3" */
@@ -20,10 +20,18 @@ struct slab_head {
     uint64_t brk;          /* bytes handed out from the bottom, this head included */
     uint64_t used;         /* bytes in blocks that are not free */
     slab_ref root[SLAB_ROOTS];
-    slab_ref free[SLAB_CLASSES]; /* free blocks of at least the class's size and less than the next one's */
+    slab_ref rest;         /* what is left of the block that was cut last, in no list: the next small ones are cut from it, side by side */
+    slab_ref free[SLAB_CLASSES - 1]; /* from class 1 on: free blocks of at least the class's size and less than the next one's */
+    uint32_t rest_units;
 };
 
-/* How a free block begins. Its last four bytes say its units once more. Two free blocks never lie side by side: they are one. */
+static slab_ref *free_list(struct slab_head *head, size_t class)
+{
+    return &head->free[class - 1];
+}
+
+/* How a free block begins. Its last four bytes say its units once more. Two free blocks never lie side by side: they are one. (The rest
+ * counts as used until it is put back.) */
 struct free_block {
     slab_ref next, prev;
     uint32_t units;
@@ -245,13 +253,13 @@ static void free_link(struct slab *slab, struct slab_head *head, slab_ref ref, u
 {
     size_t class = class_within(units);
     struct free_block *block = slab_edit(slab, ref, sizeof *block);
-    slab_ref next = head->free[class];
+    slab_ref *list = free_list(head, class), next = *list;
     *block = (struct free_block){.next = next, .units = units};
     (void)slab_edit(slab, ref + units - 1, UNIT);
     *free_foot(slab, ref + units) = units;
     if (next)
         ((struct free_block *)slab_edit(slab, next, sizeof *block))->prev = ref;
-    head->free[class] = ref;
+    *list = ref;
     filled_set(slab, class, true);
     edges_flip(slab, ref, units);
 }
@@ -260,25 +268,26 @@ static void free_unlink(struct slab *slab, struct slab_head *head, slab_ref ref)
 {
     const struct free_block block = *free_at(slab, ref);
     size_t class = class_within(block.units);
+    slab_ref *list = free_list(head, class);
     if (block.next)
         ((struct free_block *)slab_edit(slab, block.next, sizeof block))->prev = block.prev;
     if (block.prev)
         ((struct free_block *)slab_edit(slab, block.prev, sizeof block))->next = block.next;
     else
-        head->free[class] = block.next;
-    filled_set(slab, class, head->free[class] != 0);
+        *list = block.next;
+    filled_set(slab, class, *list != 0);
     edges_flip(slab, ref, block.units);
 }
 
 /* A free block of the class's size or more, out of the list of the smallest class that has one; 0: there is none. */
-static slab_ref free_find(const struct slab *slab, const struct slab_head *head, size_t class)
+static slab_ref free_find(const struct slab *slab, struct slab_head *head, size_t class)
 {
     const uint64_t *filled = slab->in->filled;
     size_t word = class / 64;
     uint64_t left = filled[word] >> class % 64 << class % 64;
     while (!left && ++word < sizeof slab->in->filled / sizeof *filled)
         left = filled[word];
-    return left ? head->free[word * 64 + (size_t)__builtin_ctzll(left)] : 0;
+    return left ? *free_list(head, word * 64 + (size_t)__builtin_ctzll(left)) : 0;
 }
 
 /* --- allocation --- */
@@ -297,43 +306,9 @@ static slab_ref fresh_take(struct slab *slab, struct slab_head *head, size_t byt
     return ref;
 }
 
-slab_ref slab_alloc(struct slab *slab, size_t size)
+/* A block that nobody uses any more becomes a free one, joined with those beside it. */
+static void block_release(struct slab *slab, struct slab_head *head, slab_ref ref, uint32_t units)
 {
-    size_t bytes;
-    size_t class = slab_class(size, &bytes);
-    uint32_t units = (uint32_t)(bytes / UNIT);
-    struct slab_head *head = slab_edit(slab, 0, sizeof *head);
-    slab_ref ref = free_find(slab, head, class);
-    if (ref) {
-        uint32_t more = free_at(slab, ref)->units - units;
-        free_unlink(slab, head, ref);
-        if (more)
-            free_link(slab, head, ref + units, more);
-        memset(slab_edit(slab, ref, bytes), 0, bytes);
-    } else {
-        ref = fresh_take(slab, head, bytes);
-    }
-    head->used += ref ? bytes : 0;
-    return ref;
-}
-
-void slab_prefetch(const struct slab *slab, size_t size)
-{
-    size_t bytes;
-    slab_ref ref = free_find(slab, head_of(slab), slab_class(size, &bytes));
-    if (ref)
-        __builtin_prefetch(free_at(slab, ref), 1);
-}
-
-void slab_free(struct slab *slab, slab_ref ref, size_t size)
-{
-    if (!ref)
-        return;
-    size_t bytes;
-    (void)slab_class(size, &bytes);
-    uint32_t units = (uint32_t)(bytes / UNIT);
-    struct slab_head *head = slab_edit(slab, 0, sizeof *head);
-    head->used -= bytes;
     if (edge_is(slab, ref + units, BEGINS)) {
         slab_ref behind = ref + units;
         units += free_at(slab, behind)->units;
@@ -346,6 +321,64 @@ void slab_free(struct slab *slab, slab_ref ref, size_t size)
         free_unlink(slab, head, ref);
     }
     free_link(slab, head, ref, units);
+}
+
+/* Puts the rest back and takes a free block that is large enough instead; false when there is none. */
+static bool rest_renew(struct slab *slab, struct slab_head *head, size_t class)
+{
+    if (head->rest_units)
+        block_release(slab, head, head->rest, head->rest_units);
+    head->rest_units = 0;
+    slab_ref ref = free_find(slab, head, class);
+    if (!ref)
+        return false;
+    head->rest = ref;
+    head->rest_units = free_at(slab, ref)->units;
+    free_unlink(slab, head, ref);
+    return true;
+}
+
+slab_ref slab_alloc(struct slab *slab, size_t size)
+{
+    size_t bytes;
+    size_t class = slab_class(size, &bytes);
+    uint32_t units = (uint32_t)(bytes / UNIT);
+    struct slab_head *head = slab_edit(slab, 0, sizeof *head);
+    slab_ref ref = *free_list(head, class);
+    if (ref && (class <= SMALL_UNITS || free_at(slab, ref)->units == units)) {
+        free_unlink(slab, head, ref);
+        __builtin_prefetch(&slab->in->edge[*free_list(head, class) / 32]);
+    } else if (head->rest_units >= units || rest_renew(slab, head, class)) {
+        ref = head->rest;
+        head->rest += units;
+        head->rest_units -= units;
+    } else {
+        ref = fresh_take(slab, head, bytes);
+        head->used += ref ? bytes : 0;
+        return ref;
+    }
+    memset(slab_edit(slab, ref, bytes), 0, bytes);
+    head->used += bytes;
+    return ref;
+}
+
+void slab_prefetch(const struct slab *slab, size_t size)
+{
+    size_t bytes;
+    struct slab_head *head = head_of(slab);
+    slab_ref ref = *free_list(head, slab_class(size, &bytes));
+    __builtin_prefetch(slab_at(slab, ref ? ref : head->rest), 1);
+}
+
+void slab_free(struct slab *slab, slab_ref ref, size_t size)
+{
+    if (!ref)
+        return;
+    size_t bytes;
+    (void)slab_class(size, &bytes);
+    struct slab_head *head = slab_edit(slab, 0, sizeof *head);
+    head->used -= bytes;
+    block_release(slab, head, ref, (uint32_t)(bytes / UNIT));
 }
 
 slab_ref slab_root(const struct slab *slab, int root)
@@ -374,6 +407,17 @@ uint64_t slab_refused(const struct slab *slab)
     return slab->in->refused;
 }
 
+uint32_t slab_machine_pages(const struct slab *slab)
+{
+    return (uint32_t)((head_of(slab)->brk + MACHINE_PAGE - 1) / MACHINE_PAGE);
+}
+
+void slab_prefetch_pages(const struct slab *slab)
+{
+    for (size_t at = 0, brk = head_of(slab)->brk; at < brk; at += MACHINE_PAGE)
+        __builtin_prefetch(slab->base + at);
+}
+
 /* --- restore --- */
 
 bool slab_restore_page(struct slab *slab, uint32_t page, const char in[SLAB_PAGE], struct error *err)
@@ -387,15 +431,17 @@ bool slab_restore_page(struct slab *slab, uint32_t page, const char in[SLAB_PAGE
 /* Finds the edges of the free blocks from their lists. */
 static bool edges_restore(struct slab *slab)
 {
-    const struct slab_head *head = head_of(slab);
-    uint64_t units = head->brk / UNIT, found = 0;
+    struct slab_head *head = head_of(slab);
+    uint64_t units = head->brk / UNIT, found = head->rest_units;
     memset(slab->in->filled, 0, sizeof slab->in->filled);
     if (slab->in->edge)
         memset(slab->in->edge, 0, slab->in->edge_words * sizeof *slab->in->edge);
     edges_reserve(slab, head->brk);
+    if (head->rest > units || head->rest_units > units - head->rest)
+        return false;
     for (size_t class = 1; class < SLAB_CLASSES; class++) {
-        filled_set(slab, class, head->free[class] != 0);
-        for (slab_ref ref = head->free[class]; ref; ref = free_at(slab, ref)->next) {
+        filled_set(slab, class, *free_list(head, class) != 0);
+        for (slab_ref ref = *free_list(head, class); ref; ref = free_at(slab, ref)->next) {
             uint32_t size = ref < units ? free_at(slab, ref)->units : 0;
             found += size;
             if (!size || size > units - ref || found > units || class_within(size) != class || edge_is(slab, ref, BEGINS))

@@ -75,6 +75,9 @@ void slab_root_set(struct slab *slab, int root, slab_ref ref);
 size_t slab_used(const struct slab *slab);      /* bytes handed out and not freed */
 size_t slab_resident(const struct slab *slab);  /* bytes of pages ever used, and of the marks of what is free among them */
 uint64_t slab_refused(const struct slab *slab); /* allocations refused for the bound */
+uint32_t slab_machine_pages(const struct slab *slab); /* of the processor, ever used */
+/* A hint that most of these are needed soon: in order, their addresses come into the TLB far quicker than one by one when they are met. */
+void slab_prefetch_pages(const struct slab *slab);
 
 /* Snapshot: begin at a batch boundary; then, from the saver's thread, slab_snapshot_page for each
  * page in 0 .. slab_snapshot_pages-1 copies its frozen content into out; then end. */

@@ -198,6 +198,7 @@ void ident_relist(struct shard *shard, list_lookup_fn lookup, const void *contex
 void state_cycle_set(struct state *state, uint32_t cycle);
 /* Any thread, in phases in which nobody interns or settles. */
 void ident_mark(const struct state *state, entity_id id);
+void ident_prefetch_mark(const struct state *state, entity_id id); /* a hint that it is to be marked soon */
 
 /* --- repeats and second reports (engine/state/dedup.c) --- */
 /* What is older than horizon_ms is forgotten: entries with an earlier time count as absent, whether
@@ -253,9 +254,8 @@ struct cell *cell_open(struct shard *shard, uint16_t keyspace, struct cell *cell
 struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key);
 /* cell_get for a key that cell_find has just not found. */
 struct cell *cell_add(struct shard *shard, uint16_t keyspace, const uint32_t *key);
-/* Hints ahead of cell_find/get, one behind the other: each asks for what the one before led to. First the keyspace's
- * table, then the key's slot in it. */
-void cell_prefetch_table(const struct shard *shard, uint16_t keyspace);
+/* Hints ahead of cell_find/get, one behind the other: each asks for what the one before led to. First the key's slot in
+ * its keyspace's table. */
 void cell_prefetch(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
 /* Then the cell. NULL when it is not where it is looked for first; else most likely the key's, certainly one of
  * the keyspace, good for the hints below and for cell_find_near while the shard is not swept. */

@@ -620,6 +620,7 @@ void window_prefetch_end(const struct shard *shard, const struct cell *cell, uin
     const char *ring = (const char *)window + window_ring_at(layout);
     size_t stride = window_stride(window, layout);
     __builtin_prefetch(ring + window->head * stride);
+    __builtin_prefetch(ring + (window->head + 1) * stride); /* the first once the one before it has gone */
     __builtin_prefetch(ring + (size_t)(window->head + window->count) * stride, 1);
     const char *states = (const char *)window_states(shard, window, layout);
     for (size_t at = 0; states && at < states_bytes(layout); at += 64)

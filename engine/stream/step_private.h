@@ -117,6 +117,8 @@ struct look {
     struct attempt attempt;
 };
 
+enum { MARKS_AHEAD = 8 };
+
 /* What one worker owns while a batch runs. */
 struct step_worker {
     struct evaluation evaluation;
@@ -127,6 +129,8 @@ struct step_worker {
     struct own_list own_sorted;     /* those of one kind that it owns, by shard */
     struct visit_list *bucket;      /* one per worker of the crew: visits by owner */
     struct visit_list sorted;       /* those that this one works, by shard */
+    entity_id mark[MARKS_AHEAD];    /* ids to be marked soon */
+    uint32_t mark_count;            /* so many have been put there */
     struct decide_visit *decide_visit;
     uint32_t decide_room;
     struct decide_out decided;

@@ -131,6 +131,9 @@ Test(slab, holds_what_was_put_in)
             slab_load(&other, saved, pages);
             cr_expect_eq(slab_used(&other), head + blocks_bytes(frozen));
             for (int i = 0; i < BLOCKS; i++)
+                if (!frozen[i].ref)
+                    block_take(&other, &frozen[i], &chance);
+            for (int i = 0; i < BLOCKS; i++)
                 if (frozen[i].ref)
                     block_give(&other, &frozen[i]);
             cr_expect_eq(slab_used(&other), head);
@@ -162,6 +165,22 @@ Test(slab, joins_what_lies_side_by_side)
         slab_free(&slab, ref[i], 1000);
     cr_expect(slab_alloc(&slab, COUNT * 1008 / 5 * 4) != 0);
     cr_expect_eq(slab_resident(&slab), resident);
+    slab_close(&slab);
+}
+
+/* What is made together lies together, although a block that was freed elsewhere would fit more closely. */
+Test(slab, small_blocks_are_cut_side_by_side)
+{
+    struct slab slab;
+    slab_open(&slab);
+    slab_ref large = slab_alloc(&slab, 4096), between = slab_alloc(&slab, 64), other = slab_alloc(&slab, 128), last = slab_alloc(&slab, 64);
+    cr_assert(large && between && other && last);
+    slab_free(&slab, large, 4096);
+    cr_expect_eq(slab_alloc(&slab, 64), large);
+    slab_free(&slab, other, 128);
+    cr_expect_eq(slab_alloc(&slab, 64), large + 64 / 16);
+    cr_expect_eq(slab_alloc(&slab, 128), other);
+    cr_expect_eq(slab_alloc(&slab, 64), large + 2 * 64 / 16);
     slab_close(&slab);
 }
 
