@@ -21,19 +21,54 @@ struct ident_entry {
     uint32_t ordinal;
 };
 
+/* Few identities are in a list: their bits stand behind the text. Names are short, so every byte of the head counts: an account of 14
+ * letters takes 32 bytes. */
 struct ident {
     struct hash128 hash;
-    uint64_t lists;
-    uint32_t size;
-    uint8_t kind;
+    uint16_t head;            /* size of the text, kind, whether it is listed */
     char text[];
 };
 
+enum { SIZE_MAX_HELD = (1 << 12) - 1, KIND_AT = 12, LISTED = 1 << 15 };
+_Static_assert(ENTITY_KIND_COUNT <= 8, "a kind fits three bits");
 enum { ORDINAL_MAX = (1 << 24) - 2, DIRECTORY_LEAST = 16 };
 
 static const struct ident_root *ident_root(const struct shard *shard)
 {
     return shard->idents;
+}
+
+static size_t ident_bytes(size_t size, bool listed)
+{
+    return offsetof(struct ident, text) + size + (listed ? sizeof(uint64_t) : 0);
+}
+
+static bool ident_listed(const struct ident *ident)
+{
+    return (ident->head & LISTED) != 0;
+}
+
+static enum entity_kind ident_kind(const struct ident *ident)
+{
+    return (enum entity_kind)(ident->head >> KIND_AT & 7);
+}
+
+static struct slice ident_name(const struct ident *ident)
+{
+    return (struct slice){ident->text, ident->head & SIZE_MAX_HELD};
+}
+
+static uint64_t lists_of(const struct ident *ident)
+{
+    uint64_t lists = 0;
+    if (ident_listed(ident))
+        memcpy(&lists, ident->text + ident_name(ident).size, sizeof lists);
+    return lists;
+}
+
+static size_t ident_whole(const struct ident *ident)
+{
+    return ident_bytes(ident_name(ident).size, ident_listed(ident));
 }
 
 static const struct ident *ident_at(const struct shard *shard, uint32_t ordinal)
@@ -153,18 +188,40 @@ static void ordinal_return(struct shard *shard, struct ident_root *root, uint32_
     shard_bound_hit(shard, BOUND_IDENTITY);
 }
 
+static void lists_write(struct shard *shard, const struct ident *ident, uint64_t lists)
+{
+    memcpy(shard_edit(shard, ident->text + ident_name(ident).size, sizeof lists), &lists, sizeof lists);
+}
+
+/* text: at most SIZE_MAX_HELD bytes, as decoders see to. */
 static slab_ref ident_write(struct shard *shard, enum entity_kind kind, struct slice text, struct hash128 hash, uint64_t lists)
 {
-    slab_ref ref = slab_alloc(&shard->slab, sizeof(struct ident) + text.size);
+    size_t size = ident_bytes(text.size, lists != 0);
+    invariant(text.size <= SIZE_MAX_HELD);
+    slab_ref ref = slab_alloc(&shard->slab, size);
     if (!ref)
         return 0;
-    struct ident *ident = slab_edit(&shard->slab, ref, sizeof *ident + text.size);
+    struct ident *ident = slab_edit(&shard->slab, ref, size);
     ident->hash = hash;
-    ident->lists = lists;
-    ident->size = (uint32_t)text.size;
-    ident->kind = (uint8_t)kind;
+    ident->head = (uint16_t)(text.size | (unsigned)kind << KIND_AT | (lists ? LISTED : 0));
     memcpy(ident->text, text.data, text.size);
+    if (lists)
+        lists_write(shard, ident, lists);
+    shard->idents->text_bytes += size;
     return ref;
+}
+
+static void ident_free(struct shard *shard, slab_ref ref)
+{
+    size_t size = ident_whole(slab_at(&shard->slab, ref));
+    shard->idents->text_bytes -= size;
+    slab_free(&shard->slab, ref, size);
+}
+
+static void directory_set(struct shard *shard, const struct ident_root *root, uint32_t ordinal, slab_ref ref)
+{
+    const slab_ref *slot = (const slab_ref *)slab_at(&shard->slab, root->directory) + ordinal;
+    *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = ref;
 }
 
 entity_id ident_intern(struct shard *shard, enum entity_kind kind, struct slice text, struct hash128 hash,
@@ -189,15 +246,14 @@ entity_id ident_intern(struct shard *shard, enum entity_kind kind, struct slice 
     slab_ref ref = ident_write(shard, kind, text, hash, lookup ? lookup(context, kind, text) : 0);
     struct ident_entry *entry = ref ? table_add(slab, &root->by_hash, sizeof *entry, hash.hi) : NULL;
     if (!entry) {
-        slab_free(slab, ref, sizeof(struct ident) + text.size);
+        if (ref)
+            ident_free(shard, ref);
         ordinal_return(shard, root, ordinal);
         return ENTITY_MISSING;
     }
     entry->ordinal = ordinal;
-    const slab_ref *slot = (const slab_ref *)slab_at(slab, root->directory) + ordinal;
-    *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = ref;
+    directory_set(shard, root, ordinal, ref);
     root->count++;
-    root->text_bytes += sizeof(struct ident) + text.size;
     ident_mark(shard->state, ordinal << 8 | shard->index);
     return ordinal << 8 | shard->index;
 }
@@ -247,11 +303,9 @@ static void ident_remove(struct shard *shard, struct ident_root *root, uint32_t 
     const struct ident_entry *entry = table_find(slab, &root->by_hash, sizeof *entry, ident->hash.hi, ident_same, &want);
     invariant(entry && entry->ordinal == ordinal);
     table_remove(&root->by_hash, shard_edit(shard, entry, sizeof *entry));
-    const slab_ref *slot = (const slab_ref *)slab_at(slab, root->directory) + ordinal;
     const unsigned char *mark = (const unsigned char *)slab_at(slab, root->marks) + ordinal;
-    root->text_bytes -= sizeof(struct ident) + ident->size;
-    slab_free(slab, *slot, sizeof(struct ident) + ident->size);
-    *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = 0;
+    ident_free(shard, cell_ref(shard, ident));
+    directory_set(shard, root, ordinal, 0);
     *(unsigned char *)shard_edit(shard, mark, 1) = 0;
     root->count--;
 }
@@ -293,8 +347,7 @@ struct slice ident_text(const struct state *state, entity_id id)
 {
     if (id == ENTITY_MISSING)
         return (struct slice){"", 0};
-    const struct ident *ident = ident_of(state, id);
-    return (struct slice){ident->text, ident->size};
+    return ident_name(ident_of(state, id));
 }
 
 entity_id *ident_bring(struct shard *shard, const struct shard *other)
@@ -307,27 +360,42 @@ entity_id *ident_bring(struct shard *shard, const struct shard *other)
         if (!directory[ordinal])
             continue;
         const struct ident *ident = slab_at(&other->slab, directory[ordinal]);
-        own[ordinal] = ident_intern(shard, (enum entity_kind)ident->kind, (struct slice){ident->text, ident->size}, ident->hash, NULL, NULL);
+        own[ordinal] = ident_intern(shard, ident_kind(ident), ident_name(ident), ident->hash, NULL, NULL);
     }
     return own;
 }
 
 uint64_t ident_lists(const struct state *state, entity_id id)
 {
-    return id == ENTITY_MISSING ? 0 : ident_of(state, id)->lists;
+    return id == ENTITY_MISSING ? 0 : lists_of(ident_of(state, id));
+}
+
+/* An identity comes into its first list, or out of its last: it is written anew. */
+static void ident_renew(struct shard *shard, struct ident_root *root, uint32_t ordinal, uint64_t lists)
+{
+    const struct ident *ident = ident_at(shard, ordinal);
+    slab_ref ref = ident_write(shard, ident_kind(ident), ident_name(ident), ident->hash, lists);
+    if (!ref) {
+        shard_bound_hit(shard, BOUND_IDENTITY);
+        return;
+    }
+    ident_free(shard, cell_ref(shard, ident));
+    directory_set(shard, root, ordinal, ref);
 }
 
 void ident_relist(struct shard *shard, list_lookup_fn lookup, const void *context)
 {
-    uint32_t top = ident_root(shard)->top;
-    const slab_ref *directory = slab_at(&shard->slab, ident_root(shard)->directory);
-    for (uint32_t ordinal = 1; ordinal <= top; ordinal++) {
+    struct ident_root *root = shard_edit(shard, shard->idents, sizeof *root);
+    const slab_ref *directory = slab_at(&shard->slab, root->directory);
+    for (uint32_t ordinal = 1; ordinal <= root->top; ordinal++) {
         if (!directory[ordinal])
             continue;
         const struct ident *ident = ident_at(shard, ordinal);
-        uint64_t lists = lookup(context, (enum entity_kind)ident->kind, (struct slice){ident->text, ident->size});
-        if (lists != ident->lists)
-            ((struct ident *)shard_edit(shard, ident, sizeof *ident))->lists = lists;
+        uint64_t lists = lookup(context, ident_kind(ident), ident_name(ident));
+        if (ident_listed(ident) != (lists != 0))
+            ident_renew(shard, root, ordinal, lists);
+        else if (lists != lists_of(ident))
+            lists_write(shard, ident, lists);
     }
 }
 

@@ -185,7 +185,8 @@ void ident_prefetch_text(const struct state *state, entity_id id);
 bool ident_confirm(struct shard *shard, entity_id likely, struct hash128 hash);
 struct slice ident_text(const struct state *state, entity_id id); /* valid until the shard changes */
 uint64_t ident_lists(const struct state *state, entity_id id);
-/* After a list changed: asks lookup again for every identity of the shard. */
+/* After a list changed: asks lookup again for every identity of the shard. One that comes into its first list and finds no room for that, not
+ * even in the shard's reserve, stays in none (BOUND_IDENTITY). */
 void ident_relist(struct shard *shard, list_lookup_fn lookup, const void *context);
 
 /* Recycling: an identity that nothing refers to goes and its number is given out again. Cycles are numbered by the

@@ -64,6 +64,39 @@ Test(recycle, a_number_comes_back_lowest_first)
     state_free(state);
 }
 
+/* Whose number (behind `account-`) is odd is in lists: in those that the context says. */
+static uint64_t odd_lists(const void *context, enum entity_kind kind, struct slice text)
+{
+    cr_expect_eq(kind, ENTITY_ACCOUNT);
+    return (text.data[text.size - 1] - '0') % 2 ? *(const uint64_t *)context : 0;
+}
+
+Test(recycle, lists_are_kept_for_whom_they_name)
+{
+    struct state *state = state_make(1 << 20);
+    struct shard *shard = state_shard(state, 7);
+    const entity_id id[] = {name(state, 7, 1), name(state, 7, 2), name(state, 7, 3)};
+    uint64_t bare = slab_used(shard_slab(shard));
+    const uint64_t lists[] = {5, UINT64_MAX, 1, 0};
+    for (size_t l = 0; l < sizeof lists / sizeof *lists; l++) {
+        ident_relist(shard, odd_lists, &lists[l]);
+        for (int i = 0; i < 3; i++)
+            cr_expect_eq(ident_lists(state, id[i]), i == 1 ? 0 : lists[l], "list %zu of %d", l, i);
+        assert_text(state, id[0], "account-1");
+        assert_text(state, id[1], "account-2");
+        assert_text(state, id[2], "account-3");
+        cr_expect_eq(name(state, 7, 3), id[2], "found as before");
+        cr_expect_eq(slab_used(shard_slab(shard)), bare + (lists[l] ? 2 * 16 : 0), "who is in no list takes nothing for it");
+    }
+    const struct hash128 hash = {.lo = 7 | 9 << 8, .hi = 9};
+    entity_id listed = ident_intern(shard, ENTITY_ACCOUNT, SLICE("account-9"), hash, odd_lists, &lists[1]);
+    cr_expect_eq(ident_lists(state, listed), UINT64_MAX);
+    (void)cycle(state, 0, 0);
+    (void)cycle(state, 1, 0);
+    cr_expect_eq(cycle(state, 2, 0), 4, "gone, lists and all");
+    state_free(state);
+}
+
 /* Hints find what interning would, and confirming marks it as interning does. */
 Test(recycle, a_hint_confirmed_is_as_good_as_interning)
 {
