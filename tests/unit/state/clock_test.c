@@ -1,6 +1,6 @@
 /* Clocks in a block of their own: made when one is raised, gone once all lie long before a sweep's horizon, and nobody can tell. */
 #include "engine/state/checkpoint.h"
-#include "engine/state/hash.h"
+#include "tests/unit/state/sum.h"
 
 #include <criterion/criterion.h>
 
@@ -21,23 +21,6 @@ static struct state *state_open(void)
     struct state *state = state_new(&layout, seed, &err);
     cr_assert_not_null(state, "%s", err.text);
     return state;
-}
-
-static uint64_t used(struct state *state)
-{
-    return slab_used(shard_slab(state_shard(state, 0)));
-}
-
-static bool hash_equal(const struct state *a, const struct state *b, int64_t horizon_ms)
-{
-    struct error err = {0};
-    struct zone *zone = zone_load(SLICE("UTC"), &err);
-    const struct state_horizon horizon = {.keys_ms = horizon_ms, .dedup_ms = horizon_ms, .zone = zone};
-    struct state_sum x = {0}, y = {0};
-    state_hash(a, &horizon, &x);
-    state_hash(b, &horizon, &y);
-    zone_free(zone);
-    return memcmp(&x, &y, sizeof x) == 0;
 }
 
 Test(clock, is_made_when_raised_and_never_falls)

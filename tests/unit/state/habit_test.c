@@ -1,5 +1,5 @@
-/* A habit before its first sample lies in its window, whatever the week; and a memory goes with its own span, not with its key's. */
-#include "engine/state/hash.h"
+/* A habit before its first sample lies in its window, whatever the week. */
+#include "tests/unit/state/sum.h"
 
 #include <criterion/criterion.h>
 
@@ -7,8 +7,7 @@ enum { DAY = 86400000 };
 
 static const struct aggregate_layout aggregate = {.hash = 1, .fn = WINDOW_SUM, .habit = 1};
 static const struct window_layout window = {.hash = 2, .keep_ms = 30 * (int64_t)DAY, .habit_count = 1, .extra_count = 1, .aggregate_count = 1, .aggregate = &aggregate};
-static const struct memory_layout memory = {.hash = 3, .for_ms = 5 * (int64_t)DAY, .keep_count = 1};
-static const struct keyspace_layout keyspace = {.hash = 5, .width = 1, .window_count = 1, .window = &window, .memory_count = 1, .memory = &memory,
+static const struct keyspace_layout keyspace = {.hash = 5, .width = 1, .window_count = 1, .window = &window,
                                                 .widest_ms = 27 * 7 * (int64_t)DAY};
 static const struct state_layout layout = {.keyspace_count = 1, .keyspace = &keyspace, .shard_bytes_max = 1 << 20};
 static const uint32_t key[] = {256};
@@ -20,23 +19,6 @@ static struct state *state_open(void)
     struct state *state = state_new(&layout, seed, &err);
     cr_assert_not_null(state, "%s", err.text);
     return state;
-}
-
-static uint64_t used(struct state *state)
-{
-    return slab_used(shard_slab(state_shard(state, 0)));
-}
-
-static bool hash_equal(const struct state *a, const struct state *b, int64_t horizon_ms)
-{
-    struct error err = {0};
-    struct zone *zone = zone_load(SLICE("UTC"), &err);
-    const struct state_horizon horizon = {.keys_ms = horizon_ms, .dedup_ms = horizon_ms, .zone = zone};
-    struct state_sum x = {0}, y = {0};
-    state_hash(a, &horizon, &x);
-    state_hash(b, &horizon, &y);
-    zone_free(zone);
-    return memcmp(&x, &y, sizeof x) == 0;
 }
 
 Test(habit, takes_room_with_its_first_sample)
