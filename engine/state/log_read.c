@@ -2,6 +2,7 @@
 #include "engine/state/log_private.h"
 
 #include "engine/base/invariant.h"
+#include "engine/base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -264,6 +265,7 @@ static bool open_one(struct log_reader *log, struct log_opened *opened)
 
 static void *ahead_main(void *argument)
 {
+    thread_name("muster-reader");
     struct log_reader *log = argument;
     for (bool last = false; !last;) {
         pthread_mutex_lock(&log->mutex);
