@@ -1,36 +1,42 @@
-/* Partition names beside the step's words. */
+/* Partition names, and since when the rules have been warm, beside the step's words. */
 #include "engine/stream/checkpoint_words.h"
 
 enum { PARTITION_BYTES = TOPIC_NAME_MAX + sizeof(int32_t) };
 
-struct slice checkpoint_words_write(const struct step *step, const struct partition_table *table, uint32_t known, struct arena *arena)
+struct words_head {
+    uint64_t warm_from, table_size;
+};
+
+struct slice checkpoint_words_write(const struct step *step, const struct partition_table *table, uint32_t known, uint64_t warm_from,
+                                    struct arena *arena)
 {
     struct slice words;
-    uint64_t table_size = known * (uint64_t)PARTITION_BYTES;
+    const struct words_head head = {warm_from, known * (uint64_t)PARTITION_BYTES};
     step_save_extra(step, arena, &words);
-    char *bytes = arena_alloc(arena, sizeof table_size + table_size + words.size), *at = bytes + sizeof table_size;
-    memcpy(bytes, &table_size, sizeof table_size);
+    char *bytes = arena_alloc(arena, sizeof head + head.table_size + words.size), *at = bytes + sizeof head;
+    memcpy(bytes, &head, sizeof head);
     for (uint32_t i = 0; i < known; i++, at += PARTITION_BYTES) {
         memcpy(at, table->partition[i].topic, TOPIC_NAME_MAX);
         memcpy(at + TOPIC_NAME_MAX, &table->partition[i].number, sizeof(int32_t));
     }
     if (words.size)
         memcpy(at, words.data, words.size);
-    return (struct slice){bytes, sizeof table_size + table_size + words.size};
+    return (struct slice){bytes, sizeof head + head.table_size + words.size};
 }
 
 bool checkpoint_words_read(const struct checkpoint_head *head, struct checkpoint_words *words)
 {
-    uint64_t table_size = 0;
+    struct words_head of;
     const char *extra = head->extra;
-    if (head->extra_size < sizeof table_size)
+    if (head->extra_size < sizeof of)
         return false;
-    memcpy(&table_size, extra, sizeof table_size);
-    if (table_size > head->extra_size - sizeof table_size || table_size % PARTITION_BYTES)
+    memcpy(&of, extra, sizeof of);
+    if (of.table_size > head->extra_size - sizeof of || of.table_size % PARTITION_BYTES)
         return false;
-    words->partitions = (uint32_t)(table_size / PARTITION_BYTES);
-    words->names = (struct slice){extra + sizeof table_size, table_size};
-    words->step = (struct slice){extra + sizeof table_size + table_size, head->extra_size - sizeof table_size - table_size};
+    words->warm_from = of.warm_from;
+    words->partitions = (uint32_t)(of.table_size / PARTITION_BYTES);
+    words->names = (struct slice){extra + sizeof of, of.table_size};
+    words->step = (struct slice){extra + sizeof of + of.table_size, head->extra_size - sizeof of - of.table_size};
     return true;
 }
 

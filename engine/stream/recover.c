@@ -82,6 +82,7 @@ static bool load_checkpoint(struct recovery *recovery, struct error *err)
         ok = step_restore(pipeline->step, state, words.step, here, words.partitions, err);
         pipeline->block = head.block;
         pipeline->seq = head.seq;
+        pipeline->warm_from = words.warm_from; /* the next block may be the first of these rules */
         saver_loaded(pipeline, head.block);
         pipeline_notice(pipeline, NOTICE_INFO, "checkpoint_loaded", "checkpoint-%020llu, sequence number %llu", (unsigned long long)head.block,
                         (unsigned long long)head.seq);

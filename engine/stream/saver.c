@@ -19,7 +19,7 @@ static struct checkpoint_writer *saver_freeze(struct pipeline *pipeline, struct 
     struct arena arena;
     (void)fail_point(FAIL_SAVER_FREEZE);
     arena_init(&arena);
-    struct slice extra = checkpoint_words_write(pipeline->step, pipeline->partitions, pipeline->known, &arena);
+    struct slice extra = checkpoint_words_write(pipeline->step, pipeline->partitions, pipeline->known, pipeline->warm_from, &arena);
     struct checkpoint_head head = {
         .block = pipeline->block,
         .seq = pipeline->seq,
