@@ -529,7 +529,7 @@ static void program_files(struct compiler *c)
 }
 
 /* All rules of a key go to the highest stratum that one of them needs, and with them what they count: so a source is kept once,
- * whatever else its rules read. With the shipped pack that is four of an event's nine records. */
+ * whatever else its rules read. With the shipped pack that spares three of nine records of an event. */
 static void raise_rules(struct compiler *c)
 {
     uint8_t highest[LIMIT_KEYS] = {0};
