@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from parts import check, table  # noqa: E402
 from parts.common import HOME, Unavailable, Watch, machine  # noqa: E402
 
-PARTS = ("replay", "kafka", "latency", "instructions", "memory", "scale", "uneven", "restart", "backtest", "peers")
+PARTS = ("replay", "threads", "kafka", "latency", "instructions", "memory", "scale", "uneven", "restart", "backtest", "peers")
 
 
 def measure(name, options):

@@ -1,4 +1,4 @@
-/* An idempotent librdkafka producer for one topic. */
+/* A librdkafka producer for one topic. */
 #include "connectors/kafka/producer.h"
 
 #include "connectors/kafka/client.h"
@@ -60,10 +60,13 @@ struct kafka_producer *kafka_producer_open(const struct kafka_producer_settings 
     snprintf(queue_kb, sizeof queue_kb, "%u", queue_bytes / 1024);
     snprintf(delivery_ms, sizeof delivery_ms, "%d", producer->delivery_ms);
     const struct kafka_property fixed[] = {
-        {"enable.idempotence", "true"},
-        /* With more in flight a message may be lost where a leader changes right after a producer's start: the new leader, which
-         * knows nothing of the producer yet, may get the second request first and take the first one, sent again, for a repeat. */
-        {"max.in.flight.requests.per.connection", "1"},
+        {"acks", "all"},
+        /* Not idempotent: an idempotent librdkafka (2.0 as measured) loses messages where a leader moves. While a request that the old
+         * leader refused waits to be sent again, the next one may reach the new leader, which takes any sequence from a producer that
+         * it does not know; its success then counts for the earlier messages too ("implicitly acked"). 1 of 16 runs of three brokers
+         * restarted in turn lost 5 of 29,560. A message that is sent twice does no harm: the engine drops repeats. */
+        {"enable.idempotence", "false"},
+        {"max.in.flight.requests.per.connection", "1"}, /* or one sent again stands behind later ones */
         {"linger.ms", "5"},
         {"socket.timeout.ms", "2000"},
         {"queue.buffering.max.kbytes", queue_kb},

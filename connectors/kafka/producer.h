@@ -1,5 +1,6 @@
-/* The producer sends the events of `muster feed`: idempotent, in order per partition, with
- * back-pressure; what could not be delivered is counted and its first reason kept.
+/* The producer sends the events of `muster feed`: each at least once, acknowledged by all replicas in sync, in order per
+ * partition while its leader stays, with back-pressure; what could not be delivered is counted and its first reason kept.
+ * Where brokers fail a message may stand in its topic twice: the engine knows it by source and id and takes it once.
  *
  * One thread uses it. Memory is bounded by queue_bytes_max. */
 #ifndef CONNECTORS_KAFKA_PRODUCER_H

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 for room in ("docker", "tests/integration"):
@@ -129,6 +130,7 @@ class FaultWorld(World):
         self.cluster, self.row, self.feeder = cluster, Row(""), None
         self.visible = {}   # (topic, partition, offset) -> (key, body), as an independent client read them
         self.finished = False
+        self.sent = Counter()  # lines that `muster feed` says were delivered, how often
         self.doubtful = 0   # lines of portions that may have arrived
 
     def open(self):
@@ -174,6 +176,10 @@ class FaultWorld(World):
             if engine.poll() is None:
                 engine.kill()
                 engine.wait()
+
+    def send(self, lines, *words):
+        super().send(lines, *words)
+        self.sent.update(lines)
 
     def feed_on(self, **more):
         self.feeder = Feeder(self, **more)
@@ -306,8 +312,12 @@ class FaultWorld(World):
         repeated = behind - accepted - rejected
         twins = {messages[place] for place in accepted if place in messages}
         strangers = [place for place in repeated if messages[place] not in twins]
-        self.check("every message fed is in Kafka and was taken", self.fed <= len(messages) == len(behind) <= self.fed + self.doubtful,
-                   "%d fed, %d in doubt, %d in Kafka, %d taken" % (self.fed, self.doubtful, len(messages), len(behind)))
+        held = Counter(body.decode(errors="replace") for body in messages.values())
+        lost = self.sent - held
+        self.check("every message fed is in Kafka and was taken", not lost and self.fed <= len(messages) == len(behind),
+                   "%d fed, %d in doubt, %d in Kafka, %d taken; %d lost: %s" % (self.fed, self.doubtful, len(messages), len(behind), lost.total(), list(lost)[:3]))
+        self.check("what is in Kafka beyond what was fed repeats it", len(held) <= self.fed + self.doubtful,
+                   "%d fed, %d in doubt, %d different ones in Kafka" % (self.fed, self.doubtful, len(held)))
         self.check("one outcome each", len(accepted) == len(logged) and not accepted & rejected,
                    "%d logged at %d places, %d rejected too" % (len(logged), len(accepted), len(accepted & rejected)))
         self.check("nothing has an outcome that was not there to read", accepted | rejected <= set(messages),
