@@ -255,7 +255,7 @@ static void slot_clear(struct shard *shard, const struct cell *cell, const struc
 static void window_thin(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout, uint16_t i, int64_t horizon_ms)
 {
     slab_ref window = window_ref(cell, layout, i);
-    if (window_newest(shard, window) >= horizon_ms - window_idle_ms(&layout->window[i], layout->widest_ms)) {
+    if (window_newest(shard, window, &layout->window[i]) >= horizon_ms - window_idle_ms(&layout->window[i], layout->widest_ms)) {
         window_trim(shard, cell, layout, i);
         window_mark(shard, window_ref(cell, layout, i), &layout->window[i]); /* trimming may have moved it */
         return;

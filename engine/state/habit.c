@@ -62,7 +62,7 @@ static uint32_t habit_slot(int32_t week)
 static slab_ref habit_ref(const struct shard *shard, slab_ref window, uint8_t habit)
 {
     slab_ref ref;
-    memcpy(&ref, (const char *)slab_at(&shard->slab, window) + window_habit_at(habit), sizeof ref);
+    memcpy(&ref, (const char *)window_of(shard, window) + window_habit_at(habit), sizeof ref);
     return ref;
 }
 

@@ -138,7 +138,7 @@ static void window_content_hash(struct key_at *at)
     const struct window_layout *window = &at->layout->window[at->window];
     int64_t keys_ms = at->horizon->keys_ms;
     slab_ref ref = window_ref(at->cell, at->layout, at->window);
-    if (!ref || (keys_ms != INT64_MIN && window_newest(at->shard, ref) < keys_ms - window_idle_ms(window, at->layout->widest_ms)))
+    if (!ref || (keys_ms != INT64_MIN && window_newest(at->shard, ref, window) < keys_ms - window_idle_ms(window, at->layout->widest_ms)))
         return;
     window_walk(at->shard, at->cell, at->keyspace, at->window, at->floor_ms == INT64_MIN ? INT64_MIN : at->floor_ms - 1, record_hash, at);
     window_hash(at->shard, at->cell, at->keyspace, at->window, at->floor_day, keys_ms == INT64_MIN ? INT32_MIN : zone_week(at->horizon->zone, keys_ms),

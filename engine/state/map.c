@@ -271,7 +271,7 @@ static bool attempts_copy(const struct moving *moving)
 static bool cell_move(struct moving *moving)
 {
     moving->cell = cell_get(moving->shard, moving->keyspace, moving->old->key);
-    if (!moving->cell)
+    if (!moving->cell || !cell_unfold(moving->shard, moving->old, moving->from))
         return false;
     if (!memory_is_newest(moving->to)) /* else it is the memory, and nothing of what goes */
         moving->cell->newest_ms = moving->old->newest_ms;

@@ -55,6 +55,24 @@ static slab_ref cell_replace(struct shard *shard, slab_ref old_ref, const struct
     return ref;
 }
 
+static void cell_fold(struct shard *shard, const struct cell *cell, const struct keyspace_layout *layout)
+{
+    const struct packed *packed = cell_packed(cell, layout);
+    for (uint32_t i = 0; i < packed->count; i++)
+        if (packed->number[i] < layout->window_count && packed_refs(packed)[i])
+            window_fold(shard, packed_refs(packed) + i, &layout->window[packed->number[i]]);
+}
+
+bool cell_unfold(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout)
+{
+    const struct packed *packed = cell_packed(cell, layout);
+    bool good = true;
+    for (uint32_t i = 0; good && cell_is_packed(cell, layout) && i < packed->count; i++)
+        if (packed->number[i] < layout->window_count && packed_refs(packed)[i])
+            good = window_unfold(shard, packed_refs(packed) + i, &layout->window[packed->number[i]]);
+    return good;
+}
+
 slab_ref cell_pack(struct shard *shard, slab_ref ref, const struct keyspace_layout *layout)
 {
     const struct cell *cell = slab_at(&shard->slab, ref);
@@ -64,10 +82,14 @@ slab_ref cell_pack(struct shard *shard, slab_ref ref, const struct keyspace_layo
             count++;
     count += count == 0; /* one that says nothing: without any it would be open */
     bool shorter = slab_block(packed_bytes(&layout->cell, count)) < slab_block(cell_bytes(cell, layout));
-    return shorter ? cell_replace(shard, ref, layout, count) : 0;
+    slab_ref packed = shorter ? cell_replace(shard, ref, layout, count) : 0;
+    cell = packed ? slab_at(&shard->slab, packed) : cell;
+    if (cell_is_packed(cell, layout))
+        cell_fold(shard, cell, layout);
+    return packed;
 }
 
 slab_ref cell_unpack(struct shard *shard, slab_ref ref, const struct keyspace_layout *layout)
 {
-    return cell_replace(shard, ref, layout, 0);
+    return cell_unfold(shard, cell_at(shard, ref), layout) ? cell_replace(shard, ref, layout, 0) : 0;
 }

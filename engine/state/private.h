@@ -97,6 +97,10 @@ struct packed {
 enum { QUIET_MS = 2 * CLOCK_KEEP_MS };
 enum { CELL_MOST = 32, PACKED_HEAD = sizeof(slab_ref), PARTS_AT_ONCE = 64 };
 
+/* A reference to a window with this bit: it lies folded (window_fold.c), which only those of packed cells do. Shards end below references
+ * with it (setting shard_mb_max). */
+static const slab_ref REF_FOLDED = (slab_ref)1 << 31;
+
 /* layout.c: derives the shape; state_layout_set puts it into the state's own layout, where the functions below read it. */
 struct cell_shape cell_shape(const struct keyspace_layout *layout);
 
@@ -220,6 +224,8 @@ size_t packed_bytes(const struct cell_shape *shape, uint32_t count);
 /* Where a cell lies now that it is packed, if that is shorter; or opened. 0: it lies where it did, for there is no room, or no need. */
 slab_ref cell_pack(struct shard *shard, slab_ref cell, const struct keyspace_layout *layout);
 slab_ref cell_unpack(struct shard *shard, slab_ref cell, const struct keyspace_layout *layout);
+/* Gives the windows of a packed cell what they were folded without; false when there is no room for all. */
+bool cell_unfold(struct shard *shard, struct cell *cell, const struct keyspace_layout *layout);
 
 /* The block of a key's clocks; 0: none was raised, or all lay long before the horizon of a sweep. */
 static inline slab_ref clocks_ref(const struct cell *cell, const struct keyspace_layout *layout)
@@ -257,7 +263,11 @@ bool fact_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uint1
                 const struct grafting *grafting);
 /* Frees a window and all it holds. */
 void window_free(struct shard *shard, slab_ref window, const struct window_layout *layout);
-int64_t window_newest(const struct shard *shard, slab_ref window);
+int64_t window_newest(const struct shard *shard, slab_ref window, const struct window_layout *layout);
+/* window_fold.c: a window whose reference stands there, in a packed cell, folded if that is shorter and there is room; and as it was, false
+ * when there is no room. */
+void window_fold(struct shard *shard, const slab_ref *slot, const struct window_layout *layout);
+bool window_unfold(struct shard *shard, const slab_ref *slot, const struct window_layout *layout);
 /* So long before the horizon a window's newest record may lie for it to matter still; at most as long as its key may. */
 int64_t window_idle_ms(const struct window_layout *layout, int64_t widest_ms);
 /* Gives back what the window (it is there) has much more of than it needs; so it may move. */

@@ -64,7 +64,7 @@ bool table_is_full(const struct table *table)
 
 uint32_t table_room_next(uint32_t room, size_t entry_size)
 {
-    return (uint32_t)(slab_block((room ? room + (size_t)room / 2 : TABLE_ROOM_LEAST) * entry_size) / entry_size);
+    return (uint32_t)(slab_block((room ? room + (size_t)room / 3 : TABLE_ROOM_LEAST) * entry_size) / entry_size);
 }
 
 static bool table_move(struct slab *slab, struct table *table, size_t entry_size, uint32_t room)

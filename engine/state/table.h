@@ -7,7 +7,7 @@
 
 #include "engine/state/slab.h"
 
-/* Linear probing, at most three quarters full; grows by a half. A tag is 0 free, 1 removed, else hash: its upper bits
+/* Linear probing, at most three quarters full; grows by a third. A tag is 0 free, 1 removed, else hash: its upper bits
  * say by which place the entry is looked for first, the lower ones tell it from its neighbours. */
 struct table {
     slab_ref entries;

@@ -593,7 +593,7 @@ struct records window_look(const struct shard *shard, const struct cell *cell, u
 {
     const struct keyspace_layout *layout = shard_layout(shard, keyspace);
     slab_ref ref = window_ref(cell, layout, index);
-    return ref ? records_of(slab_at(&shard->slab, ref), &layout->window[index], cell->key[0]) : (struct records){0};
+    return ref ? records_of(window_of(shard, ref), &layout->window[index], cell->key[0]) : (struct records){0};
 }
 
 /* Of an open cell. */
@@ -636,7 +636,7 @@ void window_prefetch_end(const struct shard *shard, const struct cell *cell, uin
 
 void window_ask(const struct shard *shard, slab_ref ref, const struct window_layout *layout, bool records)
 {
-    const struct window *window = slab_at(&shard->slab, ref);
+    const struct window *window = window_of(shard, ref);
     size_t before = window_ring_at(layout);
     if (!records) {
         cache_ask(window, before + RECORDS_BESIDE);
@@ -663,21 +663,24 @@ void window_free(struct shard *shard, slab_ref ref, const struct window_layout *
 {
     if (!ref)
         return;
-    struct at at = {.shard = shard, .layout = layout, .ring_at = window_ring_at(layout), .window = slab_edit(&shard->slab, ref, window_ring_at(layout))};
-    shard_count_records(shard, -(int64_t)at.window->count);
-    at.state = states_edit(shard, at.window, layout);
-    states_free(&at);
+    const struct window *window = window_of(shard, ref);
+    shard_count_records(shard, -(int64_t)window->count);
+    if (!window_is_folded(ref)) {
+        struct at at = {.shard = shard, .layout = layout, .ring_at = window_ring_at(layout), .window = slab_edit(&shard->slab, ref, window_ring_at(layout))};
+        at.state = states_edit(shard, at.window, layout);
+        states_free(&at);
+    }
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
-        memcpy(&kept, (const char *)at.window + window_habit_at(habit), sizeof kept);
+        memcpy(&kept, (const char *)window + window_habit_at(habit), sizeof kept);
         habit_free(shard, kept);
     }
-    slab_free(&shard->slab, ref, window_size(at.window, layout));
+    slab_free(&shard->slab, window_block(ref), window_block_bytes(shard, ref, layout));
 }
 
 uint32_t window_records(const struct shard *shard, slab_ref ref)
 {
-    return ref ? ((const struct window *)slab_at(&shard->slab, ref))->count : 0;
+    return ref ? window_of(shard, ref)->count : 0;
 }
 
 uint32_t window_count(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
@@ -689,13 +692,15 @@ size_t window_bytes(const struct shard *shard, slab_ref ref, const struct window
 {
     if (!ref)
         return 0;
-    const struct window *window = slab_at(&shard->slab, ref);
-    size_t bytes = slab_block(window_size(window, layout));
+    const struct window *window = window_of(shard, ref);
+    size_t bytes = slab_block(window_block_bytes(shard, ref, layout));
     for (uint8_t habit = 1; habit <= layout->habit_count; habit++) {
         slab_ref kept;
         memcpy(&kept, (const char *)window + window_habit_at(habit), sizeof kept);
         bytes += habit_block_bytes(kept);
     }
+    if (window_is_folded(ref))
+        return bytes;
     const struct maps *maps = !window_of_edges(layout) && window->maps ? slab_at(&shard->slab, window->maps) : NULL;
     bytes += maps ? slab_block(window_maps_bytes()) : 0;
     for (int column = 0; maps && column < COLUMNS; column++)
@@ -723,7 +728,7 @@ void window_hash(const struct shard *shard, const struct cell *cell, uint16_t ke
     slab_ref ref = window_ref(cell, shard_layout(shard, keyspace), index);
     if (!ref)
         return;
-    const struct window *window = slab_at(&shard->slab, ref);
+    const struct window *window = window_of(shard, ref);
     for (uint16_t i = 0; i < layout->aggregate_count; i++)
         if (layout->aggregate[i].days)
             days_hash(shard, &window_states(shard, window, layout)[i].days, &layout->aggregate[i], column_holds_ids(layout, layout->aggregate[i].column), floor_day, item);

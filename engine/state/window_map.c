@@ -127,7 +127,7 @@ struct ring {
 
 static struct ring ring_begin(const struct shard *shard, slab_ref ref, const struct window_layout *layout, entity_id key, const struct grafting *grafting)
 {
-    struct ring ring = {.shard = shard, .window = ref ? slab_at(&shard->slab, ref) : NULL, .layout = layout, .grafting = grafting};
+    struct ring ring = {.shard = shard, .window = ref ? window_of(shard, ref) : NULL, .layout = layout, .grafting = grafting};
     if (ring.window)
         ring.records = records_of(ring.window, layout, key);
     return ring;
@@ -253,8 +253,9 @@ bool window_graft(struct shard *shard, struct cell *cell, uint16_t keyspace, uin
         window_put_back(shard, cell, keyspace, index, old);
         return false;
     }
-    if (theirs.window->newest_ms > window->newest_ms)
-        window->newest_ms = theirs.window->newest_ms;
+    int64_t newest_ms = window_newest(other, ref, &layout->window[index]);
+    if (newest_ms > window->newest_ms)
+        window->newest_ms = newest_ms;
     if (old)
         window_free(shard, old, &layout->window[index]);
     return true;

@@ -61,6 +61,8 @@ struct window {
         int32_t base;           /* of edges: what their times are counted from, in units of BASE_MS */
     };
 };
+/* In a packed cell a window of few records may lie folded (window_fold.c): without these bytes, a unit of the slab. */
+enum { FOLDED_LACKS = offsetof(struct window, room) };
 enum { BASE_MS = 1 << 20 };     /* 17 minutes: so 32 bits reach 70,000 years either way */
 
 struct kept {               /* a record as the ring holds it, extra_count extras long */
@@ -89,6 +91,22 @@ struct edge_key {
 };
 
 enum { PACKED_NOT = 8 };
+
+static inline bool window_is_folded(slab_ref ref)
+{
+    return (ref & REF_FOLDED) != 0;
+}
+/* Where its block lies. */
+static inline slab_ref window_block(slab_ref ref)
+{
+    return ref & ~REF_FOLDED;
+}
+/* A window that is there; of a folded one what lies before `room` is not its own. */
+static inline const struct window *window_of(const struct shard *shard, slab_ref ref)
+{
+    const char *block = slab_at(&shard->slab, window_block(ref));
+    return (const struct window *)(const void *)(window_is_folded(ref) ? block - FOLDED_LACKS : block);
+}
 
 static inline bool is_extreme(const struct aggregate_layout *aggregate)
 {
@@ -185,6 +203,11 @@ static inline size_t window_stride(const struct window *window, const struct win
 static inline size_t window_size(const struct window *window, const struct window_layout *layout)
 {
     return window_ring_at(layout) + window->room * window_stride(window, layout);
+}
+/* Bytes of the block of a window that is there. */
+static inline size_t window_block_bytes(const struct shard *shard, slab_ref ref, const struct window_layout *layout)
+{
+    return window_size(window_of(shard, ref), layout) - (window_is_folded(ref) ? FOLDED_LACKS : 0);
 }
 
 /* What has room for four times its things and more gives back down to this room. */

@@ -2,11 +2,6 @@
 #include "engine/model/zone.h"
 #include "engine/state/window_private.h"
 
-int64_t window_newest(const struct shard *shard, slab_ref ref)
-{
-    return ((const struct window *)slab_at(&shard->slab, ref))->newest_ms;
-}
-
 /* Rules look at times behind their clock less the span, and no event to come has a time before the horizon; keep_ms holds the
  * span already, and the lateness once more. Habits look back as far as weeks go unsampled, and what others read is left to the key. */
 int64_t window_idle_ms(const struct window_layout *layout, int64_t widest_ms)
@@ -45,7 +40,7 @@ static void kept_mark(const struct state *state, const struct kept *kept, uint32
  * again where edges leave it out. */
 void window_mark(const struct shard *shard, slab_ref ref, const struct window_layout *layout)
 {
-    const struct window *window = slab_at(&shard->slab, ref);
+    const struct window *window = window_of(shard, ref);
     const struct records records = records_of(window, layout, ENTITY_MISSING);
     const char *record = records.first;
     for (uint32_t i = 0; i < records.count; i++, record += records.stride) {
@@ -54,7 +49,7 @@ void window_mark(const struct shard *shard, slab_ref ref, const struct window_la
         else
             kept_mark(shard->state, (const void *)record, layout->entity_extras);
     }
-    const union aggregate_state *state = window_states(shard, window, layout);
+    const union aggregate_state *state = window_is_folded(ref) ? NULL : window_states(shard, window, layout);
     for (uint16_t i = 0; state && i < layout->aggregate_count; i++)
         if (layout->aggregate[i].days && layout->aggregate[i].fn != WINDOW_COUNT && column_holds_ids(layout, layout->aggregate[i].column))
             days_mark(shard, &state[i].days, layout->aggregate[i].fn);
@@ -66,6 +61,8 @@ void window_trim(struct shard *shard, struct cell *cell, const struct keyspace_l
 {
     const struct window_layout *layout = &keyspace->window[index];
     slab_ref *slot = (slab_ref *)(uintptr_t)part_slot(cell, keyspace, cell_window_at(keyspace, index));
+    if (window_is_folded(*slot))
+        return;
     struct at at = {.shard = shard, .layout = layout, .slot = slot, .ring_at = window_ring_at(layout), .window = slab_edit(&shard->slab, *slot, window_ring_at(layout))};
     at.size = window_stride(at.window, layout);
     at.state = states_edit(shard, at.window, layout);

@@ -1,4 +1,5 @@
 /* Cells of many parts: packed once their keys have gone quiet, opened when something comes; and nobody can tell. */
+#include "engine/state/private.h" /* whether a window lies folded nobody is told */
 #include "tests/unit/state/sum.h"
 
 #include <criterion/criterion.h>
@@ -6,13 +7,15 @@
 enum { WINDOWS = 70, MEMORIES = 3, ATTEMPTS = 2, FACT = 2, KEYS = 40, HOUR = 3600000, DAY = 24 * HOUR };
 static const int64_t T0 = (int64_t)20500 * DAY;
 
+enum { SUMMED = 2, HABITUAL = 4 }; /* every so many windows have a sum; and its usual value */
 static struct window_layout windows[WINDOWS];
+static const struct aggregate_layout sums[] = {{.hash = 41, .fn = WINDOW_SUM, .column = WINDOW_AMOUNT}, {.hash = 42, .fn = WINDOW_SUM, .column = WINDOW_AMOUNT, .habit = 1}};
 static const uint64_t clocks[] = {11, 12};
 static const struct memory_layout memories[MEMORIES] = {{.hash = 21, .for_ms = 90 * (int64_t)DAY, .keep_count = 1}, {.hash = 22, .for_ms = 90 * (int64_t)DAY, .keep_count = 1},
                                                         {.hash = 23, .keep_count = 1, .dated = true}};
 static const struct attempt_layout attempts[ATTEMPTS] = {{.hash = 31, .word_count = 2}, {.hash = 32, .word_count = 2}};
 static struct keyspace_layout keyspaces[] = {{.hash = 5, .width = 1, .clock_count = 2, .clock_hash = clocks, .window_count = WINDOWS, .window = windows,
-                                              .memory_count = MEMORIES, .memory = memories, .attempt_count = ATTEMPTS, .attempt = attempts, .widest_ms = 90 * (int64_t)DAY},
+                                              .memory_count = MEMORIES, .memory = memories, .attempt_count = ATTEMPTS, .attempt = attempts, .widest_ms = 200 * (int64_t)DAY},
                                              {.hash = 6, .width = 1, .widest_ms = 90 * (int64_t)DAY}};
 static const struct state_layout layout = {.keyspace_count = 2, .keyspace = keyspaces, .lateness_ms = HOUR, .shard_bytes_max = 1 << 20};
 
@@ -21,7 +24,8 @@ static struct state *state_open(void)
     struct error err = {0};
     static const unsigned char seed[16] = {3};
     for (int i = 0; i < WINDOWS; i++)
-        windows[i] = (struct window_layout){.hash = 100 + (uint64_t)i, .keep_ms = 90 * (int64_t)DAY, .extra_count = 1};
+        windows[i] = (struct window_layout){.hash = 100 + (uint64_t)i, .keep_ms = 90 * (int64_t)DAY, .extra_count = 1, .habit_count = i % HABITUAL == 0,
+                                            .aggregate_count = i % SUMMED == 0, .aggregate = &sums[i % HABITUAL == 0]};
     struct state *state = state_new(&layout, seed, &err);
     cr_assert_not_null(state, "%s", err.text);
     return state;
@@ -41,6 +45,9 @@ static void change(struct shard *shard, uint32_t k, uint64_t what, int64_t time_
     const struct memory_record kept = {.time_ms = time_ms, .seq = seq, .keep = {(int64_t)seq}};
     uint16_t part = (uint16_t)(what < WINDOWS ? what : what - WINDOWS);
     cr_assert_not_null(cell);
+    int32_t week = (int32_t)(time_ms / DAY / 7), from = week;
+    if (what < WINDOWS && windows[part].habit_count && habit_due(shard, cell, 0, part, 1, week, &from))
+        habit_put(shard, cell, 0, part, 1, from, (struct window_result){(int64_t)seq, true});
     if (what < WINDOWS)
         cr_assert(window_add(shard, cell, 0, part, &record, false));
     else if (part < FACT)
@@ -104,7 +111,8 @@ Test(pack, takes_what_the_parts_that_are_there_need)
         struct shard *shard = state_shard(state, 0);
         int64_t now_ms = T0;
         size_t packed = 12 + (2 + 2 * parts[i] + 3) / 4 * 4 + 4 * parts[i];
-        size_t gives = slab_block(packed) < slab_block(open) ? slab_block(open) - slab_block(packed) : 0;
+        size_t folded = slab_block(32 + 40) - slab_block(16 + 40); /* of a window with one record */
+        size_t gives = slab_block(packed) < slab_block(open) ? slab_block(open) - slab_block(packed) + folded * parts[i] : 0;
         cr_expect_eq(cell_takes(state, &now_ms, parts[i]), gives, "%u parts", parts[i]);
         const struct cell *cell = cell_find(shard, 0, &(uint32_t){256});
         cr_expect_eq(window_look(shard, cell, 0, WINDOWS - 1).count, 1);
@@ -112,8 +120,38 @@ Test(pack, takes_what_the_parts_that_are_there_need)
         cr_expect_eq(clock_read(shard, cell, 0, 0), INT64_MIN);
         uint64_t before = used(state);
         cr_expect(cell_get(shard, 0, &(uint32_t){256}) && used(state) - before == gives, "opened");
-        (void)shard_sweep(shard, now_ms + 100 * (int64_t)DAY, INT64_MIN / 2);
+        (void)shard_sweep(shard, now_ms + 210 * (int64_t)DAY, INT64_MIN / 2);
         cr_expect_null(cell_find(shard, 0, &(uint32_t){256}));
+        state_free(state);
+    }
+}
+
+/* A window folds with what it has: its records without room for more, its sum and its habit. One of many records keeps states, and stays. */
+Test(pack, folds_windows_of_few_records)
+{
+    static const struct { uint32_t records; size_t gives; } rows[] = {{1, 80 - 64}, {2, 160 - 96}, {4, 240 - 176}, {8, 352 - 336}, {9, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct state *state = state_open();
+        struct shard *shard = state_shard(state, 0);
+        const struct keyspace_layout *in = shard_layout(shard, 0);
+        const struct window_span all = {.floor_ms = INT64_MIN, .ceiling_ms = INT64_MAX};
+        uint32_t records = rows[i].records;
+        for (uint32_t r = 0; r < records; r++)
+            change(shard, 1, 0, T0 + r, 1 + r);
+        size_t whole = window_bytes(shard, window_ref(cell_find(shard, 0, &(uint32_t){256}), in, 0), in->window);
+        (void)shard_sweep(shard, T0 + 3 * CLOCK_KEEP_MS, INT64_MIN / 2);
+        const struct cell *quiet = cell_find(shard, 0, &(uint32_t){256});
+        slab_ref ref = window_ref(quiet, in, 0);
+        cr_expect_eq((ref & REF_FOLDED) != 0, rows[i].gives > 0, "%u records", records);
+        cr_expect_eq(whole - window_bytes(shard, ref, in->window), rows[i].gives, "%u records: %zu", records, whole - window_bytes(shard, ref, in->window));
+        cr_expect_eq(window_newest(shard, ref, in->window), T0 + records - 1);
+        cr_expect_eq(window_records(shard, ref), records);
+        cr_expect_eq(window_look(shard, quiet, 0, 0).count, records);
+        struct cell *cell = cell_get(shard, 0, &(uint32_t){256});
+        cr_expect_eq(window_ref(cell, in, 0) & REF_FOLDED, 0u);
+        cr_expect_eq((uint32_t)window_value(shard, cell, 0, 0, 0, &all).value, records * (records + 1) / 2, "the sum");
+        change(shard, 1, 0, T0 + 3 * CLOCK_KEEP_MS, 100);
+        cr_expect_eq((uint32_t)window_value(shard, cell, 0, 0, 0, &all).value, 100 + records * (records + 1) / 2);
         state_free(state);
     }
 }
@@ -139,7 +177,7 @@ Test(pack, of_a_shard_without_room_is_not_opened)
     cr_expect_eq(cell_find(shard, 0, &(uint32_t){256}), cell);
     for (uint16_t w = 0; w < WINDOWS; w++)
         cr_expect_eq(window_look(shard, cell, 0, w).count, w >= WINDOWS - 3);
-    (void)shard_sweep(shard, now_ms + 100 * (int64_t)DAY, INT64_MIN / 2);
+    (void)shard_sweep(shard, now_ms + 210 * (int64_t)DAY, INT64_MIN / 2);
     cr_expect_null(cell_find(shard, 0, &(uint32_t){256}), "it goes when its time has come");
     state_free(state);
 }
