@@ -39,11 +39,14 @@ def line(row):
     return "| %s | %s | %s | %s | %s | %s |" % (row["what"], figure(row["figure"]), row["unit"], row["aim"], met, how)
 
 
-def section(part):
+def section(part, newest):
     crowd = "Took %d s; meanwhile other work of this machine used %.1f of its cores%s." % (
         part["seconds"], part["others"], " (servers of the part itself among it)" if part.get("servers") else "")
     if part["stolen"] >= 0.02:
         crowd += " Its host took %.0f %% of one core away." % (100 * part["stolen"])
+    on = part["machine"]
+    if on["processor"] != newest["processor"]:
+        crowd += " On another machine: %s, %s, %s." % (on["processor"], on["memory"], on["kernel"])
     rows = ["| what | figure | unit | aim | | how |", "|---|---:|---|---|---|---|"] + [line(row) for row in part["rows"]] if part["rows"] else []
     pictures = ["", *["![%s](%s)" % (words, name) for name, words in part["pictures"].items()]] if part.get("pictures") else []
     return ["## " + part["title"], "", *rows, *([""] if rows else []), part["note"], "", "%s %s." % (crowd, part["date"]), *pictures, ""]
@@ -60,5 +63,5 @@ def text(order):
               "[graph.txt](graph.txt).", ""]
     for name in order:
         if name in parts:
-            lines += section(parts[name])
+            lines += section(parts[name], newest["machine"])
     return "\n".join(lines)

@@ -11,6 +11,11 @@
 
 enum { CLOSE_MS = 5000, FETCH_WAIT_MS = 5, FETCH_BYTES = 128 << 20, PARTITION_BYTES_MIN = 64 << 10, NOTICE_TEXT_MAX = 400 };
 
+/* A broker's thread with nothing to fetch, for all queues are full, sleeps for a second whatever the engine takes meanwhile (librdkafka
+ * before 2.2.0, which has fetch.queue.backoff.ms); at 240,000 events/s the queues are empty after half of it. Any answer wakes it, so one is
+ * asked for: 12 to 17 % more events/s from Kafka to PostgreSQL on 8 and 16 threads. */
+#define WAKE_MS "100"
+
 static void __attribute__((format(printf, 3, 4))) say(const struct kafka_source *source, const char *event, const char *format, ...)
 {
     char text[NOTICE_TEXT_MAX];
@@ -59,6 +64,7 @@ static rd_kafka_t *open_client(struct kafka_source *source, struct error *err)
         {"socket.connection.setup.timeout.ms", CLIENT_SETUP_MS},
         {"fetch.wait.max.ms", wait_ms},
         {"fetch.error.backoff.ms", "100"},
+        {"topic.metadata.refresh.interval.ms", WAKE_MS},
         {"queued.min.messages", "100000"},
         {"queued.max.messages.kbytes", queue_kb},
         {"fetch.message.max.bytes", fetch_bytes}, /* a larger message still comes, alone */

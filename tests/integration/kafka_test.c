@@ -40,7 +40,7 @@ static void cluster_serve(int command, int answer)
     struct kafka_mock *mock = kafka_mock_open(1, &err);
     char letter, address[256] = {0};
     if (!mock || !kafka_mock_topic(mock, "payments-a", PARTITIONS, &err) ||
-        !kafka_mock_topic(mock, "payments-b", 1, &err))
+        !kafka_mock_topic(mock, "payments-b", 1, &err) || !kafka_mock_topic(mock, "payments-c", 1, &err))
         _exit(1);
     snprintf(address, sizeof address, "%s", kafka_mock_address(mock));
     if (write(answer, address, sizeof address) != sizeof address)
@@ -295,6 +295,37 @@ static void test_outage_behind_messages(struct tally *tally, const struct cluste
     reading_free(reading);
 }
 
+/* What fits into the queue is read long before librdkafka would look again of itself, a second after it was full: some 20 times here. */
+static void test_full_queue(struct tally *tally, const struct cluster *cluster)
+{
+    enum { LARGE = 4800, BYTES = 1000, FETCH_BYTES = 640 << 10, PIECE = 64, WORK_MS = 5, SECONDS = 5 };
+    static const struct kafka_topic topic = {"payments-c", "bank-c", false};
+    static const char body[BYTES] = "large";
+    struct error err = {0};
+    const int64_t beginning = -1;
+    struct kafka_producer *producer = kafka_producer_open(&(struct kafka_producer_settings){.brokers = cluster->address, .topic = topic.name}, &err);
+    bool ok = producer != NULL;
+    for (int i = 0; ok && i < LARGE; i++)
+        ok = kafka_producer_send(producer, 0, SLICE(""), (struct slice){body, sizeof body}, 0, &err);
+    check(tally, ok && kafka_producer_flush(producer, 20000, &err), "feed large messages", &err);
+    if (producer)
+        kafka_producer_close(producer);
+    struct source *source = kafka_source_open(&(struct kafka_source_settings){.brokers = cluster->address, .topic = &topic, .topic_count = 1, .group = "muster-test",
+                                                                              .fetch_bytes_max = FETCH_BYTES, .recovery_wait_ms = 3000}, &err);
+    check(tally, source && source->seek(source->self, &beginning, &err), "open with a small queue", &err);
+    struct reading *reading = reading_new();
+    for (time_t until = time(NULL) + SECONDS; source && reading->count < LARGE && time(NULL) < until;) {
+        uint32_t got = 0;
+        (void)source->poll(source->self, 50, &reading->arena, reading->message + reading->count, PIECE, &got, &err);
+        reading->count += got;
+        nanosleep(&(struct timespec){0, WORK_MS * 1000000}, NULL); /* slower than the broker: the queue is full most of the time */
+    }
+    check(tally, reading->count == LARGE, "a queue that was full is filled again at once", NULL);
+    reading_free(reading);
+    if (source)
+        source->close(source->self);
+}
+
 int main(void)
 {
     struct tally tally = {0};
@@ -317,6 +348,7 @@ int main(void)
         source->close(source->self);
         test_outage_behind_messages(&tally, &cluster, answer);
         test_outage(&tally, &cluster, answer);
+        test_full_queue(&tally, &cluster);
     }
     kill(cluster.pid, SIGTERM);
     waitpid(cluster.pid, NULL, 0);
