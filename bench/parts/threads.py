@@ -6,7 +6,7 @@ from parts import kafka, picture, replay, rule_sets
 from parts.common import PACK, PROGRAMS, RESULTS, Unavailable, lines_of, medians, row, run, stream
 
 TITLE = "Threads: more than two"
-COUNTS = (1, 2, 4, 8, 16)
+COUNTS = (1, 2, 4, 8, 12, 16)
 EVENTS, ROUNDS = 1000000, 3
 
 
