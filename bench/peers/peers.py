@@ -67,7 +67,7 @@ def measure_postgres(table, events, rounds):
 
 
 def measure_streams(table, events, rounds):
-    path = stream.make(events)
+    path = stream.make(events * streams.LONGER, max(events // 60, 200), 30 * streams.LONGER)  # as many events a day, so that as large a share hits
     group = "Kafka Streams"
     with streams.Broker(path) as broker, postgres.Server(path, "postgres-engine") as server:
         engine = streams.Engine(broker, server)
