@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import stream
 
@@ -42,20 +43,21 @@ def make(events):
     number, ids = {}, []
     start = stream.ms(rows[0][0])
     with open(name, "w") as events_out, open(name + ".csv", "w") as edges_out:
-        for time, event, ends in rows:
+        for moment, event, ends in rows:
             events_out.write(json.dumps(event) + "\n")
             source, target = (number.setdefault(end, len(number)) for end in ends)
-            edges_out.write("%d,%d,%d,%d\n" % (len(ids), source, target, (stream.ms(time) - start) // 1000))
+            edges_out.write("%d,%d,%d,%d\n" % (len(ids), source, target, (stream.ms(moment) - start) // 1000))
             ids.append(event["id"])
     return name, name + ".csv", ids
 
 
 def measure(python, edges, ids, batch, threads):
-    """(seconds and processor seconds of its calls, {(rule, event id)})"""
+    """(stream.Times of its calls, {(rule, event id)})"""
     found = os.path.join(stream.HOME, "found.csv")
+    begin = time.monotonic()
     done = subprocess.run([python, os.path.join(stream.TOP, "bench", "peers", "preprocessor.py"), edges, str(batch), str(threads), found],
                           capture_output=True, text=True, timeout=400)
     if done.returncode:
         raise RuntimeError("snapml failed: " + done.stderr[-800:])
-    seconds, used = (float(word) for word in done.stdout.split()[-2:])
-    return (seconds, used), {(rule, ids[int(edge)]) for rule, edge in (line.split(",") for line in open(found))}
+    seconds, used, first = (float(word) for word in done.stdout.split()[-3:])
+    return stream.Times(seconds, used, first - begin), {(rule, ids[int(edge)]) for rule, edge in (line.split(",") for line in open(found))}

@@ -65,20 +65,26 @@ class Server:
                   "\\copy feed from '%s' csv\nanalyze feed;\n" % table)
 
     def measure(self, sessions):
-        """(seconds and processor seconds of the servers' side, hits): every event through take(), BATCH a transaction, in `sessions` at once."""
+        """(stream.Times, of the processor the servers' side, hits): every event through take(), BATCH a transaction, in `sessions` at once."""
         rules = open(os.path.join(stream.TOP, "bench", "peers", "postgres.sql")).read()
         for part in range(sessions):
             self.psql("drop schema if exists part_%d cascade; create schema part_%d; set search_path = part_%d;\n%s" % (part, part, part, rules))
-        begin = time.monotonic()
+        launched = time.monotonic()
         running = [subprocess.Popen(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.dsn], stdin=subprocess.PIPE,
                                     stdout=subprocess.PIPE, text=True) for _ in range(sessions)]
+        for session in running:
+            session.stdin.write("select pg_backend_pid();\n")
+            session.stdin.flush()
+        pids = [server_process(session) for session in running]
+        begin, before = time.monotonic(), sum(map(stream.process_s, pids))
         for part, session in enumerate(running):
             session.stdin.write("set search_path = part_%d;\n" % part)
             session.stdin.writelines("select take(%d, %d, %d, %d);\n" % (first, first + BATCH - 1, part, sessions) for first in range(1, self.events + 1, BATCH))
             session.stdin.write("select pg_backend_pid();\n")
             session.stdin.flush()
-        pids = [server_process(session) for session in running]
-        seconds, used = time.monotonic() - begin, sum(map(stream.process_s, pids))
+        for session in running:
+            server_process(session)
+        seconds, used = time.monotonic() - begin, sum(map(stream.process_s, pids)) - before
         for session in running:
             session.communicate()
         if any(session.returncode for session in running):
@@ -87,4 +93,4 @@ class Server:
         for part in range(sessions):
             rows = self.psql("copy part_%d.hit to stdout csv" % part).splitlines()
             hits |= {tuple(row) for row in csv.reader(rows)}
-        return (seconds, used), hits
+        return stream.Times(seconds, used, begin - launched), hits

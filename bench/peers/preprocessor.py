@@ -1,7 +1,8 @@
 """Runs in a virtual environment that has snapml, through its public interface only: bench/peers/graph.py starts it.
 
 Usage: preprocessor.py EDGES BATCH THREADS FOUND; EDGES: `number,source,target,second` a line. Writes `RULE,number` for each
-edge that takes part in a pattern to FOUND and prints `seconds cpu_seconds`, of the calls alone."""
+edge that takes part in a pattern to FOUND and prints `seconds cpu_seconds begun`: of the calls alone, and
+when the first began by the monotonic clock, which all processes share."""
 import sys
 import time
 
@@ -32,7 +33,7 @@ def main():
         # two bins each, in the order fan in, fan out, scatter-gather, temporal cycle: the large ones, of cycles the short ones
         for rule, column in (("FAN-IN", 1), ("FAN-OUT", 3), ("GATHER", 5), ("RING", 6)):
             out.writelines("%s,%d\n" % (rule, edge) for edge in edges[found[:, column] > 0, 0])
-    print("%.4f %.4f" % (seconds, used))
+    print("%.4f %.4f %.4f" % (seconds, used, begin))
 
 
 if __name__ == "__main__":

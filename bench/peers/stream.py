@@ -1,4 +1,5 @@
 """The stream that Muster and its peers are given, and what Muster makes of it."""
+import collections
 import datetime
 import json
 import os
@@ -11,6 +12,10 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HOME = os.path.join(TOP, "build", "peers")
 RULES = os.path.join("bench", "peers", "window")
+
+
+# What one run took for all events, from the first to the last: by the clock and of the processor; start_s is in neither (None: not known).
+Times = collections.namedtuple("Times", "wall_s used_s start_s")
 
 
 class Skipped(Exception):
@@ -55,13 +60,21 @@ def read(path):
         yield (seq, event["id"], ms(event["time"]), event["sender"].get("account"), event["receiver"].get("account"), int(whole) * 100 + int(cents))
 
 
-def replay(path, threads, rules=RULES):
-    """(seconds and processor seconds of the whole process, start included; hits as {(rule, event id, account): say})"""
-    hits = os.path.join(HOME, "hits.ndjson")
+def replay_once(path, threads, rules, hits):
+    """Seconds and processor seconds of the whole process."""
     begin, used = time.monotonic(), children_s()
     run("build/muster", "replay", path, "--rules", rules, "--threads", str(threads), "--hits", hits, "--quiet")
-    seconds, used = time.monotonic() - begin, children_s() - used
-    return (seconds, used), {(hit["rule_id"], hit["event_id"], hit["key"][0]): hit["say"] for hit in map(json.loads, open(hits))}
+    return time.monotonic() - begin, children_s() - used
+
+
+def replay(path, threads, rules=RULES):
+    """(Times; hits as {(rule, event id, account): say}). The start is what the same command takes for a stream without events, and is
+    taken off; the end, with a state to tear down, is not."""
+    hits, empty = os.path.join(HOME, "hits.ndjson"), os.path.join(HOME, "empty.ndjson")
+    open(empty, "w").close()
+    start_s, start_used = replay_once(empty, threads, rules, hits)
+    seconds, used = replay_once(path, threads, rules, hits)
+    return Times(seconds - start_s, used - start_used, start_s), {(hit["rule_id"], hit["event_id"], hit["key"][0]): hit["say"] for hit in map(json.loads, open(hits))}
 
 
 def children_s():

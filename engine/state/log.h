@@ -58,8 +58,8 @@ struct log_reader *log_reader_open(const struct log_settings *settings, uint64_t
 /* From the first segment of `day` (UTC, days since 1970) or a later one on: every record of that day and
  * later ones comes, and perhaps some earlier. */
 struct log_reader *log_reader_open_day(const struct log_settings *settings, int32_t day, struct error *err) must_check;
-/* Before the first record: from now on a thread of the reader's own reads, opens and unpacks blocks ahead, four of them at most
- * (block_bytes each), while the caller works. It ends with the log, at an error, or in log_reader_close. */
+/* Before the first record: from now on a thread of the reader's own reads, opens and unpacks blocks ahead, 32 of them at most
+ * (block_bytes each, and half as much again), while the caller works. It ends with the log, at an error, or in log_reader_close. */
 void log_reader_ahead(struct log_reader *log);
 /* 1: a record (slices valid until the next call); 0: end; -1: err. */
 int log_reader_next(struct log_reader *log, struct log_record *record, struct error *err) must_check;

@@ -1,7 +1,7 @@
 /* What the log's files share: the layout of segments and blocks, day keys, folders.
  *
  * Segment `YYYY-MM-DD-FIRSTSEQ.log` (FIRSTSEQ in 20 digits): a magic word, then blocks. A block is a
- * head in the clear (sequence range, sizes, nonce) and its records, zstd level 1, sealed with
+ * head in the clear (sequence range, sizes, nonce) and its records, zstd (packer_new), sealed with
  * XChaCha20-Poly1305 under the day's key, the head as associated data. */
 #ifndef ENGINE_STATE_LOG_PRIVATE_H
 #define ENGINE_STATE_LOG_PRIVATE_H

