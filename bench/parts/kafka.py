@@ -113,14 +113,19 @@ def through(world, total, *settings):
     return (total - first) / (all_s - first_s), first_s, stages
 
 
+def bare_rate(world, total):
+    """Messages a second of a consumer that does nothing with the world's topics."""
+    found = run(os.path.join(PROGRAMS, "consume"), world.broker.address, str(total), *[topic for topic, _, _ in world.topics]).stdout
+    return float(re.search(r"([\d]+)/s", found).group(1))
+
+
 def compare(broker, events):
     """Rows of one broker."""
     path, name, partitions = stream(events), BROKERS[broker], PARTITIONS[broker]
     total = lines_of(path)
     with World("kafka-" + broker, broker, topics=topics(partitions)) as world:
         run("build/muster", "feed", "--config", world.settings, "--quiet", path)
-        found = run(os.path.join(PROGRAMS, "consume"), world.broker.address, str(total), *[topic for topic, _, _ in world.topics]).stdout
-        bare = float(re.search(r"([\d]+)/s", found).group(1))
+        bare = bare_rate(world, total)
         whole, start_s, stages = through(world, total)
         silent, _, _ = through(world, total, "log_enabled=false")
     rows = [row("a consumer that does nothing, %s, %d partitions" % (name, partitions), bare, "messages/s", how="bench/main/consume"),

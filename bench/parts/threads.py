@@ -1,9 +1,8 @@
 """How replay and the path from Kafka to PostgreSQL grow with threads, on a machine that has the cores for it."""
 import os
-import re
 
 from parts import kafka, picture, replay, rule_sets
-from parts.common import PACK, PROGRAMS, RESULTS, Unavailable, lines_of, medians, row, run, stream
+from parts.common import PACK, RESULTS, Unavailable, lines_of, medians, row, run, stream
 
 TITLE = "Threads: more than two"
 COUNTS = (1, 2, 4, 8, 12, 16)
@@ -42,8 +41,7 @@ def from_kafka(events):
     total, data = lines_of(path), {}
     with kafka.World("kafka-threads", topics=kafka.topics(kafka.PARTITIONS["mock"])) as world:
         run("build/muster", "feed", "--config", world.settings, "--quiet", path)
-        found = run(os.path.join(PROGRAMS, "consume"), world.broker.address, str(total), *[topic for topic, _, _ in world.topics]).stdout
-        bare = float(re.search(r"([\d]+)/s", found).group(1))
+        bare = kafka.bare_rate(world, total)
         for count in counts():
             data[count] = kafka.through(world, total, "threads=%d" % count)[0]
     rows = [row("a consumer that does nothing, the mock broker", bare, "messages/s", how="bench/main/consume")]
