@@ -8,8 +8,7 @@
 #include <math.h>
 
 /* MOMENTS from empty to the end, each STEP_BACK before the next: a table stays at one size for a doubling. */
-enum { MOMENTS = 40, ROOMS = 26, DEVIATES = 33, PHASES = 4, RING_LEAST = 2, RING_MOST = 1 << 26, TABLE_LEAST = 8, DIRECTORY_LEAST = 16, EXTREME_LEAST = 4 };
-static const double DEVIATE = 0.2; /* a step of these, in standard deviations: tables grow by a third, so rooms lie close together */
+enum { MOMENTS = 40, ROOMS = 26, DEVIATES = 9, PHASES = 4, RING_LEAST = 2, RING_MOST = 1 << 26, TABLE_LEAST = 8, DIRECTORY_LEAST = 16, EXTREME_LEAST = 4 };
 static const double STEP_BACK = 0.85;
 /* What lies free between blocks and is too small for what is asked for, and the marks of it: measured where rings grow. */
 static const double SPLINTERS = 1.03;
@@ -98,13 +97,13 @@ static void take_tables(struct tally *tally, struct size_part *part, size_t entr
 {
     double mean = live / SHARD_COUNT, gone = removed / SHARD_COUNT, sum = 0, weight[DEVIATES];
     for (int i = 0; i < DEVIATES; i++)
-        sum += weight[i] = exp(-0.5 * pow((i - DEVIATES / 2) * DEVIATE, 2));
+        sum += weight[i] = exp(-0.5 * (i - DEVIATES / 2) * (i - DEVIATES / 2) * 0.25);
     if (mean < 0.02) {
         take(tally, part, (double)(entry_size * TABLE_LEAST), live * shards / SHARD_COUNT);
         return;
     }
     for (int i = 0; i < DEVIATES; i++) {
-        double here = mean + (i - DEVIATES / 2) * DEVIATE * sqrt(mean);
+        double here = mean + (i - DEVIATES / 2) * 0.5 * sqrt(mean);
         take(tally, part, (double)entry_size * table_room(here > 1 ? here : 1, gone, entry_size), shards * weight[i] / sum);
     }
 }
