@@ -21,7 +21,7 @@ struct file_reader {
     enum packing packing;
     z_stream zlib;
     ZSTD_DCtx *zstd;
-    unsigned char *raw; /* as the file has it */
+    unsigned char *raw; /* as the file has it, where it is packed */
     size_t raw_at, raw_size;
     char *text;         /* unpacked, not yet given on */
     size_t text_at, text_size;
@@ -89,21 +89,26 @@ void file_reader_progress(const struct file_reader *reader, uint64_t *done, uint
 
 /* --- bytes --- */
 
-static bool raw_fill(struct file_reader *reader, struct error *err)
+static bool bytes_read(struct file_reader *reader, void *into, size_t *size, struct error *err)
 {
-    if (reader->raw_at < reader->raw_size || reader->file_ended)
-        return true;
     ssize_t got;
     do
-        got = read(reader->fd, reader->raw, RAW_BYTES);
+        got = read(reader->fd, into, RAW_BYTES);
     while (got < 0 && errno == EINTR);
     if (got < 0)
         return error_errno(err, ERROR_FATAL, "cannot read %s", reader->path);
     reader->file_ended = got == 0;
-    reader->raw_at = 0;
-    reader->raw_size = (size_t)got;
     reader->done += (uint64_t)got;
+    *size = (size_t)got;
     return true;
+}
+
+static bool raw_fill(struct file_reader *reader, struct error *err)
+{
+    if (reader->raw_at < reader->raw_size || reader->file_ended)
+        return true;
+    reader->raw_at = 0;
+    return bytes_read(reader, reader->raw, &reader->raw_size, err);
 }
 
 static bool unpack_gzip(struct file_reader *reader, struct error *err)
@@ -140,31 +145,26 @@ static bool unpack_zstd(struct file_reader *reader, struct error *err)
     return true;
 }
 
+static bool unpack(struct file_reader *reader, struct error *err)
+{
+    if (!raw_fill(reader, err))
+        return false;
+    if (reader->raw_at == reader->raw_size)
+        return true;
+    return reader->packing == PACKED_GZIP ? unpack_gzip(reader, err) : unpack_zstd(reader, err);
+}
+
 /* Makes text hold something; *ended when there is nothing more. */
 static bool text_fill(struct file_reader *reader, bool *ended, struct error *err)
 {
-    *ended = false;
     reader->text_at = reader->text_size = 0;
-    while (reader->text_size == 0) {
-        if (!raw_fill(reader, err))
+    do {
+        bool ok = reader->packing == PACKED_NOT ? bytes_read(reader, reader->text, &reader->text_size, err) : unpack(reader, err);
+        if (!ok)
             return false;
-        bool empty = reader->raw_at == reader->raw_size;
-        if (reader->packing == PACKED_NOT && !empty) {
-            memcpy(reader->text, reader->raw + reader->raw_at, reader->raw_size - reader->raw_at);
-            reader->text_size = reader->raw_size - reader->raw_at;
-            reader->raw_at = reader->raw_size;
-        } else if (reader->packing == PACKED_GZIP && !empty) {
-            if (!unpack_gzip(reader, err))
-                return false;
-        } else if (reader->packing == PACKED_ZSTD && !empty) {
-            if (!unpack_zstd(reader, err))
-                return false;
-        } else if (reader->file_ended) {
-            *ended = true;
-            return !reader->frame_open || error_set(err, ERROR_FATAL, "%s ends in the middle: it was cut short", reader->path);
-        }
-    }
-    return true;
+    } while (reader->text_size == 0 && !reader->file_ended);
+    *ended = reader->text_size == 0;
+    return !*ended || !reader->frame_open || error_set(err, ERROR_FATAL, "%s ends in the middle: it was cut short", reader->path);
 }
 
 /* --- lines --- */

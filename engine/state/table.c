@@ -67,14 +67,22 @@ uint32_t table_room_next(uint32_t room, size_t entry_size)
     return (uint32_t)(slab_block((room ? room + (size_t)room / 3 : TABLE_ROOM_LEAST) * entry_size) / entry_size);
 }
 
+/* A page that is read before it is written is given twice: first the machine's zeroes, which all processors must then be told to forget (6 %
+ * of a growing state's run on two threads). */
+static void pages_take(char *at, size_t size)
+{
+    for (size_t i = 0; i < size; i += MACHINE_PAGE)
+        at[i] = 0;
+    at[size - 1] = 0; /* it need not begin where a page does */
+}
+
 static bool table_move(struct slab *slab, struct table *table, size_t entry_size, uint32_t room)
 {
     slab_ref fresh = slab_alloc(slab, (size_t)room * entry_size);
     if (!fresh)
         return false;
     char *to = slab_edit(slab, fresh, (size_t)room * entry_size);
-    for (size_t i = 0; i < (size_t)room * entry_size; i += MACHINE_PAGE)
-        to[i] = 0; /* a page that is read before it is written is given twice: the machine's zeroes first (1 % of a growing state's run) */
+    pages_take(to, (size_t)room * entry_size);
     const char *from = slab_at(slab, table->entries);
     for (uint32_t i = 0; i < table->room; i++) {
         const char *entry = from + (size_t)i * entry_size;
