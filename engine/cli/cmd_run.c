@@ -230,6 +230,7 @@ static bool run_pipeline(struct running *running, struct error *err)
         .checkpoint_dir = settings->state_dir,
         .checkpoint_every_ms = settings->checkpoint_every_s * 1000,
         .log = settings->log_enabled ? &log : NULL,
+        .log_wait_ms = (uint32_t)settings->log_wait_ms,
         .at_work_file = at_work,
         .step = step_settings_of(settings),
         .decode = decode_settings_of(settings, running->set.rates),

@@ -189,6 +189,6 @@ struct log_settings log_settings_of(const struct settings *settings)
         .dir = settings->log_dir,
         .key_dir = settings->log_key_dir,
         .master_key_file = settings->master_key_file,
-        .block_bytes = 256 * 1024,
+        .block_bytes = LOG_BLOCK_BYTES,
     };
 }

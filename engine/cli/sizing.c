@@ -147,10 +147,12 @@ bool sizing_make(const struct settings *settings, const struct program *program,
     arena_init(&out->arena);
     if (!out->question.days)
         out->question.days = days_needed(program, settings);
+    int64_t together_ms = settings->log_wait_ms > settings->batch_wait_ms ? settings->log_wait_ms : settings->batch_wait_ms;
     struct sample_settings sample = {.program = program,
                                      .step = step_settings_of(settings),
                                      .decode = decode_settings_of(settings, rates),
-                                     .messages_max = SAMPLE_MESSAGES};
+                                     .messages_max = SAMPLE_MESSAGES,
+                                     .log_together = (uint32_t)fmin(SAMPLE_MESSAGES, 1 + question->rate * (double)together_ms / 1000)};
     if (!take(out, &sample, err))
         return false;
     int64_t duration_ms = out->question.days * MS_PER_DAY;

@@ -32,11 +32,13 @@ struct log_swap {
     uint64_t warm_from;      /* the event from which on what was new in them was warmed up; 0: it was not */
 };
 
+enum { LOG_BLOCK_BYTES = 256 * 1024 };
+
 struct log_settings {
     const char *dir;
     const char *key_dir;
     const char *master_key_file; /* 32 bytes, mode 0600; made at first use when absent */
-    size_t block_bytes;          /* of records before compression; 256 KiB */
+    size_t block_bytes;          /* of records before compression; LOG_BLOCK_BYTES but in tests */
 };
 
 struct log_writer;
@@ -48,10 +50,12 @@ bool log_writer_cut(struct log_writer *log, uint64_t last_seq, struct error *err
 /* seq must rise, but for a LOG_SWAP's, which may be that of the record before. The day is that of broker_ms, else of the event time the caller passes. ERROR_RETRY: the
  * disk is full (or a quota); the record was not added, all before it is kept: call again once there is room. */
 bool log_writer_add(struct log_writer *log, const struct log_record *record, int64_t day_ms, struct error *err) must_check;
-/* Writes out the open block; with sync also fsyncs. Called at every batch end / before checkpoints.
+/* Writes out the open block, which readers find from then on; with sync also fsyncs.
  * ERROR_RETRY as above: what was added is kept. */
 bool log_writer_flush(struct log_writer *log, bool sync, struct error *err) must_check;
 void log_writer_close(struct log_writer *log);
+/* What these records would take in a log of blocks of so many, or of LOG_BLOCK_BYTES where these hold fewer. */
+size_t log_packed_bytes(const struct log_record *record, uint32_t count, uint32_t together);
 
 struct log_reader;
 struct log_reader *log_reader_open(const struct log_settings *settings, uint64_t from_seq, struct error *err) must_check;

@@ -205,6 +205,14 @@ static bool block_take_back(struct log_writer *log, int number, struct error *er
     return error_errno(err, class, "cannot append to the log");
 }
 
+/* Packs the open block; returns how many bytes it became. */
+static size_t block_pack(const struct log_writer *log, unsigned char *into, size_t room)
+{
+    size_t size = ZSTD_compress2(log->zstd, into, room, log->raw, log->raw_size);
+    invariant(!ZSTD_isError(size));
+    return size;
+}
+
 static bool block_write(struct log_writer *log, struct error *err)
 {
     size_t room = sizeof(struct log_block_head) + ZSTD_compressBound(log->raw_size) * 2 + LOG_SEAL_BYTES;
@@ -216,8 +224,7 @@ static bool block_write(struct log_writer *log, struct error *err)
     size_t bound = ZSTD_compressBound(log->raw_size);
     unsigned char *sealed = (unsigned char *)log->packed + sizeof(struct log_block_head);
     unsigned char *plain = sealed + bound + LOG_SEAL_BYTES;
-    size_t plain_size = ZSTD_compress2(log->zstd, plain, bound, log->raw, log->raw_size);
-    invariant(!ZSTD_isError(plain_size));
+    size_t plain_size = block_pack(log, plain, bound);
     struct log_block_head head = {.magic = log_block_magic,
                                   .sealed_size = (uint32_t)(plain_size + LOG_SEAL_BYTES),
                                   .first_seq = log->first_seq,
@@ -275,13 +282,8 @@ static void writer_put(struct log_writer *log, const void *data, size_t size)
     log->raw_size += size;
 }
 
-bool log_writer_add(struct log_writer *log, const struct log_record *record, int64_t day_ms, struct error *err)
+static void record_put(struct log_writer *log, const struct log_record *record)
 {
-    invariant(record->seq > log->last_seq || (record->kind == LOG_SWAP && record->seq == log->last_seq));
-    int64_t ms = record->broker_ms != MISSING_I64 ? record->broker_ms : day_ms;
-    int32_t day = (int32_t)(ms / MS_PER_DAY - (ms % MS_PER_DAY < 0));
-    if (!writer_segment(log, day, record->seq, err) || (log->raw_size >= log->settings.block_bytes && !block_write(log, err)))
-        return false;
     struct record_head head = {.seq = record->seq,
                                .broker_ms = record->broker_ms,
                                .offset = record->offset,
@@ -291,14 +293,47 @@ bool log_writer_add(struct log_writer *log, const struct log_record *record, int
                                .topic_size = (uint16_t)record->topic.size,
                                .kind = (uint8_t)record->kind,
                                .item = record->item};
-    if (log->count++ == 0)
-        log->first_seq = record->seq;
     writer_put(log, &head, sizeof head);
     writer_put(log, record->source.data, record->source.size);
     writer_put(log, record->topic.data, record->topic.size);
     writer_put(log, record->body.data, record->body.size);
+}
+
+bool log_writer_add(struct log_writer *log, const struct log_record *record, int64_t day_ms, struct error *err)
+{
+    invariant(record->seq > log->last_seq || (record->kind == LOG_SWAP && record->seq == log->last_seq));
+    int64_t ms = record->broker_ms != MISSING_I64 ? record->broker_ms : day_ms;
+    int32_t day = (int32_t)(ms / MS_PER_DAY - (ms % MS_PER_DAY < 0));
+    if (!writer_segment(log, day, record->seq, err) || (log->raw_size >= log->settings.block_bytes && !block_write(log, err)))
+        return false;
+    if (log->count++ == 0)
+        log->first_seq = record->seq;
+    record_put(log, record);
     log->last_seq = record->seq;
     return true;
+}
+
+size_t log_packed_bytes(const struct log_record *record, uint32_t count, uint32_t together)
+{
+    struct log_writer log = {.zstd = packer_new()};
+    size_t bytes = 0, room = 0;
+    unsigned char *into = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        record_put(&log, &record[i]);
+        if (log.raw_size < LOG_BLOCK_BYTES && (i + 1) % together != 0 && i + 1 < count)
+            continue;
+        if (ZSTD_compressBound(log.raw_size) > room) {
+            room = ZSTD_compressBound(log.raw_size);
+            into = realloc(into, room);
+            invariant(into != NULL);
+        }
+        bytes += sizeof(struct log_block_head) + block_pack(&log, into, room) + LOG_SEAL_BYTES;
+        log.raw_size = 0;
+    }
+    free(into);
+    free(log.raw);
+    ZSTD_freeCCtx(log.zstd);
+    return bytes;
 }
 
 /* --- cutting --- */

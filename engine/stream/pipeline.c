@@ -254,7 +254,7 @@ static void stage_settle(struct pipeline *pipeline)
 static bool stage_log(struct pipeline *pipeline, struct block *block)
 {
     struct error err = {0};
-    if ((block && !record_block(pipeline, block, 0, &err)) || !record_sync(pipeline, &err)) {
+    if ((block && !record_block(pipeline, block, 0, &err)) || !record_settle(pipeline, &err)) {
         pipeline_fail(pipeline, &err);
         return false;
     }
@@ -416,7 +416,7 @@ static void run_alone(struct pipeline *pipeline)
         bool read = stage_read(pipeline, block);
         if (!read)
             queue_put(pipeline->idle, block);
-        if (over(pipeline) || (read && !run_block(pipeline, block)) || !stage_sink(pipeline, false))
+        if (over(pipeline) || (read && !run_block(pipeline, block)) || !stage_log(pipeline, NULL) || !stage_sink(pipeline, false))
             return;
         stage_settle(pipeline);
         if (!saver_due(pipeline))

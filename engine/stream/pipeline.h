@@ -36,6 +36,7 @@ struct pipeline_settings {
     const char *checkpoint_dir;   /* NULL: no checkpoints */
     int64_t checkpoint_every_ms;  /* 60,000 */
     const struct log_settings *log; /* NULL: no log */
+    uint32_t log_wait_ms;         /* how long events wait to be written into it together: 1,000 */
     const char *at_work_file;     /* tells the next life what this one died at (engine/stream/poison.h); NULL: none */
     struct step_settings step;    /* partition_max is set by the pipeline */
     struct decode_settings decode; /* hash_key is set by the pipeline */

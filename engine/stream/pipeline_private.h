@@ -84,6 +84,7 @@ struct pipeline {
 
     bool live;           /* recovery is behind us: a full disk is waited for */
     struct log_writer *log; /* the log thread's, once it runs; NULL: none */
+    int64_t log_since_ms;   /* its as well: since when something waits to be written */
     struct commit commit;   /* the sink thread's, once it runs */
 
     uint64_t read_ns;       /* when the last block was read; of the thread that reads */
@@ -92,7 +93,9 @@ struct pipeline {
     uint32_t pool_count;
 
     /* how far the stages are: written by one thread each */
-    atomic_uint_least64_t committed_block, logged_block, synced_block;
+    atomic_uint_least64_t committed_block, logged_block; /* logged: given to the log's writer */
+    atomic_uint_least64_t shown_block, synced_block;     /* the log's readers find them; no crash takes them */
+    atomic_uint_least64_t show_wanted;  /* the work thread's: log, show all up to this block */
     atomic_uint_least64_t sync_wanted;  /* the saver's: log, be synced up to this block */
     atomic_uint_least64_t prune_wanted; /* the work thread's: sink, forget journal rows up to this block */
     atomic_bool stopping;               /* drain */
@@ -136,13 +139,13 @@ bool recover(struct pipeline *pipeline, struct error *err) must_check;
 /* Work thread: takes note of the table's first `count` partitions before any event of them is ordered. */
 void pipeline_know(struct pipeline *pipeline, uint32_t count);
 
-/* record.c, the log thread: adds a block's accepted events with seq > after to the log. When live, both wait
- * for a disk that is full; a start or a standby ends, for it may be started again and be no worse off. */
+/* record.c, the log thread: adds a block's accepted events with seq > after to the log; at once readable, unless live. When live, both
+ * wait for a disk that is full; a start or a standby ends, for it may be started again and be no worse off. */
 bool record_block(struct pipeline *pipeline, const struct block *block, uint64_t after, struct error *err) must_check;
 /* The log cannot be opened or written and is not waited for: says what to do. Returns false. */
 bool record_fail(struct error *err);
-/* Syncs the log where the saver asked for it. */
-bool record_sync(struct pipeline *pipeline, struct error *err) must_check;
+/* Between blocks: writes what has waited for log_wait_ms or is wanted, and syncs the log where the saver asked for it. */
+bool record_settle(struct pipeline *pipeline, struct error *err) must_check;
 
 /* commit.c, the sink thread. */
 void commit_init(struct pipeline *pipeline);

@@ -79,6 +79,22 @@ static bool record_rules(struct pipeline *pipeline, const struct block *block, s
     return true;
 }
 
+/* Writes out all that was added. */
+static bool record_show(struct pipeline *pipeline, bool sync, struct error *err)
+{
+    uint64_t logged = atomic_load(&pipeline->logged_block);
+    while (!log_writer_flush(pipeline->log, sync, err))
+        if (!wait_for_room(pipeline, err))
+            return false;
+    note_log_back(pipeline);
+    atomic_store(&pipeline->shown_block, logged);
+    if (!sync)
+        return true;
+    atomic_store(&pipeline->synced_block, logged);
+    atomic_store(&pipeline->figures->log_synced_block, logged);
+    return true;
+}
+
 bool record_block(struct pipeline *pipeline, const struct block *block, uint64_t after, struct error *err)
 {
     uint64_t since = pipeline_now_ns(), records = 0;
@@ -95,26 +111,28 @@ bool record_block(struct pipeline *pipeline, const struct block *block, uint64_t
                 return false;
         records++;
     }
-    while (!log_writer_flush(pipeline->log, false, err))
-        if (!wait_for_room(pipeline, err))
-            return false;
+    if (atomic_load(&pipeline->shown_block) == atomic_load(&pipeline->logged_block))
+        pipeline->log_since_ms = pipeline_now_ms();
+    atomic_store(&pipeline->logged_block, block->journal.block);
+    if (!pipeline->live && !record_show(pipeline, false, err))
+        return false;
     note_log_back(pipeline);
     atomic_fetch_add_explicit(&pipeline->figures->log_records, records, memory_order_relaxed);
     atomic_fetch_add_explicit(&pipeline->figures->log_ns, pipeline_now_ns() - since, memory_order_relaxed);
-    atomic_store(&pipeline->logged_block, block->journal.block);
     return true;
 }
 
-bool record_sync(struct pipeline *pipeline, struct error *err)
+bool record_settle(struct pipeline *pipeline, struct error *err)
 {
-    uint64_t wanted = atomic_load(&pipeline->sync_wanted);
-    uint64_t logged = atomic_load(&pipeline->logged_block);
-    if (!pipeline->log || wanted <= atomic_load(&pipeline->synced_block) || logged < wanted)
+    if (!pipeline->log)
         return true;
-    while (!log_writer_flush(pipeline->log, true, err))
-        if (!wait_for_room(pipeline, err))
-            return false;
-    atomic_store(&pipeline->synced_block, logged);
-    atomic_store(&pipeline->figures->log_synced_block, logged);
-    return true;
+    uint64_t logged = atomic_load(&pipeline->logged_block), shown = atomic_load(&pipeline->shown_block), wanted = atomic_load(&pipeline->sync_wanted);
+    bool sync = wanted > atomic_load(&pipeline->synced_block) && wanted <= logged;
+    bool show = logged > shown && (atomic_load(&pipeline->show_wanted) > shown || pipeline_now_ms() - pipeline->log_since_ms >= pipeline->settings->log_wait_ms);
+    if (!sync && !show)
+        return true;
+    uint64_t since = pipeline_now_ns();
+    bool good = record_show(pipeline, sync, err);
+    atomic_fetch_add_explicit(&pipeline->figures->log_ns, pipeline_now_ns() - since, memory_order_relaxed);
+    return good;
 }

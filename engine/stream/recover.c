@@ -385,12 +385,12 @@ static bool follow_apply(struct recovery *recovery, struct error *err)
         atomic_store(&pipeline->figures->blocks, row->block);
         atomic_store(&pipeline->figures->seq, row->last_seq);
         saver_tick(pipeline);
-        if (pipeline->log && !record_sync(pipeline, err))
+        if (pipeline->log && !record_settle(pipeline, err))
             return false;
     }
     atomic_store(&pipeline->figures->standby_lag, 0);
     saver_tick(pipeline);
-    return !pipeline->log || record_sync(pipeline, err);
+    return !pipeline->log || record_settle(pipeline, err);
 }
 
 /* One look at the journal. True also when PostgreSQL is away: the lease is tried again soon. */
@@ -577,6 +577,7 @@ static bool go_live(struct recovery *recovery, struct error *err)
     memcpy(pipeline->position, recovery->start.next, pipeline->partitions->count * sizeof *pipeline->position);
     atomic_store(&pipeline->committed_block, pipeline->block);
     atomic_store(&pipeline->logged_block, pipeline->block);
+    atomic_store(&pipeline->shown_block, pipeline->block);
     atomic_store(&pipeline->figures->block_committed, pipeline->block);
     atomic_store(&pipeline->figures->seq, pipeline->seq);
     watch_begin(pipeline);

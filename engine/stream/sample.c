@@ -2,15 +2,15 @@
 #include "engine/stream/sample.h"
 
 #include "engine/base/invariant.h"
+#include "engine/state/log.h"
 #include "engine/stream/crew.h"
 #include "engine/stream/intake.h"
 
 #include <math.h>
 #include <sodium.h>
 #include <stdlib.h>
-#include <zstd.h>
 
-enum { BATCH = 8192, TALLIES = 896, EXACT_BELOW = 64, LOG_HEAD_BYTES = 48, STRETCH_STEPS = 60 };
+enum { BATCH = 8192, TALLIES = 896, EXACT_BELOW = 64, PARTITIONS = 16, STRETCH_STEPS = 60 };
 
 /* --- counting: how often did each key of each kind occur --- */
 
@@ -262,7 +262,7 @@ struct running {
     uint64_t seq, batches;
     int64_t first_ms, last_ms;
     double batch_bytes[4];    /* bodies, texts, results, scratch: over all batches */
-    double repeats, joinable, join_ends, raw_bytes, packed_bytes;
+    double repeats, joinable, join_ends, logged, packed_bytes;
 };
 
 static bool running_open(struct running *running, struct error *err)
@@ -283,28 +283,27 @@ static bool running_open(struct running *running, struct error *err)
     return running->intake != NULL;
 }
 
-/* What the batch's bodies come to in the log. */
-static void weigh_log(struct running *running, size_t body_bytes)
+/* What the batch's events come to in the log. A sample says nothing of partitions, nor of when its messages came: it is taken to be
+ * when they say. */
+static void weigh_log(struct running *running)
 {
     const struct block *block = running->block;
-    size_t size = 0;
-    char *raw = malloc(body_bytes + (size_t)block->message_count * LOG_HEAD_BYTES + 1);
-    invariant(raw);
+    struct log_record *record = calloc((size_t)block->event_count + 1, sizeof *record);
+    invariant(record);
     for (uint32_t i = 0; i < block->event_count; i++) {
         const struct event *event = &block->event[i];
-        memset(raw + size, 0, LOG_HEAD_BYTES);
-        memcpy(raw + size, &event->seq, sizeof event->seq);
-        memcpy(raw + size + LOG_HEAD_BYTES, event->body.data, event->body.size);
-        size += LOG_HEAD_BYTES + event->body.size;
+        record[i] = (struct log_record){.kind = LOG_EVENT,
+                                        .seq = event->seq,
+                                        .broker_ms = event->time_ms,
+                                        .source = event->source,
+                                        .topic = event->source,
+                                        .partition = (int32_t)(event->seq * 7919 % PARTITIONS),
+                                        .offset = event->position.offset,
+                                        .body = event->body};
     }
-    size_t bound = ZSTD_compressBound(size);
-    char *packed = malloc(bound);
-    invariant(packed);
-    size_t got = ZSTD_compress(packed, bound, raw, size, 1);
-    invariant(!ZSTD_isError(got));
-    running->packed_bytes += (double)got;
-    free(packed);
-    free(raw);
+    running->packed_bytes += (double)log_packed_bytes(record, block->event_count, running->settings->log_together);
+    running->logged += block->event_count;
+    free(record);
 }
 
 static void count_batch(struct running *running)
@@ -335,10 +334,8 @@ static void count_batch(struct running *running)
     const size_t bytes[] = {bodies, block->texts[0].total, block->results.total, step_scratch_bytes(running->step)};
     for (int i = 0; i < 4; i++)
         running->batch_bytes[i] += (double)bytes[i];
-    if (running->batches++ % 8 == 0) {
-        running->raw_bytes += (double)block->event_count;
-        weigh_log(running, bodies);
-    }
+    if (running->batches++ % 8 == 0)
+        weigh_log(running);
 }
 
 static bool run_batches(struct running *running, struct error *err)
@@ -386,7 +383,7 @@ static void conclude(struct running *running, struct arena *arena)
     double *const bytes[] = {&out->body_bytes, &out->text_bytes, &out->result_bytes, &out->scratch_bytes};
     for (int i = 0; i < 4; i++)
         *bytes[i] = running->batch_bytes[i] / messages;
-    out->log_bytes = running->raw_bytes > 0 ? running->packed_bytes / running->raw_bytes : 0;
+    out->log_bytes = running->logged > 0 ? running->packed_bytes / running->logged : 0;
     step_phase_ns(running->step, ns);
     for (int p = 0; p < PHASE_COUNT; p++)
         out->step_ns += (double)ns[p] / messages;

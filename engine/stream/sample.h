@@ -19,8 +19,8 @@ struct sample_settings {
     struct decode_settings decode; /* hash_key is set by sample_take */
     const struct replay_input *input;
     uint64_t messages_max;         /* what lies behind is not read */
+    uint32_t log_together;         /* so many events are written into the log together */
 };
-
 
 /* What one message brings, on average. */
 struct sample {

@@ -170,7 +170,7 @@ static bool saver_wait(struct pipeline *pipeline, struct error *err)
     while (atomic_load(&pipeline->saver.state) != SAVER_IDLE) {
         pipeline->swap_waits = true; /* no other is begun */
         saver_tick(pipeline);
-        if (pipeline->log && !record_sync(pipeline, err))
+        if (pipeline->log && !record_settle(pipeline, err))
             return false;
         pipeline_sleep_ms(SAVER_LOOK_MS);
     }
@@ -311,11 +311,15 @@ void swap_abandon(struct pipeline *pipeline)
     atomic_store(&warming->state, WARMING_NONE);
 }
 
-/* Everything that was worked is in the log, or will soon be: true. */
+/* Everything that was worked can be read in the log, or soon can: true. */
 static bool log_has_all(struct pipeline *pipeline)
 {
-    for (int waited_ms = 0; waited_ms < LOG_WAIT_MS; waited_ms += WARM_HOLD_MS) {
-        if (atomic_load(&pipeline->logged_block) >= pipeline->block)
+    struct error err = {0};
+    atomic_store(&pipeline->show_wanted, pipeline->block);
+    if (pipeline->settings->threads == 1 && !record_settle(pipeline, &err)) /* there the log is written by this thread */
+        pipeline_fail(pipeline, &err);
+    for (int waited_ms = 0; waited_ms < LOG_WAIT_MS && !atomic_load(&pipeline->failed); waited_ms += WARM_HOLD_MS) {
+        if (atomic_load(&pipeline->shown_block) >= pipeline->block)
             return true;
         pipeline_sleep_ms(WARM_HOLD_MS);
     }

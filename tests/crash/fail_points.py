@@ -28,7 +28,7 @@ from testbed import TOP, Bench, Checks, Failure, compare, is_live, say  # noqa: 
 
 MUSTER = "build/fault/muster"
 TOPICS = [("payments.bank-1", "bank-1", 2), ("payments.bank-2", "bank-2", 2)]
-SETTINGS = "batch_max: 48\nlateness_h: 720\ncommit_wait_ms: 20\n"
+SETTINGS = "batch_max: 48\nlateness_h: 720\ncommit_wait_ms: 20\nlog_wait_ms: 0\n"
 PORTION = 120
 FAULTS = ["CRASH", "EIO", "ENOSPC", "EINTR", "SHORT"]
 

@@ -211,13 +211,56 @@ def without_checkpoint(world):
     world.compare("without a checkpoint")
 
 
+def log_blocks():
+    """Blocks in the log (engine/state/log_private.h: behind a magic word of 8 bytes, each a head and what it says is behind it)."""
+    count, folder = 0, os.path.join(HOME, "log")
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name), "rb") as file:
+            text = file.read()
+        at = 8
+        while at < len(text):
+            count, at = count + 1, at + 56 + int.from_bytes(text[at + 4:at + 8], "little")
+    return count
+
+
+def whole(world):
+    """An engine that ends leaves a log that lacks nothing."""
+    engine = world.engine()
+    world.drain(engine)
+    world.end(engine)
+
+
+def written_together(world):
+    """Events that come slowly wait for one another on their way into the log; those that still wait are not lost with the engine."""
+    for threads, wait_ms, kill in ((2, 0, False), (2, 60000, False), (1, 60000, False), (2, 60000, True), (2, 300, False)):
+        whole(world)
+        before = log_blocks()
+        engine = world.engine("--set", "threads=%d" % threads, "--set", "log_wait_ms=%d" % wait_ms, "--set", "checkpoint_every_s=3600")
+        for _ in range(6):
+            world.feed(5)
+            world.drain(engine)
+        if wait_ms == 300:
+            wait_for("what waited long enough is written", 5, lambda: log_blocks() > before)
+        more = log_blocks() - before
+        if kill:
+            engine.kill()
+            engine.wait()
+        else:
+            world.end(engine)
+        ended = log_blocks() - before
+        world.check("log_wait_ms %d, %d threads%s: %d blocks, %d in the end" % (wait_ms, threads, ", killed" if kill else "", more, ended),
+                    more >= 6 if wait_ms == 0 else 1 <= more <= 5 if wait_ms == 300 else more == 0 and ended == (0 if kill else 1))
+    whole(world)
+    world.compare("written together")
+
+
 def main():
     world = RunWorld()
     try:
         if OPTIONS.broker == "real":
             kafka.fetch()
         world.begin()
-        for trouble in (plain, killed, database_away, brokers_away, two_engines, one_thread, without_checkpoint):
+        for trouble in (plain, killed, database_away, brokers_away, two_engines, one_thread, without_checkpoint, written_together):
             trouble(world)
         world.explain_alert()
     except kafka.Unavailable as why:

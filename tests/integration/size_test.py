@@ -105,6 +105,15 @@ def foretell(rules, lines, named, days, *more):
     return json.loads(command(*words, *more))
 
 
+CATCHING_UP = 50000  # messages a second, about
+
+
+def log_bytes(rules, rate, path, *more):
+    """Of each message of a recorded stream that comes at this rate."""
+    words = [MUSTER, "size", "--rules", rules, "--rate", str(rate), "--accounts", "1000", "--days", "30", "--sample", path, "--json"]
+    return json.loads(command(*words, *more))["log_bytes_per_day"] / 86400 / rate
+
+
 def whole(size, *kinds):
     return sum(keyspace[kind]["bytes"] for keyspace in size["state"]["keyspaces"] for kind in kinds)
 
@@ -215,6 +224,8 @@ def run(name, set_name, events, accounts, days, checkpoint_s):
         used = usage.ru_maxrss * 1024
         foretold = size["catching_up"]["all"] - copies
         near("peak resident memory of the run", foretold, used, WITHIN if foretold < used else 0.25)
+        written = sum(os.path.getsize(os.path.join(HOME, "log", name)) for name in os.listdir(os.path.join(HOME, "log")) if name.endswith(".log"))
+        near("the log, in full blocks", log_bytes(rules, CATCHING_UP, path, "--config", settings) * lines, written, 0.2)
     finally:
         for process in (engine, kafka):
             if process and process.returncode is None:

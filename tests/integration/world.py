@@ -154,7 +154,8 @@ class World:
     def drained(self, engine):
         if engine.poll() is not None:
             raise Failure("the engine ended with %d: %s" % (engine.returncode, open(engine.log).read()[-600:]))
-        return self.positions() >= self.fed
+        # live, or the log may lack what the engine before committed and did not log: it is fetched again by then
+        return self.says(engine, "live") and self.positions() >= self.fed
 
     def drain(self, engine):
         wait_for("the engine has scored all", 60, lambda: self.drained(engine))

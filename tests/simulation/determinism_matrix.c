@@ -357,6 +357,7 @@ static bool live_once(struct run *run, const struct life *life, struct error *er
         .checkpoint_dir = life->checkpoints ? folder[0] : NULL,
         .checkpoint_every_ms = life->checkpoint_every_ms,
         .log = life->log ? &log : NULL,
+        .log_wait_ms = run->threads, /* some at once, some not */
         .step = step_settings(run),
         .decode = {.rates = rates, .message_bytes_max = 65536, .future_ms_max = 300000},
     };

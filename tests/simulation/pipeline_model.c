@@ -662,6 +662,7 @@ static bool run_once(struct world *world, uint32_t threads, struct error *err)
         .checkpoint_dir = (const char *)world,
         .checkpoint_every_ms = chance_below(&world->chance, 8),
         .log = &log,
+        .log_wait_ms = chance_below(&world->chance, 8),
     };
     shuffle_table(world);
     struct source source = {.self = world, .partitions = &world->table, .look = model_look, .seek = model_seek, .poll = model_poll,
