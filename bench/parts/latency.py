@@ -53,6 +53,8 @@ def at_rate(broker, folder, rate, every, seconds):
         words = [world.broker.address, TOPIC[0][0], world.database.address, path, str(rate), str(every), "KE-MARK-", str(SETTLE_S), str(WAIT_S)]
         found = json.loads(run(os.path.join(PROGRAMS, "latency"), *words).stdout)
         world.end(engine)
+        log = world.path("log")
+        found["log_bytes"] = sum(os.path.getsize(os.path.join(log, name)) for name in os.listdir(log)) / (rate * seconds)
     if not found["ms"]:
         raise Unavailable("no alert was seen at %d payments a second" % rate)
     return found
@@ -78,11 +80,12 @@ def over(broker, folder):
             notes.append("%s: skipped: %s." % (name, why))
             continue
         data[rate] = {**{label: quantile(found["ms"], q) for label, q in QUANTILES}, "most": found["ms"][-1], "alerts": found["alerts"],
-                      "unseen": found["unseen"], "sent_late_ms": found["sent_late_ms"]}
+                      "unseen": found["unseen"], "sent_late_ms": found["sent_late_ms"], "log_bytes": found["log_bytes"]}
         aim = ("at most 25", 25) if rate == 10000 else ("", None)
         for label, _ in QUANTILES:
             rows.append(row("%s: %s" % (name, label), data[rate][label], "ms", *((aim[0], None, aim[1]) if label == "p99" else ()), how="bench/main/latency"))
         rows.append(row("%s: alerts timed, in %d s" % (name, seconds - SETTLE_S), found["alerts"], "alerts"))
+        rows.append(row("%s: the log on the disk" % name, found["log_bytes"], "bytes/event", how="muster run"))
         notes += remarks(name, data[rate])
     return rows, data, notes
 
