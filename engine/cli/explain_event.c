@@ -273,12 +273,13 @@ static int print_page(struct explaining *ex)
 static int explain_passes(struct explaining *ex)
 {
     const struct command_line *line = ex->line;
+    const char *late = command_option(line, "log") ? "; the log may lag behind the engine by log_wait_ms: try once more" : "";
     struct error err = {0};
     if (ex->alert[0]) {
         if (!run_pass(ex, PASS_FIND, &err))
             return command_fail(line, EXIT_WORLD, "%s", err.text);
         if (!ex->target_count)
-            return command_fail(line, EXIT_FINDING, "with these rules the stream gives no alert whose id begins with %s", ex->alert);
+            return command_fail(line, EXIT_FINDING, "with these rules the stream gives no alert whose id begins with %s%s", ex->alert, late);
     }
     ex->event = ARENA_ARRAY(&ex->arena, struct explain_event, ex->target_count + 1u);
     ex->hit = ARENA_ARRAY(&ex->arena, struct explain_hit, EXPLAIN_HIT_MAX);
@@ -286,8 +287,8 @@ static int explain_passes(struct explaining *ex)
     if (!run_pass(ex, PASS_LOOK, &err))
         return command_fail(line, EXIT_WORLD, "%s", err.text);
     if (!ex->event_count)
-        return command_fail(line, EXIT_FINDING, "the stream has no event %s (%llu events were read)", command_option(line, "event"),
-                            (unsigned long long)ex->events);
+        return command_fail(line, EXIT_FINDING, "the stream has no event %s (%llu events were read)%s", command_option(line, "event"),
+                            (unsigned long long)ex->events, late);
     if (!run_pass(ex, PASS_FOLLOW, &err))
         return command_fail(line, EXIT_WORLD, "%s", err.text);
     return print_page(ex);

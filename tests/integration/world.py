@@ -193,6 +193,8 @@ class World:
         self.check("an alert explained from the log", text.count(": hit") == len(formed) <= len(told), text[:300])
         text = command(*explain, "--event", "%s/%s" % (told[0]["source"], told[0]["event_id"])) if told else ""
         self.check("its event explained from the log", told and 'says "%s"' % told[0]["say"] in text, text[:300])
+        done = subprocess.run([*explain, "--event", "bank-a/nobody"], cwd=TOP, capture_output=True, text=True)
+        self.check("an event that the log may not have yet", done.returncode == 1 and "log_wait_ms: try once more" in done.stderr, done.stderr)
 
     def compare_outputs(self, what):
         """Alerts and hits in PostgreSQL are those of a one-thread replay of the log; returns what the log holds."""
