@@ -144,7 +144,7 @@ void pipeline_know(struct pipeline *pipeline, uint32_t count);
 bool record_block(struct pipeline *pipeline, const struct block *block, uint64_t after, struct error *err) must_check;
 /* The log cannot be opened or written and is not waited for: says what to do. Returns false. */
 bool record_fail(struct error *err);
-/* Between blocks: writes what has waited for log_wait_ms or is wanted, and syncs the log where the saver asked for it. */
+/* Between blocks, where there is a log: writes what has waited for log_wait_ms or is wanted, and syncs the log where the saver asked for it. */
 bool record_settle(struct pipeline *pipeline, struct error *err) must_check;
 
 /* commit.c, the sink thread. */

@@ -385,12 +385,12 @@ static bool follow_apply(struct recovery *recovery, struct error *err)
         atomic_store(&pipeline->figures->blocks, row->block);
         atomic_store(&pipeline->figures->seq, row->last_seq);
         saver_tick(pipeline);
-        if (pipeline->log && !record_settle(pipeline, err))
+        if (!record_settle(pipeline, err))
             return false;
     }
     atomic_store(&pipeline->figures->standby_lag, 0);
     saver_tick(pipeline);
-    return !pipeline->log || record_settle(pipeline, err);
+    return record_settle(pipeline, err);
 }
 
 /* One look at the journal. True also when PostgreSQL is away: the lease is tried again soon. */

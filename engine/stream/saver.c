@@ -168,7 +168,7 @@ void saver_finish(struct pipeline *pipeline)
         return;
     if (atomic_load(&saver->state) != SAVER_IDLE) {
         /* The log thread has ended: its part is ours now. */
-        while (atomic_load(&saver->state) != SAVER_DONE && (!pipeline->log || record_settle(pipeline, &err)))
+        while (atomic_load(&saver->state) != SAVER_DONE && record_settle(pipeline, &err))
             pipeline_sleep_ms(2);
         if (err.class)
             pipeline_fail(pipeline, &err);
@@ -180,7 +180,7 @@ void saver_finish(struct pipeline *pipeline)
     if (!saver_begin(pipeline))
         return;
     bool ok = saver_write(pipeline, &err);
-    if (ok && pipeline->log && !record_settle(pipeline, &err)) {
+    if (ok && !record_settle(pipeline, &err)) {
         pipeline_fail(pipeline, &err); /* what was not synced may be gone, and a second sync would not say so */
         ok = false;
     }

@@ -170,7 +170,7 @@ static bool saver_wait(struct pipeline *pipeline, struct error *err)
     while (atomic_load(&pipeline->saver.state) != SAVER_IDLE) {
         pipeline->swap_waits = true; /* no other is begun */
         saver_tick(pipeline);
-        if (pipeline->log && !record_settle(pipeline, err))
+        if (!record_settle(pipeline, err))
             return false;
         pipeline_sleep_ms(SAVER_LOOK_MS);
     }
