@@ -355,6 +355,8 @@ struct window_result {
  * its newest day, leaves out values seen again later. Not const: it advances its tail (edits the slab). */
 struct window_result window_value(struct shard *shard, struct cell *cell, uint16_t keyspace, uint16_t window,
                                   uint16_t aggregate, const struct window_span *span);
+/* Whether the cell has this window; it may have been left without a record. */
+bool window_there(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 /* Records that the window of an open cell holds, those among them that its aggregates have left behind. */
 uint32_t window_count(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t window);
 

@@ -683,6 +683,12 @@ uint32_t window_records(const struct shard *shard, slab_ref ref)
     return ref ? window_of(shard, ref)->count : 0;
 }
 
+bool window_there(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
+{
+    const struct keyspace_layout *layout = shard_layout(shard, keyspace);
+    return part_ref(cell, layout, cell_window_at(layout, index)) != 0;
+}
+
 uint32_t window_count(const struct shard *shard, const struct cell *cell, uint16_t keyspace, uint16_t index)
 {
     return window_records(shard, slot_ref(cell, cell_window_at(shard_layout(shard, keyspace), index)));

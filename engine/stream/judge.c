@@ -125,7 +125,7 @@ static bool look_gates(struct step *step, struct look *look, const struct plan_p
 {
     bool barren = part->leg_count > 0;
     for (uint8_t l = 0; barren && l < part->leg_count; l++)
-        barren = !look_is_leg(look, &part->leg[l]);
+        barren = !look_may_end(step, look, &part->leg[l]);
     if (barren)
         return false;
     for (const struct plan_gate *gate = part->gate, *end = gate + part->gate_count; gate < end; gate++) {

@@ -68,7 +68,7 @@ static bool completes(const struct step *step, const struct look *look, uint32_t
         return true;
     bool sends = ref[REF_SENDER] == account, receives = ref[REF_RECEIVER] == account;
     bool fits = use->op == GRAPH_PASS_THROUGH ? sends : use->op == GRAPH_GATHER_SCATTER ? sends || receives : receives;
-    return fits && look_is_leg(look, &look->plan->leg[g]);
+    return fits && look_may_end(step, look, &look->plan->leg[g]);
 }
 
 /* A list that nobody has filled yet leads nowhere: looking for ways to it took 3 to 14 % of the core under the shipped pack. */

@@ -1,5 +1,5 @@
 /* Binds a compiled program to the layout of state, and lists what each stratum does per key. */
-#include "engine/stream/plan.h"
+#include "engine/stream/plan_private.h"
 
 #include "engine/base/invariant.h"
 #include "engine/base/unset.h"
@@ -207,11 +207,6 @@ static void plan_conditions(struct plan *plan, struct plan_keyspace *at)
     at->conditions = filter_index_new(&plan->arena, program, item, at->rule_count);
 }
 
-static uint32_t row_place(const struct plan *plan, uint32_t stratum, uint16_t keyspace, uint16_t bit)
-{
-    return plan_at(plan, stratum, keyspace)->word * 64u + bit;
-}
-
 /* One index for all keyspaces and strata: what an event is in is looked up once for each of its sides. */
 static void plan_filters(struct plan *plan)
 {
@@ -223,12 +218,12 @@ static void plan_filters(struct plan *plan)
     for (uint16_t i = 0; i < program->stream_count; i++) {
         const struct stream *stream = &program->stream[i];
         item[i] = (struct filter_item){(enum stream_flow)stream->flow, &stream->filter};
-        place[i] = row_place(plan, stream->stratum, stream->keyspace, plan->stream[i].bit);
+        place[i] = row_place(plan_at(plan, stream->stratum, stream->keyspace), plan->stream[i].bit);
     }
     for (uint16_t i = 0; i < program->memory_count; i++) {
         const struct memory *memory = &program->memory[i];
         item[program->stream_count + i] = (struct filter_item){(enum stream_flow)memory->flow, &memory->filter};
-        place[program->stream_count + i] = row_place(plan, memory->stratum, memory->keyspace, plan->memory[i].bit);
+        place[program->stream_count + i] = row_place(plan_at(plan, memory->stratum, memory->keyspace), plan->memory[i].bit);
     }
     plan->filters = filter_index_new(&plan->arena, program, item, count);
     for (uint32_t i = 0; i < count; i++)
@@ -349,6 +344,26 @@ static uint16_t *numbers(struct plan *plan, const uint16_t *from, uint16_t count
     return copy;
 }
 
+static uint16_t row_whole(uint32_t bits)
+{
+    return (uint16_t)((bits + 63) / 64 * 64);
+}
+
+/* A mask that does not end in the word it begins in has words of its own. With a word for each keyspace the shipped pack's rows were
+ * nine times as long, and visits waited for them. */
+static void plan_row(struct plan *plan, struct plan_keyspace *at)
+{
+    uint32_t count = (uint32_t)at->stream_count + at->memory_count;
+    if (plan->row_bits % 64 + count > 64)
+        plan->row_bits = row_whole(plan->row_bits);
+    at->word = plan->row_bits / 64;
+    at->shift = plan->row_bits % 64;
+    at->words = (uint16_t)(row_whole(count) / 64);
+    at->span = (count < 64 ? ((uint64_t)1 << count) - 1 : UINT64_MAX) << at->shift;
+    plan->row_bits = (uint16_t)(plan->row_bits + (count > 64 ? row_whole(count) : count));
+    plan->mask_words = (uint16_t)(plan->row_bits / 64 + 1);
+}
+
 /* False when there is nothing to do for the keyspace in this stratum. */
 static bool plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace, struct plan_stream *streams, struct plan_memory *memories,
                          struct plan_keyspace *at)
@@ -390,9 +405,7 @@ static bool plan_stratum(struct plan *plan, uint32_t stratum, uint16_t keyspace,
         plan_key(plan, at);
     plan_touches(plan, at);
     plan_needs(plan, at);
-    at->words = (uint16_t)((at->stream_count + at->memory_count) / 64 + 1);
-    at->word = plan->mask_words;
-    plan->mask_words = (uint16_t)(plan->mask_words + at->words);
+    plan_row(plan, at);
     return true;
 }
 
@@ -580,27 +593,6 @@ static void plan_parts(struct plan *plan, const struct rule *def, struct plan_ru
     rule->unless = def->unless ? unless : NULL;
 }
 
-/* The stream in which an event stands that can complete the operator's pattern. */
-static uint16_t completing_stream(const struct graph_use *use)
-{
-    if (use->op == GRAPH_SCATTER_GATHER)
-        return use->in[LEG_SECOND];
-    return use->in[LEG_ANY] != STREAM_ABSENT ? use->in[LEG_ANY] : use->out[LEG_ANY];
-}
-
-static void plan_legs(struct plan *plan, const struct rule *def, struct plan_rule *rule)
-{
-    struct plan_leg *leg = ARENA_ARRAY(&plan->arena, struct plan_leg, def->graph_count + 1u);
-    for (uint8_t g = 0; g < def->graph_count; g++) {
-        uint16_t index = completing_stream(&def->graph[g]), bit = plan->stream[index].bit;
-        const struct stream *stream = &plan->program->stream[index];
-        uint32_t side = stream->flow == STREAM_IN ? SIDE_RECEIVER : SIDE_SENDER;
-        leg[g].word = side * plan->mask_words + plan_at(plan, stream->stratum, stream->keyspace)->word + bit / 64u;
-        leg[g].bit = (uint64_t)1 << bit % 64;
-    }
-    rule->leg = leg;
-}
-
 static void plan_rules(struct plan *plan, const uint16_t *clock_local, struct plan_rule *rule)
 {
     const struct program *program = plan->program;
@@ -617,22 +609,6 @@ static void plan_rules(struct plan *plan, const uint16_t *clock_local, struct pl
             rule[i].clock = clock_local[def->clock];
     }
     plan->rule = rule;
-}
-
-static void plan_routes(struct plan *plan)
-{
-    const struct program *program = plan->program;
-    struct plan_route *route = ARENA_ARRAY(&plan->arena, struct plan_route, program->list_count + 1u);
-    for (uint16_t i = 0; i < program->list_count; i++) {
-        const struct list *list = program->list[i];
-        if (list_type(list) != TYPE_ROUTE)
-            continue;
-        struct corridor *corridor = ARENA_ARRAY(&plan->arena, struct corridor, list_count(list) + 1);
-        for (uint32_t c = 0; c < list_count(list); c++)
-            corridor[c].count = list_route(list, c, corridor[c].stage);
-        route[i] = (struct plan_route){.count = (uint16_t)list_count(list), .corridor = corridor};
-    }
-    plan->route = route;
 }
 
 /* FNV-1a: amounts are minor units of the base currency, days those of the timezone. */
@@ -672,6 +648,7 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
             if (plan_stratum(plan, s, k, stream, memory, &at[s * program->keyspace_count + k]))
                 plan->busy[s][plan->busy_count[s]++] = plan_at(plan, s, k);
     }
+    plan_lacks(plan, at);
     plan_filters(plan);
     plan_asks(plan, at);
     plan_rules(plan, clock_local, rule);

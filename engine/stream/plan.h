@@ -13,7 +13,7 @@
 #include "rules/lang/program.h"
 
 /* A mask has a bit per stream, then per memory, of one stratum and keyspace, in the order of their struct
- * plan_keyspace. An event's row of mask_words holds the masks of all of them, each from its own `word` on. */
+ * plan_keyspace. An event's row of mask_words holds the masks of all of them: those that fit share a word. */
 enum { MASK_WORDS_MAX = (LIMIT_STREAMS + LIMIT_MEMORIES) / 64 + 1 };
 /* What an index of all sources, and of all rules, may write. */
 enum {
@@ -36,10 +36,19 @@ struct plan_aggregate {
     uint16_t window, aggregate; /* indexes inside the keyspace's layout and the window */
     uint8_t habit;              /* `usual`: the number of its habit in the window */
 };
-/* Where an event's rows of masks (both sides') say that it is a leg which a graph operator's pattern can end with. */
+/* A leg that a graph operator's pattern can end with: where an event's rows of masks (both sides') say that it is one; and what, by SIDE_…,
+ * neither end of it may lack: bits of struct plan_lack. */
 struct plan_leg {
     uint32_t word;
     uint64_t bit;
+    uint64_t lacks[2];
+};
+/* Legs of a stream without which searches find nothing. Who visits a key that has none sets the bit in the last word of an event's row, of
+ * the side that the key is. More than LACKS_MAX are not noted. */
+enum { LACKS_MAX = 64 };
+struct plan_lack {
+    uint16_t stream, window;
+    uint8_t bit;
 };
 /* A conjunct of a part that compares an input with numbers: the part is not true unless the input is known and in low..high. */
 struct plan_gate {
@@ -99,11 +108,14 @@ struct plan_keyspace {
     uint16_t stream_count, memory_count, read_count, rule_count;
     const uint16_t *stream, *memory, *read, *rule; /* indexes into the program */
     const struct plan_word *key[2];                /* by side: its words */
-    uint16_t word, words;                          /* its masks in an event's row */
+    uint16_t word, words, shift;                   /* where its mask lies in an event's row: from this bit of the first word on */
+    uint64_t span;                                 /* the bits of it in each of its words */
     const struct plan_need *need;                  /* by bit of the masks */
     uint16_t rule_words;
     const uint64_t *touches;                       /* by bit of a stream: rule_words, bit j: it touches rule[j] */
     const uint64_t *touched_always;                /* rule_words: rules that every event of the key touches */
+    uint16_t lack_count;
+    const struct plan_lack *lack;
     bool touched_by_all;                           /* some rule is evaluated at every event of the key */
     struct plan_ask ask[READ_SIDES];               /* by enum read_side: when this side's key is asked */
     const struct filter_index *conditions;         /* KEY_TRANSFER: of its rules */
@@ -118,7 +130,9 @@ struct plan_route {
 struct plan {
     const struct program *program;
     struct state_layout layout;
-    uint16_t mask_words;    /* of an event's row, for one side */
+    uint16_t mask_words;    /* of an event's row, for one side; the last is for lacks, where there are any */
+    uint16_t row_bits;      /* that masks take of it */
+    uint16_t lack_count, lack_keyspace; /* of all strata; of which keyspace they are */
     const struct filter_index *filters; /* of all streams, then all memories */
     const uint32_t *place;  /* by item of it: bit of an event's row */
     const uint64_t *exact;  /* a row: sources that are true where the index names them */
@@ -163,6 +177,23 @@ static inline bool mask_bit(const uint64_t *mask, uint32_t bit)
 static inline void mask_set(uint64_t *mask, uint32_t bit)
 {
     mask[bit / 64] |= (uint64_t)1 << (bit % 64);
+}
+
+/* Where a bit of a keyspace's mask lies in an event's row; one word of the mask. */
+static inline uint32_t row_place(const struct plan_keyspace *at, uint32_t bit)
+{
+    return at->word * 64u + at->shift + bit;
+}
+static inline uint64_t row_mask(const uint64_t *row, const struct plan_keyspace *at, uint32_t word)
+{
+    return (row[at->word + word] & at->span) >> at->shift;
+}
+static inline bool row_any(const uint64_t *row, const struct plan_keyspace *at)
+{
+    uint64_t all = 0;
+    for (uint32_t w = 0; w < at->words; w++)
+        all |= row[at->word + w];
+    return (all & at->span) != 0;
 }
 
 static inline bool mask_any(const uint64_t *mask, uint32_t words)

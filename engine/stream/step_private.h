@@ -186,12 +186,6 @@ static inline uint64_t *step_row(const struct step *step, uint32_t event, int si
     return step->mask + ((size_t)event * 2 + (size_t)side) * step->plan->mask_words;
 }
 
-/* One side's mask for the streams and memories of one keyspace and stratum. */
-static inline uint64_t *step_mask(const struct step *step, const struct plan_keyspace *at, uint32_t event, int side)
-{
-    return step_row(step, event, side) + at->word;
-}
-
 static inline uint32_t shard_owner(uint32_t shard, uint32_t workers)
 {
     return shard % workers;
@@ -246,6 +240,13 @@ void judge_hit(struct step *step, struct step_worker *worker, struct look *look)
 static inline bool look_is_leg(const struct look *look, const struct plan_leg *leg)
 {
     return look->row[leg->word] & leg->bit;
+}
+/* And whether the pattern may end with it: no end lacks what it must have. */
+static inline bool look_may_end(const struct step *step, const struct look *look, const struct plan_leg *leg)
+{
+    uint32_t words = step->plan->mask_words;
+    return look_is_leg(look, leg) &&
+           !(look->row[words - 1] & leg->lacks[SIDE_SENDER] || look->row[2 * words - 1] & leg->lacks[SIDE_RECEIVER]);
 }
 /* judge_graph.c: searches what graph operators among nodes [from, to) ask for, each once per look and account; then evaluates the nodes
  * anew. They were evaluated without a graph before: so it is known whose account and how much is asked for. */

@@ -35,8 +35,7 @@ struct coming {
     struct shard *shard;
     const struct cell *cell; /* cell_prefetch_body's; NULL: not found yet */
     const struct cell *open; /* the same; NULL: it is packed, or not found */
-    const uint64_t *mask;    /* what the event is in for this key, both sides of a self-transfer together */
-    uint64_t *both;          /* room for these */
+    uint64_t *mask;          /* what the event is in for this key, both sides of a self-transfer together */
 };
 
 /* --- route --- */
@@ -69,7 +68,7 @@ static void routing_prepare(const struct routing *routing, int side)
 }
 
 /* Without the index: every filter is asked. */
-static void route_all(const struct routing *routing, const struct plan_keyspace *at, int side, uint64_t *mask)
+static void route_all(const struct routing *routing, const struct plan_keyspace *at, int side)
 {
     struct step *step = routing->step;
     const struct program *program = step->program;
@@ -80,7 +79,7 @@ static void route_all(const struct routing *routing, const struct plan_keyspace 
             continue;
         bool truth = eval_true(&routing->worker->evaluation, memory ? &program->memory[index].filter : &program->stream[index].filter);
         if (truth)
-            mask_set(mask, bit);
+            mask_set(routing->row[side], row_place(at, bit));
         if (step->watch && step->watch->witnessed)
             judge_filter(step, routing->worker, memory, index, truth);
     }
@@ -125,25 +124,25 @@ static bool filter_lacks(const struct routing *routing, const struct plan_keyspa
 }
 
 /* Of these, what the event is in for one key of this stratum: filters that the index does not decide are asked. */
-static void route_mask(const struct routing *routing, const struct plan_keyspace *at, int side, uint64_t *mask)
+static void route_mask(const struct routing *routing, const struct plan_keyspace *at, int side)
 {
     struct step *step = routing->step;
+    uint64_t *row = routing->row[side];
     if (routing->asks_all) {
         routing_prepare(routing, side);
-        route_all(routing, at, side, mask);
+        route_all(routing, at, side);
         return;
     }
-    const uint64_t *exact = step->plan->exact + at->word;
     bool prepared = false;
     for (uint32_t w = 0; w < at->words; w++)
-        for (uint64_t left = mask[w] & ~exact[w]; left; left &= left - 1) {
-            uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left);
+        for (uint64_t left = row[at->word + w] & at->span & ~step->plan->exact[at->word + w]; left; left &= left - 1) {
+            uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(left) - at->shift;
             bool lacks = filter_lacks(routing, at, bit, side);
             if (!lacks && !prepared)
                 routing_prepare(routing, side);
             prepared |= !lacks;
             if (lacks || !filter_true(step, routing->worker, at, bit))
-                mask[w] &= ~(left & -left);
+                row[at->word + w] &= ~(left & -left);
         }
 }
 
@@ -211,19 +210,20 @@ static bool key_asked(const struct routing *routing, const struct plan_keyspace 
 static bool route_side(const struct routing *routing, const struct plan_keyspace *at, int side, uint32_t *key)
 {
     const struct event *event = routing->event;
-    uint64_t *mask = routing->row[side] + at->word;
+    uint64_t *row = routing->row[side];
     bool late = (event->flags & EVENT_LATE) != 0, touched = at->touched_by_all && event->flow == FLOW_SETTLED && !late;
     bool asks = key_asked(routing, at, side);
-    if (!asks && !touched && !routing->asks_all && !mask_any(mask, at->words))
+    if (!asks && !touched && !routing->asks_all && !row_any(row, at))
         return false;
     bool known = route_key(routing, at, side, key);
     if (!known || key_named_before(event, at->def, side)) {
-        memset(mask, 0, at->words * sizeof *mask);
+        for (uint32_t w = 0; w < at->words; w++)
+            row[at->word + w] &= ~at->span;
         return known && asks;
     }
     if (!late)
-        route_mask(routing, at, side, mask);
-    return asks || touched || mask_any(mask, at->words);
+        route_mask(routing, at, side);
+    return asks || touched || row_any(row, at);
 }
 
 static struct visit visit_of(const struct routing *routing, const struct plan_keyspace *at, uint8_t sides)
@@ -290,7 +290,7 @@ static void route_fact(const struct routing *routing)
     visit.key[0] = routing->event->ref[fact->subject_ref];
     if (visit.key[0] == ENTITY_MISSING)
         return; /* its shard is full: counted there */
-    mask_set(routing->row[SIDE_SENDER] + at->word, step->plan->memory[fact->memory].bit);
+    mask_set(routing->row[SIDE_SENDER], row_place(at, step->plan->memory[fact->memory].bit));
     route_push(routing, &visit);
 }
 
@@ -299,8 +299,8 @@ static void route_keyspace(const struct routing *routing, const struct plan_keys
 {
     if (at->def->form == KEY_TRANSFER)
         route_transfer(routing, at);
-    else if (!at->read_count && !at->touched_by_all && !routing->asks_all && !mask_any(routing->row[SIDE_SENDER] + at->word, at->words) &&
-             !mask_any(routing->row[SIDE_RECEIVER] + at->word, at->words))
+    else if (!at->read_count && !at->touched_by_all && !routing->asks_all && !row_any(routing->row[SIDE_SENDER], at) &&
+             !row_any(routing->row[SIDE_RECEIVER], at))
         return;
     else if (at->def->sided)
         route_sided(routing, at);
@@ -496,7 +496,7 @@ static int visit_side(const struct step *step, const struct plan_keyspace *at, c
 {
     if (visit->sides != SIDES_BOTH)
         return visit->sides == SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER;
-    return mask_bit(step_mask(step, at, visit->event, SIDE_SENDER), bit) ? SIDE_SENDER : SIDE_RECEIVER;
+    return mask_bit(step_row(step, visit->event, SIDE_SENDER), row_place(at, bit)) ? SIDE_SENDER : SIDE_RECEIVER;
 }
 
 static bool visit_named_before(const struct step *step, const struct visit *visit)
@@ -509,7 +509,8 @@ static bool visit_named_before(const struct step *step, const struct visit *visi
 static bool visit_twice(const struct step *step, const struct plan_keyspace *at, const struct visit *visit, uint32_t bit)
 {
     return visit->sides == SIDES_BOTH && step->program->keyspace[visit->keyspace].form == KEY_CARRIERS &&
-           mask_bit(step_mask(step, at, visit->event, SIDE_SENDER), bit) && mask_bit(step_mask(step, at, visit->event, SIDE_RECEIVER), bit);
+           mask_bit(step_row(step, visit->event, SIDE_SENDER), row_place(at, bit)) &&
+           mask_bit(step_row(step, visit->event, SIDE_RECEIVER), row_place(at, bit));
 }
 
 /* The event enters every stream and memory of the key that it belongs to. */
@@ -569,6 +570,20 @@ static __attribute__((noinline)) struct cell *visit_open(struct coming *ring, co
     return open;
 }
 
+/* Notes which legs the key has none of, for searches at this event. */
+static void visit_lacks(const struct step *step, const struct plan_keyspace *at, const struct visit *visit, const struct shard *shard,
+                        const struct cell *cell)
+{
+    uint64_t lacks = 0;
+    for (uint16_t i = 0; i < at->lack_count; i++)
+        if (!cell || !window_there(shard, cell, visit->keyspace, at->lack[i].window))
+            lacks |= (uint64_t)1 << at->lack[i].bit;
+    if (visit->sides & SIDES_SENDER)
+        step_row(step, visit->event, SIDE_SENDER)[step->plan->mask_words - 1] |= lacks;
+    if (visit->sides & SIDES_RECEIVER)
+        step_row(step, visit->event, SIDE_RECEIVER)[step->plan->mask_words - 1] |= lacks;
+}
+
 static void visit_work(struct step *step, struct step_worker *worker, struct coming *ring, const struct coming *coming)
 {
     const struct plan_keyspace *at = coming->at;
@@ -585,6 +600,8 @@ static void visit_work(struct step *step, struct step_worker *worker, struct com
         cell = cell_add(coming->shard, visit->keyspace, visit->key);
     if (at->read_count && event->flow != FLOW_FACT)
         visit_read(step, worker, at, visit, coming->shard, cell);
+    if (at->lack_count)
+        visit_lacks(step, at, visit, coming->shard, cell);
     if (!cell)
         return; /* nothing is remembered, or the shard is full (counted there) */
     if (step->watch && step->watch->touched && (changes || touched))
@@ -597,16 +614,17 @@ static void visit_work(struct step *step, struct step_worker *worker, struct com
 
 /* --- what is coming --- */
 
-static const uint64_t *coming_mask(const struct step *step, struct coming *coming)
+static void coming_mask(const struct step *step, const struct coming *coming)
 {
     const struct visit *visit = coming->visit;
-    const uint64_t *mask = step_mask(step, coming->at, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
-    if (visit->sides != SIDES_BOTH)
-        return mask;
-    const uint64_t *received = step_mask(step, coming->at, visit->event, SIDE_RECEIVER);
+    const uint64_t *row = step_row(step, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER);
     for (uint32_t w = 0; w < coming->at->words; w++)
-        coming->both[w] = mask[w] | received[w];
-    return coming->both;
+        coming->mask[w] = row_mask(row, coming->at, w);
+    if (visit->sides != SIDES_BOTH)
+        return;
+    row = step_row(step, visit->event, SIDE_RECEIVER);
+    for (uint32_t w = 0; w < coming->at->words; w++)
+        coming->mask[w] |= row_mask(row, coming->at, w);
 }
 
 /* The first visit to a shard: where there are enough of them to meet most of its pages, all are asked for at once. A visit waits for the
@@ -633,7 +651,7 @@ static void coming_parts(const struct step *step, struct coming *coming)
 {
     const struct plan_keyspace *at = coming->at;
     uint16_t keyspace = coming->visit->keyspace;
-    coming->mask = coming_mask(step, coming);
+    coming_mask(step, coming);
     coming->open = coming->cell && clock_prefetch(coming->shard, coming->cell, keyspace) ? coming->cell : NULL;
     if (!coming->open)
         return;
@@ -672,7 +690,8 @@ static inline __attribute__((always_inline)) void event_prefetch(const struct st
     const struct event *event = &step->event[visit->event];
     __builtin_prefetch(event);
     __builtin_prefetch((const char *)event + 64);
-    __builtin_prefetch(step_mask(step, coming->at, visit->event, visit->sides & SIDES_SENDER ? SIDE_SENDER : SIDE_RECEIVER));
+    __builtin_prefetch(step_row(step, visit->event, SIDE_SENDER));
+    __builtin_prefetch(step_row(step, visit->event, SIDE_RECEIVER));
     if (coming->at->read_count)
         __builtin_prefetch(step_slots(step, visit->event) + step->program->read[coming->at->read[0]].slot);
 }
@@ -720,9 +739,9 @@ static void strata_visit(void *context, uint32_t index, uint32_t workers)
     struct step_worker *worker = &step->worker[index];
     const struct visit_list *list = visits_sort(step, worker, index, workers);
     unset struct coming ring[AHEAD_ROOM];
-    unset uint64_t both[AHEAD_ROOM][MASK_WORDS_MAX];
+    unset uint64_t mask[AHEAD_ROOM][MASK_WORDS_MAX];
     for (uint32_t i = 0; i < AHEAD_ROOM; i++) {
-        ring[i].both = both[i];
+        ring[i].mask = mask[i];
         ring[i].cell = NULL;
     }
     for (uint32_t i = 0; i < list->count + AHEAD_SLOT; i++) {

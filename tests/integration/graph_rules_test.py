@@ -154,7 +154,7 @@ def tools(rules, wide, events):
     hold("explain shows the value", "true     ring >= 3" in out and "(3, 3)" in out, out)
     code, out, err = muster("rules", "bench", "--json", "--rounds", "1", "--on", events, rules)
     searched = {rule["rule"]: (rule["searched"], rule["checks"]) for rule in json.loads(out)["rules"]}
-    hold("bench counts searches: of four payments of 500 USD and more, those that come in", searched["RING"] == (3, 58), searched)
+    hold("bench counts searches: of four payments of 500 USD and more, the one whose ends have legs to begin with", searched["RING"] == (1, 58), searched)
 
 
 with tempfile.TemporaryDirectory() as parent:

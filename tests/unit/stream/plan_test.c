@@ -1,4 +1,5 @@
-/* What a plan says of who asks memories: an event that can use nothing of what a key remembers does not ask it. */
+/* What a plan says: who asks memories (an event that can use nothing of what a key remembers does not), where masks lie in a row, what
+ * graph searches cannot do without. */
 #include "engine/stream/plan.h"
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/load.h"
@@ -138,4 +139,89 @@ Test(plan, whatever_every_event_touches_always_asks)
         cr_expect(planned.wages->ask[READ_SENDER].always, "rule %zu", i);
         plan_done(&planned);
     }
+}
+
+#define PAIR "for each sender as payer, %s as other when count of transfers%s over 1d > 3 points 5 to payer as payer"
+
+/* Rules A-1.. of one key, each with a stream of its own, between two of other keys. */
+static void many_rules(char *text, size_t room, int count)
+{
+    size_t at = (size_t)snprintf(text, room, HEAD RULE("B-1", PAIR) RULE("B-2", PAIR), "receiver.country", "", "receiver.country", " where kind = CARD");
+    for (int i = 1; i <= count; i++)
+        at += (size_t)snprintf(text + at, room - at,
+                               RULE("A-%d", "for each account when count of out where mcc = %04d over 1d > 3 points 5 to account as payer"), i, i);
+    at += (size_t)snprintf(text + at, room - at, RULE("C-1", PAIR), "sender.device", "");
+    cr_assert_lt(at, room);
+}
+
+/* Notes the bits of a row that the mask takes, each for the first time. */
+static void row_take(const struct plan_keyspace *at, uint64_t *row, uint16_t words)
+{
+    for (uint32_t bit = 0; bit < (uint32_t)at->stream_count + at->memory_count; bit++) {
+        uint32_t place = row_place(at, bit);
+        cr_assert_lt(place, words * 64u);
+        cr_expect_not(mask_bit(row, place), "two masks at %u", place);
+        mask_set(row, place);
+        cr_expect_eq(row_mask(row, at, bit / 64) >> bit % 64 & 1, 1, "bit %u of a mask of %u words", bit, at->words);
+    }
+}
+
+/* However many bits a key has: its mask overlaps no other, and what others set is not seen through it. */
+Test(plan, masks_share_words_and_no_bits)
+{
+    static char text[60000];
+    uint64_t row[16], others[16];
+    for (int rules = 1; rules < 140; rules++) {
+        struct planned planned;
+        many_rules(text, sizeof text, rules);
+        plan_of(text, &planned);
+        const struct plan *plan = planned.plan;
+        uint32_t count = (uint32_t)planned.program->stratum_count * planned.program->keyspace_count;
+        cr_assert_leq(plan->mask_words, 16);
+        memset(row, 0, sizeof row);
+        for (uint32_t i = 0; i < count; i++)
+            row_take(&plan->at[i], row, plan->mask_words);
+        for (uint32_t i = 0; i < count; i++) {
+            const struct plan_keyspace *at = &plan->at[i];
+            memcpy(others, row, sizeof row);
+            for (uint32_t bit = 0; bit < (uint32_t)at->stream_count + at->memory_count; bit++)
+                others[row_place(at, bit) / 64] &= ~((uint64_t)1 << row_place(at, bit) % 64);
+            cr_expect_not(row_any(others, at), "%d rules, keyspace %u", rules, i);
+        }
+        plan_done(&planned);
+    }
+}
+
+#define LEG(body) "for each account let n = " body " when n > 1 points 5 to account as payer"
+
+/* Money that passes on must have come: to the sender, by what its rule follows; and back to it, from the receiver. */
+Test(plan, searches_miss_the_legs_that_they_begin_with)
+{
+    struct planned planned;
+    plan_of(HEAD RULE("A-1", LEG("cycle through account hops 2..4 over 9d")) RULE("B-1", LEG("pass_through of account over 9d where kind = TRANSFER"))
+                RULE("C-1", LEG("scatter_gather into account from 2 middle over 9d first where kind = PAYROLL second where kind = TRANSFER"))
+                RULE("D-1", LEG("gather_scatter of account over 9d")), &planned);
+    const struct plan *plan = planned.plan;
+    const struct program *program = planned.program;
+    cr_assert_eq(plan->lack_count, 4);
+    uint64_t bit[LIMIT_STREAMS] = {0};
+    for (uint32_t i = 0; i < (uint32_t)program->stratum_count * program->keyspace_count; i++)
+        for (uint16_t l = 0; l < plan->at[i].lack_count; l++) {
+            const struct plan_lack *lack = &plan->at[i].lack[l];
+            cr_expect_eq(plan->at[i].keyspace, program->stream[lack->stream].keyspace);
+            bit[lack->stream] = (uint64_t)1 << lack->bit;
+        }
+    const struct graph_use *ring = &program->rule[0].graph[0], *pass = &program->rule[1].graph[0], *kick = &program->rule[2].graph[0];
+    cr_expect_eq(plan->rule[0].leg[0].lacks[SIDE_SENDER], bit[ring->in[LEG_ANY]]);
+    cr_expect_eq(plan->rule[0].leg[0].lacks[SIDE_RECEIVER], bit[ring->out[LEG_ANY]]);
+    cr_expect_eq(plan->rule[1].leg[0].lacks[SIDE_SENDER], bit[pass->in[LEG_ANY]]);
+    cr_expect_eq(plan->rule[1].leg[0].lacks[SIDE_RECEIVER], 0);
+    cr_expect_eq(plan->rule[2].leg[0].lacks[SIDE_SENDER], bit[kick->in[LEG_FIRST]]);
+    cr_expect_eq(plan->rule[2].leg[0].lacks[SIDE_RECEIVER], 0);
+    cr_expect_eq(plan->rule[3].leg[0].lacks[SIDE_SENDER] | plan->rule[3].leg[0].lacks[SIDE_RECEIVER], 0);
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 2; j++)
+            cr_expect_eq(plan->rule[i].leg[0].lacks[j] & ~UINT64_C(15), 0);
+    cr_expect(bit[ring->in[LEG_ANY]] && bit[ring->out[LEG_ANY]] && bit[pass->in[LEG_ANY]] && bit[kick->in[LEG_FIRST]]);
+    plan_done(&planned);
 }
