@@ -169,13 +169,13 @@ struct step {
     uint32_t room;                  /* events that the arrays below have room for */
     bool alone;                     /* small batch: one worker */
     uint32_t stratum;
-    struct value *slot;             /* count rows of program.slot_count */
+    int64_t *slot;                  /* count rows of program.slot_count */
     uint64_t *mask;                 /* count × 2 sides × mask_words */
     struct hit *hits;               /* this batch's hits in order, for decide */
     uint32_t hits_count;
 };
 
-static inline struct value *step_slots(const struct step *step, uint32_t event)
+static inline int64_t *step_slots(const struct step *step, uint32_t event)
 {
     return step->slot + (size_t)event * step->program->slot_count;
 }

@@ -120,7 +120,7 @@ static void route_event(const struct routing *routing)
 static bool filter_lacks(const struct routing *routing, const struct plan_keyspace *at, uint32_t bit, int side)
 {
     uint16_t slot = at->need[bit].slot[side];
-    return slot != NEED_NONE && !step_slots(routing->step, routing->i)[slot].known;
+    return slot != NEED_NONE && step_slots(routing->step, routing->i)[slot] == MISSING_I64;
 }
 
 /* Of these, what the event is in for one key of this stratum: filters that the index does not decide are asked. */
@@ -311,7 +311,8 @@ static void route_keyspace(const struct routing *routing, const struct plan_keys
 /* Nothing is known yet of these events, and they are in nothing. */
 static void step_clear(struct step *step, uint32_t from, uint32_t to)
 {
-    memset(step_slots(step, from), 0, (size_t)(to - from) * step->program->slot_count * sizeof *step->slot);
+    for (int64_t *slot = step_slots(step, from), *end = step_slots(step, to); slot < end; slot++)
+        *slot = MISSING_I64;
     memset(step_row(step, from, SIDE_SENDER), 0, (size_t)(to - from) * 2 * step->plan->mask_words * sizeof *step->mask);
 }
 
@@ -354,11 +355,11 @@ static bool read_concerns(const struct memory_read *read, const struct visit *vi
     return true;
 }
 
-static void slot_fill(struct value *slot, const struct memory *memory, int64_t time_ms, const int64_t *keep)
+static void slot_fill(int64_t *slot, const struct memory *memory, int64_t time_ms, const int64_t *keep)
 {
-    slot[0] = (struct value){time_ms, true};
+    slot[0] = time_ms;
     for (uint8_t v = 0; v < memory->keep_count; v++)
-        slot[1 + v] = (struct value){keep[v], keep[v] != MISSING_I64};
+        slot[1 + v] = keep[v];
 }
 
 /* Marks an id once its mark, which lies in any shard, has come: asked for here, set some marks later (150 ns an event saved). */
@@ -371,15 +372,15 @@ static void mark_soon(const struct step *step, struct step_worker *worker, entit
 }
 
 /* An id that leaves a memory for a slot may be stored elsewhere, where this cycle's sweep has been already. */
-static void slot_mark(const struct step *step, struct step_worker *worker, const struct memory *memory, const struct value *slot)
+static void slot_mark(const struct step *step, struct step_worker *worker, const struct memory *memory, const int64_t *slot)
 {
     for (uint8_t v = 0; v < memory->keep_count; v++)
-        if (slot[1 + v].known && fact_type_is_entity(memory->keep_type[v]))
-            mark_soon(step, worker, (entity_id)slot[1 + v].number);
+        if (slot[1 + v] != MISSING_I64 && fact_type_is_entity(memory->keep_type[v]))
+            mark_soon(step, worker, (entity_id)slot[1 + v]);
 }
 
 /* Facts from a file are no state: the subject's name is looked up. */
-static void read_file(const struct step *step, const struct memory *memory, const struct visit *visit, struct value *slot)
+static void read_file(const struct step *step, const struct memory *memory, const struct visit *visit, int64_t *slot)
 {
     const struct event *event = &step->event[visit->event];
     const int64_t *value;
@@ -409,7 +410,7 @@ static bool read_record(const struct step *step, uint16_t index, const struct vi
 static void visit_read(struct step *step, struct step_worker *worker, const struct plan_keyspace *at, const struct visit *visit,
                        struct shard *shard, const struct cell *cell)
 {
-    struct value *slots = step_slots(step, visit->event);
+    int64_t *slots = step_slots(step, visit->event);
     for (uint16_t j = 0; j < at->read_count; j++) {
         const struct memory_read *read = &step->program->read[at->read[j]];
         if (!read_concerns(read, visit))

@@ -20,6 +20,11 @@ static struct value known_when(bool is, int64_t number)
     return (struct value){is ? number : 0, is};
 }
 
+static struct value known_if_there(int64_t number)
+{
+    return known_when(number != MISSING_I64, number);
+}
+
 static struct value yes(bool truth)
 {
     return (struct value){truth, true};
@@ -276,7 +281,7 @@ static struct value between(enum opcode op, struct value a, struct value low, st
 static struct value memory_value(const struct evaluation *ev, const struct node *node)
 {
     const struct memory_read *read = &ev->program->read[ev->side == SIDE_RECEIVER ? node->b : node->a];
-    return ev->slot[read->slot + (node->c == READ_TIME ? 0 : 1 + node->c)];
+    return known_if_there(ev->slot[read->slot + (node->c == READ_TIME ? 0 : 1 + node->c)]);
 }
 
 /* RULES 14: new when nothing of the key carried the value since imm ms before this event, or after it. */
@@ -285,7 +290,7 @@ static struct value fresh(const struct evaluation *ev, const struct node *node)
     if (!ev->node[node->c].known)
         return UNKNOWN;
     const struct memory_read *read = &ev->program->read[ev->side == SIDE_RECEIVER ? node->b : node->a];
-    struct value seen = ev->slot[read->slot];
+    struct value seen = known_if_there(ev->slot[read->slot]);
     return yes(!seen.known || seen.number <= ev->event->time_ms - node->imm);
 }
 

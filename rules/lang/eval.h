@@ -14,7 +14,7 @@ typedef uint64_t (*entity_lists_fn)(const void *context, entity_id id);
 struct evaluation {
     const struct program *program;
     const struct event *event;
-    const struct value *slot;    /* the event's row of program.slot_count values */
+    const int64_t *slot;         /* the event's row of program.slot_count numbers, MISSING_I64 where a read found none */
     int side;                    /* SIDE_…: which end the key is; SIDE_SENDER when it is neither */
     const struct value *input;   /* aggregates, for OP_INPUT; NULL in filters */
     const struct value *graph;   /* graph operators, for OP_GRAPH; NULL: not searched, unknown */

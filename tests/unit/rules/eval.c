@@ -26,7 +26,8 @@ struct world {
     struct memory_read read[2];
     struct program program;
     struct event event;
-    struct value slot[8], input[4], kept[4], graph[4];
+    int64_t slot[8];
+    struct value input[4], kept[4], graph[4];
     struct evaluation ev;
 };
 
@@ -165,6 +166,11 @@ static struct value model_value(int truth)
     return truth == 1 ? missing : known(truth == 2);
 }
 
+static struct value slot_value(int64_t number)
+{
+    return number == MISSING_I64 ? missing : known(number);
+}
+
 static struct value model_eval(const struct world *w, const struct expr *expr, uint16_t at);
 
 static struct value model_outside(const struct world *w, const struct expr *expr, const struct node *n)
@@ -177,7 +183,7 @@ static struct value model_outside(const struct world *w, const struct expr *expr
     case OP_INPUT: return w->input[n->imm];
     case OP_GRAPH: return w->graph[n->imm];
     case OP_KEPT: return w->kept[n->imm];
-    case OP_MEMORY: return w->slot[(w->ev.side == SIDE_SENDER ? 0 : 4) + (n->c == READ_TIME ? 0 : n->c + 1)];
+    case OP_MEMORY: return slot_value(w->slot[(w->ev.side == SIDE_SENDER ? 0 : 4) + (n->c == READ_TIME ? 0 : n->c + 1)]);
     case OP_MATCHES:
         return w->event.text_unknown & (uint64_t)1 << n->imm ? missing : known((w->event.text_true & (uint64_t)1 << n->imm) != 0);
     default:
@@ -194,7 +200,7 @@ static struct value model_eval(const struct world *w, const struct expr *expr, u
     if (n->op <= OP_INPUT || n->op == OP_MATCHES || n->op == OP_IN_LIST)
         return model_outside(w, expr, n);
     if (n->op == OP_NEW) {
-        struct value seen = w->slot[w->ev.side == SIDE_SENDER ? 0 : 4];
+        struct value seen = slot_value(w->slot[w->ev.side == SIDE_SENDER ? 0 : 4]);
         if (!model_eval(w, expr, n->c).known)
             return missing;
         return known(!seen.known || (__int128)w->event.time_ms - seen.number >= n->imm);
@@ -257,7 +263,7 @@ static struct value random_value(uint64_t *state)
 static void random_world(uint64_t *state, struct world *w)
 {
     for (int i = 0; i < 8; i++)
-        w->slot[i] = random_value(state);
+        w->slot[i] = random_below(state, 4) ? random_number(state) : MISSING_I64;
     for (int i = 0; i < 4; i++) {
         w->input[i] = random_value(state);
         w->kept[i] = random_value(state);
