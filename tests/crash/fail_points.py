@@ -24,7 +24,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from testbed import TOP, Bench, Checks, Failure, compare, is_live, say  # noqa: E402
+from testbed import TOP, Bench, Checks, Failure, compare, is_live, say, wait_for  # noqa: E402
 
 MUSTER = "build/fault/muster"
 TOPICS = [("payments.bank-1", "bank-1", 2), ("payments.bank-2", "bank-2", 2)]
@@ -35,8 +35,10 @@ FAULTS = ["CRASH", "EIO", "ENOSPC", "EINTR", "SHORT"]
 # What an engine may do when a fault strikes: "goes on" (and ends with 0 when told to), "ends" (exit 3, with a reason), "killed".
 GOES_ON, ENDS, KILLED = "goes on", "ends, says why", "killed"
 
-# What it takes to come by a point: AT_STOP, the last checkpoint; TRICKLE, checkpoints beside the work; or a fault of a life before.
+# What it takes to come by a point: AT_STOP, the last checkpoint; TRICKLE, checkpoints beside the work; or a life
+# before: LOG_AHEAD, or a fault of it.
 AT_STOP, TRICKLE = "at the end", "beside the work"
+LOG_AHEAD = "killed while the log has what PostgreSQL does not"
 RECIPES = {
     "SINK_RESOLVE": {"with": "SINK_COMMITTED:EIO:1"},
     "SINK_PRUNE": {"how": TRICKLE},
@@ -44,7 +46,7 @@ RECIPES = {
     "SAVER_FREEZE": {"how": TRICKLE}, "SAVER_WRITTEN": {"how": TRICKLE}, "SAVER_PUBLISHED": {"how": TRICKLE},
     "CHECKPOINT_WRITE": {"times": (1, 40)},
     "CHECKPOINT_READ": {"times": (1, 40)},
-    "LOG_CUT": {"before": "SINK_COMMIT:CRASH:1"},
+    "LOG_CUT": {"before": LOG_AHEAD},
     "LOG_REMOVE": {"before": "LOG_BEGIN:CRASH:1"},
     "LOG_WRITE": {"times": (1, 3)},
     "LOG_SYNC": {"times": (1, 2)},
@@ -173,6 +175,28 @@ class World:
         self.bench.engines.remove(engine)
         return engine.returncode, text
 
+    def leave_log_ahead(self, words):
+        """An engine's life that ends so. Its positions are locked, for the log and PostgreSQL are written at the same time."""
+        locks = "from pg_locks where relation = 'muster.position'::regclass and mode = 'AccessExclusiveLock'"
+        log_bytes = lambda: sum(entry.stat().st_size for entry in os.scandir(self.bench.path("log")))
+        engine = self.engine(None, words)
+        wait_for("the engine works", 40, lambda: is_live(engine) and self.positions() == self.fed)
+        lock = subprocess.Popen(["psql", "-X", "-q", "-d", self.bench.database.address, "-c",
+                                 "begin; lock table muster.position in access exclusive mode; select pg_sleep(60)"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for("the lock is held", 40, lambda: self.bench.query("select 1 %s and granted" % locks))
+        before = log_bytes()
+        self.feed()
+        wait_for("the log grows", 40, lambda: log_bytes() > before)
+        engine.kill()
+        engine.wait()
+        os.remove(engine.log)
+        self.bench.engines.remove(engine)
+        # who waits goes first: all of a transaction may be there already, its commit too
+        self.bench.query("select pg_terminate_backend(pid) from pg_locks where relation = 'muster.position'::regclass and not granted")
+        self.bench.query("select pg_terminate_backend(pid) %s" % locks)
+        lock.wait()
+
     def trickle(self, fired):
         def during(engine):
             for _ in range(6):
@@ -191,7 +215,9 @@ class World:
         beside = recipe.get("how") == TRICKLE
         words = ["checkpoint_every_s=%d" % (1 if beside else 3600)]
         self.feed()
-        if "before" in recipe:
+        if recipe.get("before") == LOG_AHEAD:
+            self.leave_log_ahead(words)
+        elif "before" in recipe:
             code, text = self.live_through(words, lambda engine: None, recipe["before"])
             if code != -9:
                 return "", "the fault before it (%s) did not strike" % recipe["before"]
