@@ -99,15 +99,28 @@ static uint32_t outs_keep(const struct draws *draws, uint32_t out_count)
     return kept;
 }
 
+/* Whether some leg of the span may be looked at. */
+static bool span_shows(const struct search *search, const struct span *span)
+{
+    for (uint32_t i = span->low; i < span->high; i++) {
+        const struct leg leg = leg_at(&span->legs, i);
+        if (search_sees(search, &leg))
+            return true;
+    }
+    return false;
+}
+
 void graph_pass_through(const struct graph_query *query, const struct graph_view *view, struct graph_scratch *scratch, struct graph_result *out)
 {
     struct search search = search_begin(query, view, scratch, out);
     if (!search_event_is_leg(&search) || query->event.sender != query->account)
         return;
     struct legs in_legs = view->ins(view->context, query->account, LEG_ANY);
-    struct legs out_legs = view->outs(view->context, query->account, LEG_ANY);
     struct draws draws = {.search = &search, .keep = query->keep ? query->keep_low : KEEP_DEFAULT,
                           .ins = span_oldest(&search, &in_legs, window_after(query), window_before(query))};
+    if (!span_shows(&search, &draws.ins))
+        return; /* outs that were cut off would have used up nothing either: nothing is bounded */
+    struct legs out_legs = view->outs(view->context, query->account, LEG_ANY);
     struct span outs = span_oldest(&search, &out_legs, window_after(query), window_before(query));
     uint32_t out_count = 0;
     draws.at = draws.ins.low;

@@ -111,3 +111,25 @@ Test(pass_through, more_than_a_proof_holds_are_counted)
     cr_expect(r.leg_count == GRAPH_PROOF_MAX && r.leg_more == 2);
     cr_expect_eq(r.member_count, 40 + 1 + 6, "members of the legs not named too");
 }
+
+/* Of nothing nothing is cut off: so a search tells as much as none, which is what an account without ins is spared. */
+Test(pass_through, without_ins_nothing_is_bounded)
+{
+    struct ledger l = {0};
+    enter(&l, 10, 'K', 'B', 100);
+    enter(&l, 11, 'K', 'C', 100);
+    struct graph_query q = ask(&l, 'K');
+    q.hub_max = 1;
+    struct graph_result r = answer(graph_pass_through, &l, &q);
+    cr_expect_eq(r.value, 0);
+    cr_expect_not(r.bounded || r.hub_met);
+    enter(&l, 5, 'A', 'K', 100); /* younger than what is asked about */
+    r = answer(graph_pass_through, &l, &q);
+    cr_expect_eq(r.value, 0);
+    cr_expect_not(r.bounded || r.hub_met);
+    enter(&l, 12, 'K', 'D', 100);
+    q = ask(&l, 'K');
+    q.hub_max = 1;
+    r = answer(graph_pass_through, &l, &q);
+    cr_expect(r.bounded && r.hub_met);
+}
