@@ -6,7 +6,7 @@ in every source it reads, other values in each copy: one in 13 copies meets even
 measured in turn (`muster rules bench --json`), the best round of each counts; instructions per event are the
 difference between two lengths of stream under callgrind, so that loading the rules is not in them.
 Rules with graph operators are left out unless --graphs asks for them: most of these look at every payment of their key, whatever
-discrete value their payments are narrowed to, so that 10 times the whole pack takes 2.5 times the instructions of an event.
+discrete value their payments are narrowed to, so that 10 times the whole pack takes 1.7 times the instructions of an event.
 Writes bench/results/growth.md, growth.json and growth.svg.
 
 Usage: growth.py [--sizes 1,10,60] [--events N] [--rounds N] [--graphs]"""
