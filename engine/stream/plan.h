@@ -115,7 +115,7 @@ struct plan_keyspace {
     const uint64_t *touches;                       /* by bit of a stream: rule_words, bit j: it touches rule[j] */
     const uint64_t *touched_always;                /* rule_words: rules that every event of the key touches */
     uint16_t lack_count;
-    const struct plan_lack *lack;
+    const struct plan_lack *lack;                  /* what visits note of these keys */
     bool touched_by_all;                           /* some rule is evaluated at every event of the key */
     struct plan_ask ask[READ_SIDES];               /* by enum read_side: when this side's key is asked */
     const struct filter_index *conditions;         /* KEY_TRANSFER: of its rules */
