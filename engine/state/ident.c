@@ -16,15 +16,18 @@ struct ident_root {
     uint64_t text_bytes;
 };
 
+/* What tells two identities apart: the shard (8 bits of the hash), the tag and hash.hi, 104 bits of a keyed hash in all. Among 10^9 identities
+ * chance takes any two for one once in 40 trillion such states. So whom an event names is known where the table is read; of the text nothing
+ * is needed. */
 struct ident_entry {
-    uint32_t tag;
+    uint32_t tag;             /* of hash.lo */
     uint32_t ordinal;
+    uint64_t hash_hi;
 };
 
 /* Few identities are in a list: their bits stand behind the text. Names are short, so every byte of the head counts: an account of 14
- * letters takes 32 bytes. */
+ * letters takes 16 bytes. */
 struct ident {
-    struct hash128 hash;
     uint16_t head;            /* size of the text, kind, whether it is listed */
     char text[];
 };
@@ -123,21 +126,9 @@ void state_cycle_set(struct state *state, uint32_t cycle)
     state->mark_before = (unsigned char)(cycle ? 1 + (cycle - 1) % 255 : 0);
 }
 
-static bool ident_is(const struct shard *shard, uint32_t ordinal, struct hash128 hash)
-{
-    const struct ident *ident = ident_at(shard, ordinal);
-    return ident->hash.lo == hash.lo && ident->hash.hi == hash.hi;
-}
-
-struct ident_want {
-    const struct shard *shard;
-    struct hash128 hash;
-};
-
 static bool ident_same(const void *context, const void *entry)
 {
-    const struct ident_want *want = context;
-    return ident_is(want->shard, ((const struct ident_entry *)entry)->ordinal, want->hash);
+    return ((const struct ident_entry *)entry)->hash_hi == *(const uint64_t *)context;
 }
 
 /* Moves directory and marks to a room of another size, enough for top. */
@@ -194,7 +185,7 @@ static void lists_write(struct shard *shard, const struct ident *ident, uint64_t
 }
 
 /* text: at most SIZE_MAX_HELD bytes, as decoders see to. */
-static slab_ref ident_write(struct shard *shard, enum entity_kind kind, struct slice text, struct hash128 hash, uint64_t lists)
+static slab_ref ident_write(struct shard *shard, enum entity_kind kind, struct slice text, uint64_t lists)
 {
     size_t size = ident_bytes(text.size, lists != 0);
     invariant(text.size <= SIZE_MAX_HELD);
@@ -202,7 +193,6 @@ static slab_ref ident_write(struct shard *shard, enum entity_kind kind, struct s
     if (!ref)
         return 0;
     struct ident *ident = slab_edit(&shard->slab, ref, size);
-    ident->hash = hash;
     ident->head = (uint16_t)(text.size | (unsigned)kind << KIND_AT | (lists ? LISTED : 0));
     memcpy(ident->text, text.data, text.size);
     if (lists)
@@ -224,17 +214,24 @@ static void directory_set(struct shard *shard, const struct ident_root *root, ui
     *(slab_ref *)shard_edit(shard, slot, sizeof *slot) = ref;
 }
 
+entity_id ident_find(struct shard *shard, struct hash128 hash)
+{
+    const struct ident_entry *entry =
+        table_find(&shard->slab, &ident_root(shard)->by_hash, sizeof *entry, hash.lo, ident_same, &hash.hi);
+    if (!entry)
+        return ENTITY_MISSING;
+    entity_id id = entry->ordinal << 8 | shard->index;
+    ident_mark(shard->state, id);
+    return id;
+}
+
 entity_id ident_intern(struct shard *shard, enum entity_kind kind, struct slice text, struct hash128 hash,
                        list_lookup_fn lookup, const void *context)
 {
     struct slab *slab = &shard->slab;
-    struct ident_want want = {shard, hash};
-    const struct ident_entry *found =
-        table_find(slab, &ident_root(shard)->by_hash, sizeof *found, hash.hi, ident_same, &want);
-    if (found) {
-        ident_mark(shard->state, found->ordinal << 8 | shard->index);
-        return found->ordinal << 8 | shard->index;
-    }
+    entity_id found = ident_find(shard, hash);
+    if (found)
+        return found;
     if (shard_full(shard)) {
         shard_bound_hit(shard, BOUND_IDENTITY);
         return ENTITY_MISSING;
@@ -243,8 +240,8 @@ entity_id ident_intern(struct shard *shard, enum entity_kind kind, struct slice 
     uint32_t ordinal = ordinal_take(shard, root);
     if (!ordinal)
         return ENTITY_MISSING;
-    slab_ref ref = ident_write(shard, kind, text, hash, lookup ? lookup(context, kind, text) : 0);
-    struct ident_entry *entry = ref ? table_add(slab, &root->by_hash, sizeof *entry, hash.hi) : NULL;
+    slab_ref ref = ident_write(shard, kind, text, lookup ? lookup(context, kind, text) : 0);
+    struct ident_entry *entry = ref ? table_add(slab, &root->by_hash, sizeof *entry, hash.lo) : NULL;
     if (!entry) {
         if (ref)
             ident_free(shard, ref);
@@ -252,6 +249,7 @@ entity_id ident_intern(struct shard *shard, enum entity_kind kind, struct slice 
         return ENTITY_MISSING;
     }
     entry->ordinal = ordinal;
+    entry->hash_hi = hash.hi;
     directory_set(shard, root, ordinal, ref);
     root->count++;
     ident_mark(shard->state, ordinal << 8 | shard->index);
@@ -265,49 +263,32 @@ void ident_prefetch_table(const struct shard *shard, struct hash128 hash)
     const struct table *table = &ident_root(shard)->by_hash;
     if (table->room)
         __builtin_prefetch((const char *)slab_at(&shard->slab, table->entries) +
-                           (size_t)table_place(table_tag(hash.hi), table->room) * sizeof(struct ident_entry));
+                           (size_t)table_place(table_tag(hash.lo), table->room) * sizeof(struct ident_entry));
 }
 
-entity_id ident_prefetch(const struct shard *shard, struct hash128 hash)
+void ident_prefetch(const struct shard *shard, struct hash128 hash)
 {
-    const struct ident_root *root = ident_root(shard);
-    const struct ident_entry *entry = table_guess(&shard->slab, &root->by_hash, sizeof *entry, hash.hi);
-    if (!entry)
-        return ENTITY_MISSING;
-    __builtin_prefetch((const slab_ref *)slab_at(&shard->slab, root->directory) + entry->ordinal);
-    __builtin_prefetch(shard->state->marks[shard->index] + entry->ordinal);
-    return entry->ordinal << 8 | shard->index;
-}
-
-void ident_prefetch_text(const struct state *state, entity_id id)
-{
-    if (id != ENTITY_MISSING)
-        __builtin_prefetch(ident_at(&state->shard[entity_shard(id)], id >> 8));
-}
-
-bool ident_confirm(struct shard *shard, entity_id likely, struct hash128 hash)
-{
-    if (likely == ENTITY_MISSING || !ident_is(shard, likely >> 8, hash))
-        return false;
-    ident_mark(shard->state, likely);
-    return true;
+    const struct ident_entry *entry = table_guess(&shard->slab, &ident_root(shard)->by_hash, sizeof *entry, hash.lo);
+    if (entry)
+        __builtin_prefetch(shard->state->marks[shard->index] + entry->ordinal);
 }
 
 /* --- taking back --- */
 
-static void ident_remove(struct shard *shard, struct ident_root *root, uint32_t ordinal)
+static void ident_remove(struct shard *shard, struct ident_root *root, const struct ident_entry *entry)
 {
-    struct slab *slab = &shard->slab;
-    const struct ident *ident = ident_at(shard, ordinal);
-    struct ident_want want = {shard, ident->hash};
-    const struct ident_entry *entry = table_find(slab, &root->by_hash, sizeof *entry, ident->hash.hi, ident_same, &want);
-    invariant(entry && entry->ordinal == ordinal);
+    uint32_t ordinal = entry->ordinal;
+    const unsigned char *mark = (const unsigned char *)slab_at(&shard->slab, root->marks) + ordinal;
     table_remove(&root->by_hash, shard_edit(shard, entry, sizeof *entry));
-    const unsigned char *mark = (const unsigned char *)slab_at(slab, root->marks) + ordinal;
-    ident_free(shard, cell_ref(shard, ident));
+    ident_free(shard, cell_ref(shard, ident_at(shard, ordinal)));
     directory_set(shard, root, ordinal, 0);
     *(unsigned char *)shard_edit(shard, mark, 1) = 0;
     root->count--;
+}
+
+static bool mark_is_new(const struct state *state, unsigned char mark)
+{
+    return mark == state->mark || mark == state->mark_before;
 }
 
 uint64_t ident_reclaim(struct shard *shard)
@@ -316,9 +297,10 @@ uint64_t ident_reclaim(struct shard *shard)
     struct ident_root *root = shard_edit(shard, shard->idents, sizeof *root);
     uint32_t before = root->count;
     const unsigned char *marks = slab_at(&shard->slab, root->marks);
-    for (uint32_t ordinal = 1; ordinal <= root->top; ordinal++)
-        if (marks[ordinal] && marks[ordinal] != state->mark && marks[ordinal] != state->mark_before)
-            ident_remove(shard, root, ordinal);
+    const struct ident_entry *entry = slab_at(&shard->slab, root->by_hash.entries);
+    for (uint32_t i = 0; i < root->by_hash.room; i++)
+        if (entry[i].tag > TAG_REMOVED && !mark_is_new(state, marks[entry[i].ordinal]))
+            ident_remove(shard, root, &entry[i]);
     while (root->top && !marks[root->top])
         root->top--;
     if (before == root->count)
@@ -352,15 +334,16 @@ struct slice ident_text(const struct state *state, entity_id id)
 
 entity_id *ident_bring(struct shard *shard, const struct shard *other)
 {
-    uint32_t top = ident_root(other)->top;
-    const slab_ref *directory = slab_at(&other->slab, ident_root(other)->directory);
-    entity_id *own = calloc(top + 1u, sizeof *own);
+    const struct ident_root *root = ident_root(other);
+    const struct ident_entry *entry = slab_at(&other->slab, root->by_hash.entries);
+    entity_id *own = calloc(root->top + 1u, sizeof *own);
     invariant(own != NULL);
-    for (uint32_t ordinal = 1; ordinal <= top; ordinal++) {
-        if (!directory[ordinal])
+    for (uint32_t i = 0; i < root->by_hash.room; i++) {
+        if (entry[i].tag <= TAG_REMOVED)
             continue;
-        const struct ident *ident = slab_at(&other->slab, directory[ordinal]);
-        own[ordinal] = ident_intern(shard, ident_kind(ident), ident_name(ident), ident->hash, NULL, NULL);
+        const struct ident *ident = ident_at(other, entry[i].ordinal);
+        const struct hash128 hash = {(uint64_t)entry[i].tag << 32 | other->index, entry[i].hash_hi};
+        own[entry[i].ordinal] = ident_intern(shard, ident_kind(ident), ident_name(ident), hash, NULL, NULL);
     }
     return own;
 }
@@ -374,7 +357,7 @@ uint64_t ident_lists(const struct state *state, entity_id id)
 static void ident_renew(struct shard *shard, struct ident_root *root, uint32_t ordinal, uint64_t lists)
 {
     const struct ident *ident = ident_at(shard, ordinal);
-    slab_ref ref = ident_write(shard, ident_kind(ident), ident_name(ident), ident->hash, lists);
+    slab_ref ref = ident_write(shard, ident_kind(ident), ident_name(ident), lists);
     if (!ref) {
         shard_bound_hit(shard, BOUND_IDENTITY);
         return;

@@ -176,13 +176,11 @@ void state_stats(struct state *state, struct state_stats *out);
 typedef uint64_t (*list_lookup_fn)(const void *context, enum entity_kind kind, struct slice text);
 entity_id ident_intern(struct shard *shard, enum entity_kind kind, struct slice text, struct hash128 hash,
                        list_lookup_fn lookup, const void *context);
-/* Hints ahead of ident_intern, one behind the other: the place where the hash is looked for; then, where it is there, the id that it
- * most likely has (ENTITY_MISSING: it is new) and what leads to its text; then the text. */
+/* The same for a text that was interned before, which is not needed then; ENTITY_MISSING: it was not. */
+entity_id ident_find(struct shard *shard, struct hash128 hash);
+/* Hints ahead of both, one behind the other: the place where the hash is looked for; then, where it is there, its mark. */
 void ident_prefetch_table(const struct shard *shard, struct hash128 hash);
-entity_id ident_prefetch(const struct shard *shard, struct hash128 hash);
-void ident_prefetch_text(const struct state *state, entity_id id);
-/* Whether `likely`, an id of this shard or ENTITY_MISSING, is that of this hash: then it is marked, and there is no need to intern. */
-bool ident_confirm(struct shard *shard, entity_id likely, struct hash128 hash);
+void ident_prefetch(const struct shard *shard, struct hash128 hash);
 struct slice ident_text(const struct state *state, entity_id id); /* valid until the shard changes */
 uint64_t ident_lists(const struct state *state, entity_id id);
 /* After a list changed: asks lookup again for every identity of the shard. One that comes into its first list and finds no room for that, not

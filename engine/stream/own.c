@@ -8,9 +8,8 @@
 #include <stdlib.h>
 
 /* How many items ahead what an owner needs of it is asked into the cache, each once what leads to it has come: where it is looked
- * for, what stands there, what that points to, and the block that what stands there needs to grow; and the event. LIKELY_ROOM
- * holds what stands there for all items from this one to AHEAD_ENTRY. */
-enum { AHEAD_TABLE = 18, AHEAD_ENTRY = 12, AHEAD_BODY = 6, AHEAD_ROOM = 2, AHEAD_EVENT = 12, LIKELY_ROOM = 16 };
+ * for, what stands there, what that points to, and the block that what stands there needs to grow; and the event. */
+enum { AHEAD_TABLE = 18, AHEAD_ENTRY = 12, AHEAD_BODY = 6, AHEAD_ROOM = 2, AHEAD_EVENT = 12 };
 
 /* --- lists --- */
 
@@ -165,7 +164,7 @@ static void own_joins(void *context, uint32_t index, uint32_t workers)
 
 /* --- identities --- */
 
-static void ref_prefetch(const struct step *step, const struct own_list *list, uint32_t i, uint32_t *likely)
+static void ref_prefetch(const struct step *step, const struct own_list *list, uint32_t i)
 {
     const struct own_item *item = list->item + i;
     uint32_t left = list->count - i;
@@ -176,10 +175,8 @@ static void ref_prefetch(const struct step *step, const struct own_list *list, u
         __builtin_prefetch(event->ref);
         __builtin_prefetch(&event->outcome);
     }
-    if (left > AHEAD_ENTRY)
-        likely[(i + AHEAD_ENTRY) % LIKELY_ROOM] = ident_prefetch(item_shard(step, item + AHEAD_ENTRY), item[AHEAD_ENTRY].hash);
     if (left > AHEAD_BODY)
-        ident_prefetch_text(step->state, likely[(i + AHEAD_BODY) % LIKELY_ROOM]);
+        ident_prefetch(item_shard(step, item + AHEAD_BODY), item[AHEAD_BODY].hash);
 }
 
 /* Ids depend on the order of calls, so each shard meets its texts in sequence order. */
@@ -187,16 +184,15 @@ static void own_identify(void *context, uint32_t index, uint32_t workers)
 {
     struct step *step = context;
     const struct own_list *list = own_sort(step, OWN_REF, index, workers);
-    entity_id likely[LIKELY_ROOM] = {ENTITY_MISSING};
     for (uint32_t i = 0; i < list->count; i++) {
         const struct own_item *item = &list->item[i];
         struct event *event = &step->event[item->event];
-        ref_prefetch(step, list, i, likely);
+        ref_prefetch(step, list, i);
         if (!event_active(event))
             continue; /* a log holds accepted events only, and its replay shall give out the same ids */
         struct shard *shard = item_shard(step, item);
-        entity_id id = likely[i % LIKELY_ROOM];
-        if (!ident_confirm(shard, id, item->hash))
+        entity_id id = ident_find(shard, item->hash);
+        if (id == ENTITY_MISSING)
             id = ident_intern(shard, ref_kind((enum event_ref)item->ref), event_ref_text(event, item->ref), item->hash,
                               program_list_lookup, step->program);
         event->ref[item->ref] = id;
