@@ -67,6 +67,12 @@ struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *k
     return entry ? cell_at(shard, entry->cell) : NULL;
 }
 
+bool cell_likely(const struct shard *shard, uint16_t keyspace, const uint32_t *key)
+{
+    uint64_t hash = key_hash(key, shard_layout(shard, keyspace)->width);
+    return table_guess(&shard->slab, keys_table(shard, keyspace), sizeof(struct cell_entry), hash) != NULL;
+}
+
 struct cell *cell_find_near(struct shard *shard, uint16_t keyspace, const uint32_t *key, const struct cell *near)
 {
     if (near && key_same(near->key, key, shard_layout(shard, keyspace)->width))

@@ -251,6 +251,8 @@ static inline uint32_t key_shard(const uint32_t *key, uint8_t width)
 struct cell *cell_find(struct shard *shard, uint16_t keyspace, const uint32_t *key);
 struct cell *cell_open(struct shard *shard, uint16_t keyspace, struct cell *cell);
 struct cell *cell_get(struct shard *shard, uint16_t keyspace, const uint32_t *key);
+/* False: the key has no cell. True: it most likely has one; only the table was read. */
+bool cell_likely(const struct shard *shard, uint16_t keyspace, const uint32_t *key);
 /* cell_get for a key that cell_find has just not found. */
 struct cell *cell_add(struct shard *shard, uint16_t keyspace, const uint32_t *key);
 /* Hints ahead of cell_find/get, one behind the other: each asks for what the one before led to. First the key's slot in

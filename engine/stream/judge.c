@@ -119,14 +119,22 @@ static void look_range(struct step *step, struct step_worker *worker, struct loo
     eval_nodes(&worker->evaluation, &look->rule->body, from, to);
 }
 
-/* What needs no node is asked first, for nearly every look ends here: under the shipped pack 25 of 27 an event, 8 of them by a leg that
- * the event is not and 15 by a count of records, so that no window is read. That is half of the instructions of judging. */
-static bool look_gates(struct step *step, struct look *look, const struct plan_part *part)
+/* Whether the part's graph operators are known to be 0, and it is not true then. */
+static bool look_barren(const struct step *step, const struct look *look, const struct plan_part *part)
 {
-    bool barren = part->leg_count > 0;
+    bool barren = part->leg_count + part->trace_count > 0;
     for (uint8_t l = 0; barren && l < part->leg_count; l++)
         barren = !look_may_end(step, look, &part->leg[l]);
-    if (barren)
+    for (uint8_t t = 0; barren && t < part->trace_count; t++)
+        barren = !cell_likely(look->shard, part->trace[t], look->visit->key);
+    return barren;
+}
+
+/* What needs no node is asked first, for nearly every look ends here: under the shipped pack 9.6 of the 10.4 an event that judge_idle leaves,
+ * most by a count of records, so that no window is read. */
+static bool look_gates(struct step *step, struct look *look, const struct plan_part *part)
+{
+    if (look_barren(step, look, part))
         return false;
     for (const struct plan_gate *gate = part->gate, *end = gate + part->gate_count; gate < end; gate++) {
         if (window_count(look->shard, look->cell, look->visit->keyspace, gate->window) < gate->records)
@@ -565,7 +573,22 @@ static void judge_rule(struct step *step, struct step_worker *worker, struct loo
         look_meter(step, worker, look, &mark);
 }
 
-void judge_rules(struct step *step, struct step_worker *worker, struct look *look, const struct plan_keyspace *at, const uint64_t *rules)
+/* Takes out of `rules` those that the event touches for nothing, and all it would do for them is to lift their clocks: under the shipped pack
+ * 17 of 27 an event. That what an account never carried, and where it never stopped, is asked of tables that few accounts are in, and not first
+ * how many paid it, takes a tenth off a payment; that nothing else is looked at, a hundredth more. */
+static void judge_idle(const struct step *step, struct step_worker *worker, const struct look *look, const struct plan_keyspace *at, uint64_t *rules)
+{
+    for (const struct plan_idle *idle = at->idle, *end = idle + at->idle_count; idle < end; idle++) {
+        if (!look_barren(step, look, idle->part))
+            continue;
+        if (look->clocks)
+            (void)clock_lift(&look->clocks[idle->clock], worker->evaluation.event->time_ms);
+        rules[idle->number / 64] &= ~((uint64_t)1 << idle->number % 64);
+        worker->graphs.skipped++;
+    }
+}
+
+void judge_rules(struct step *step, struct step_worker *worker, struct look *look, const struct plan_keyspace *at, uint64_t *rules)
 {
     const struct visit *visit = look->visit;
     if (!mask_any(rules, at->rule_words))
@@ -574,6 +597,8 @@ void judge_rules(struct step *step, struct step_worker *worker, struct look *loo
     worker->evaluation.input = look->input;
     look->row = step->mask + (size_t)visit->event * 2 * step->plan->mask_words;
     look->clocks = look->cell ? clocks_edit(look->shard, look->cell, visit->keyspace, worker->evaluation.event->time_ms) : NULL;
+    if (look->whole && !step->watch && !step->meter)
+        judge_idle(step, worker, look, at, rules);
     for (uint32_t w = 0; w < at->rule_words; w++)
         for (uint64_t left = rules[w]; left; left &= left - 1)
             judge_rule(step, worker, look, at->rule[w * 64 + (uint32_t)__builtin_ctzll(left)]);

@@ -570,10 +570,14 @@ static void plan_part(struct plan *plan, const struct rule *def, const struct ru
                       uint32_t *inputs, struct plan_part *part)
 {
     struct plan_leg *leg = ARENA_ARRAY(&plan->arena, struct plan_leg, def->graph_count + 1u);
-    *part = (struct plan_part){.part = from, .mask = plan_touched(plan, def, from->inputs, rule->words), .leg = leg};
-    for (uint8_t g = 0; from->barren && g < def->graph_count; g++)
+    uint16_t *trace = ARENA_ARRAY(&plan->arena, uint16_t, def->graph_count + 1u);
+    *part = (struct plan_part){.part = from, .mask = plan_touched(plan, def, from->inputs, rule->words), .leg = leg, .trace = trace};
+    for (uint8_t g = 0; from->barren && g < def->graph_count; g++) {
         if (graph_completed(def->graph[g].op))
             leg[part->leg_count++] = rule->leg[g];
+        else if (graph_excludable(&def->graph[g]))
+            trace[part->trace_count++] = plan->program->stream[def->graph[g].out[LEG_ANY]].keyspace;
+    }
     plan_gates(plan, def, part);
     plan_inputs(def, from, inputs);
 }
@@ -609,6 +613,19 @@ static void plan_rules(struct plan *plan, const uint16_t *clock_local, struct pl
             rule[i].clock = clock_local[def->clock];
     }
     plan->rule = rule;
+}
+
+/* Whoever follows money reads the payment: every one touches it. */
+static void plan_idle(struct plan *plan, struct plan_keyspace *at)
+{
+    struct plan_idle *idle = ARENA_ARRAY(&plan->arena, struct plan_idle, at->rule_count + 1u);
+    for (uint16_t j = 0; j < at->rule_count; j++) {
+        const struct rule *def = &plan->program->rule[at->rule[j]];
+        const struct plan_rule *rule = &plan->rule[at->rule[j]];
+        if (def->step_count == 1 && !def->watched && rule->step->leg_count + rule->step->trace_count > 0)
+            idle[at->idle_count++] = (struct plan_idle){j, rule->clock, rule->step};
+    }
+    at->idle = idle;
 }
 
 /* FNV-1a: amounts are minor units of the base currency, days those of the timezone. */
@@ -652,6 +669,8 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
     plan_filters(plan);
     plan_asks(plan, at);
     plan_rules(plan, clock_local, rule);
+    for (uint32_t i = 0; i < (uint32_t)program->stratum_count * program->keyspace_count; i++)
+        plan_idle(plan, &at[i]);
     plan_routes(plan);
     plan->layout = (struct state_layout){.keyspace_count = program->keyspace_count,
                                          .keyspace = layout,

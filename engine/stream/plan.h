@@ -61,8 +61,10 @@ struct plan_gate {
 struct plan_part {
     const struct rule_part *part;
     const uint64_t *mask;   /* streams whose update touches it */
-    uint8_t leg_count;
-    const struct plan_leg *leg;   /* it is not true unless the event is one of these; none: that says nothing */
+    /* It is not true unless the event is one of these legs, or the key has a cell in one of these keyspaces. None of either: that says nothing. */
+    uint8_t leg_count, trace_count;
+    const struct plan_leg *leg;
+    const uint16_t *trace;        /* of what the key carried, or where it stopped */
     uint16_t gate_count;
     const struct plan_gate *gate; /* in the order of the conjuncts */
 };
@@ -101,6 +103,12 @@ struct plan_ask {
     const struct plan_asker *asker;
 };
 
+/* A rule of one step that every payment of the key touches, nearly always for nothing: its graph operators are 0. */
+struct plan_idle {
+    uint16_t number, clock;        /* among the rules of the keyspace; as in struct plan_rule */
+    const struct plan_part *part;
+};
+
 /* What one stratum does for one keyspace. */
 struct plan_keyspace {
     const struct keyspace *def;
@@ -114,6 +122,8 @@ struct plan_keyspace {
     uint16_t rule_words;
     const uint64_t *touches;                       /* by bit of a stream: rule_words, bit j: it touches rule[j] */
     const uint64_t *touched_always;                /* rule_words: rules that every event of the key touches */
+    uint16_t idle_count;
+    const struct plan_idle *idle;
     uint16_t lack_count;
     const struct plan_lack *lack;                  /* what visits note of these keys */
     bool touched_by_all;                           /* some rule is evaluated at every event of the key */

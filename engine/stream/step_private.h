@@ -228,8 +228,8 @@ static inline int64_t legs_floor(const struct step *step, const struct stream *s
 int64_t step_slowest(const struct step *step);
 
 /* judge.c: evaluates rules, by bits of the keyspace's own, for one key (or, for KEY_TRANSFER, one event); raw hits go to worker. The
- * caller fills in visit, mask, whole, shard and cell. */
-void judge_rules(struct step *step, struct step_worker *worker, struct look *look, const struct plan_keyspace *at, const uint64_t *rules);
+ * caller fills in visit, mask, whole, shard and cell. Those that need no judging are taken out of `rules`. */
+void judge_rules(struct step *step, struct step_worker *worker, struct look *look, const struct plan_keyspace *at, uint64_t *rules);
 /* Whether the event touches a part of the rule (RULES 9). */
 bool look_touched(const struct look *look, const struct plan_part *part);
 /* Whether the part is true; then, and where somebody watches, and for `unless`, all its nodes are evaluated. number: of the step, from 1;

@@ -326,6 +326,8 @@ struct typed emit_graph(struct emitter *em, const struct syntax_expr *expr)
     bool good = graph_parts_good(em, graph, &node);
     if (!graph_intern(em, graph, &number) || !good)
         return poison;
+    const struct node *account = &em->node[node.a];
+    em->graph[number].of_key = em->key->form == KEY_ACCOUNT && account->op == OP_FIELD && account->imm == FIELD_ACCOUNT;
     node.imm = number;
     em->reads_event = true; /* the hop that completes is the event itself */
     return (struct typed){emit_node(em, node), TYPE_COUNT};
@@ -333,7 +335,7 @@ struct typed emit_graph(struct emitter *em, const struct syntax_expr *expr)
 
 /* --- the rule's parts --- */
 
-/* Whether the part can be true only by an operator that an event completes: three-valued, with these at 0 and all
+/* Whether the part can be true only by an operator of which it may be known that it is 0: three-valued, with these at 0 and all
  * else that it reads unknown, for whatever is false then is false whatever is read (RULES 10). */
 static bool part_barren(const struct emitter *em, const struct rule_part *part)
 {
@@ -343,7 +345,7 @@ static bool part_barren(const struct emitter *em, const struct rule_part *part)
         const struct node *node = &em->node[i];
         switch ((enum opcode)node->op) {
         case OP_GRAPH:
-            ev->node[i] = (struct value){0, graph_completed(em->graph[node->imm].op)};
+            ev->node[i] = (struct value){0, graph_excludable(&em->graph[node->imm])};
             break;
         case OP_FIELD: case OP_MEMORY: case OP_NEW: case OP_KEPT: case OP_INPUT: case OP_IN_LIST: case OP_MATCHES:
         case OP_KNOWN: case OP_DEFAULT: case OP_AGE:

@@ -306,7 +306,20 @@ static uint32_t rule_inputs_touching(struct rule *out)
     return inputs;
 }
 
-/* The streams that its parts read touch the rule; rules touched alike share a clock (RULES 2). */
+/* Whether nothing but settled payments of the key touch the rule, and each of them does. Of one thing that an event names both ends agree on
+ * whether a first report named it before; of other keys they need not. */
+static bool touched_by_payments(const struct emitter *em, const struct rule *rule, const uint16_t *stream)
+{
+    bool settled = rule->touched_by_all && key_is_entity(em->key->form);
+    for (uint16_t i = 0; settled && i < rule->stream_count; i++) {
+        uint8_t flow = em->c->stream[stream[i]].flow;
+        settled = flow == STREAM_IN || flow == STREAM_OUT || flow == STREAM_TRANSFERS;
+    }
+    return settled;
+}
+
+/* The streams that its parts read touch the rule; rules touched alike share a clock (RULES 2). Those that every payment touches are, whatever
+ * they read. */
 static void rule_touch(struct emitter *em, struct rule *out)
 {
     struct compiler *c = em->c;
@@ -329,7 +342,8 @@ static void rule_touch(struct emitter *em, struct rule *out)
         return;
     qsort(hash, out->stream_count, sizeof *hash, by_number);
     uint64_t clock = hash_number(em->key->hash, out->touched_by_all);
-    clock = hash_bytes(clock, hash, sizeof *hash * out->stream_count);
+    if (!touched_by_payments(em, out, stream))
+        clock = hash_bytes(clock, hash, sizeof *hash * out->stream_count);
     for (out->clock = 0; out->clock < c->clock_count; out->clock++)
         if (c->clock[out->clock].hash == clock)
             return;

@@ -278,7 +278,7 @@ struct rule_part {
     uint32_t inputs;         /* bit i: it reads input i, so its stream touches the part (RULES 9) */
     bool touched_by_all;     /* it reads event fields directly: every settled event of the key touches it */
     bool searches;           /* some node of it is a graph operator */
-    bool barren;             /* it is not true where each operator that an event must complete is 0: graph_completed */
+    bool barren;             /* it is not true where each operator of which graph_excludable is true is 0 */
 };
 
 /* One step of a rule: `when`, or a `then within`. Values of lets that it is the first to name are kept
@@ -308,6 +308,7 @@ struct graph_use {
     uint8_t hops_low, hops_high; /* 0: none */
     uint32_t middles;
     bool keep;                /* its node's b..c are asked for */
+    bool of_key;              /* its account is the rule's key */
     int64_t span_ms;          /* as of struct aggregate */
     int32_t days;
     uint16_t list;            /* hops, route */
@@ -320,6 +321,13 @@ struct graph_use {
 static inline bool graph_completed(enum graph_operator op)
 {
     return op != GRAPH_HOPS && op != GRAPH_SHARING && op != GRAPH_ROUTE;
+}
+
+/* Whether it is known before a search that the operator is 0 at most events: the event completes nothing, or the key never carried
+ * anything (sharing), never stopped anywhere (route). */
+static inline bool graph_excludable(const struct graph_use *use)
+{
+    return graph_completed(use->op) || (use->of_key && (use->op == GRAPH_SHARING || use->op == GRAPH_ROUTE));
 }
 
 enum rule_status { RULE_DRAFT, RULE_SHADOW, RULE_LIVE, RULE_RETIRED };

@@ -1,5 +1,5 @@
 /* What a plan says: who asks memories (an event that can use nothing of what a key remembers does not), where masks lie in a row, what
- * graph searches cannot do without. */
+ * graph searches cannot do without, which rules share a clock, which are idle. */
 #include "engine/stream/plan.h"
 #include "rules/lang/diagnostic.h"
 #include "rules/lang/load.h"
@@ -223,5 +223,62 @@ Test(plan, searches_miss_the_legs_that_they_begin_with)
         for (int j = 0; j < 2; j++)
             cr_expect_eq(plan->rule[i].leg[0].lacks[j] & ~UINT64_C(15), 0);
     cr_expect(bit[ring->in[LEG_ANY]] && bit[ring->out[LEG_ANY]] && bit[pass->in[LEG_ANY]] && bit[kick->in[LEG_FIRST]]);
+    plan_done(&planned);
+}
+
+#define COUNTS(of, key, condition) "for each " key " let n = count of " of " over 9d when n > 2" condition " points 5 to sender as controller"
+
+/* Rules that read the payment itself are touched by every one of their key, whatever they count; not those that count other things. */
+Test(plan, rules_that_every_payment_touches_share_a_clock)
+{
+    struct planned planned;
+    plan_of(HEAD RULE("A-1", COUNTS("in", "account", " and amount > 5 USD")) RULE("B-1", COUNTS("out", "account", " and kind = TRANSFER"))
+                RULE("C-1", LEG("cycle through account hops 2..4 over 9d")) RULE("D-1", COUNTS("in", "account", ""))
+                    RULE("E-1", COUNTS("refunds", "account", " and amount > 5 USD")) RULE("F-1", COUNTS("transfers", "pair", " and amount > 5 USD"))
+                        RULE("G-1", COUNTS("transfers where kind = TRANSFER", "pair", " and amount > 5 USD"))
+                            RULE("H-1", COUNTS("out", "account", "")),
+            &planned);
+    const struct rule *rule = planned.program->rule;
+    cr_assert(rule[0].touched_by_all && rule[1].touched_by_all && rule[2].touched_by_all && !rule[3].touched_by_all && rule[4].touched_by_all);
+    cr_expect_eq(rule[0].clock, rule[1].clock);
+    cr_expect_eq(rule[0].clock, rule[2].clock);
+    cr_expect_neq(rule[0].clock, rule[3].clock);
+    cr_expect_neq(rule[3].clock, rule[7].clock);
+    cr_expect_neq(rule[0].clock, rule[4].clock, "a refund is no settled payment");
+    cr_expect_neq(rule[5].clock, rule[6].clock, "the ends of a pair are named one by one");
+    plan_done(&planned);
+}
+
+/* By legs where an event ends the pattern, by what the key carried or where it stopped elsewhere; not where another account is asked about, where
+ * the rule can be true without its operators or at a later step, nor where a test wants to know of every look. */
+Test(plan, rules_are_idle_where_their_operators_are_known_to_be_0)
+{
+    struct planned planned;
+    plan_of(HEAD RULE("A-1", LEG("cycle through account hops 2..4 over 9d")) RULE("B-1", LEG("sharing of device by account over 9d"))
+                RULE("C-1", LEG("sharing of device by other over 9d"))
+                    RULE("D-1", "for each account let g = sharing of device by account over 9d when g >= 2 or amount > 5 USD points 5 to account as controller")
+                        RULE("E-1", "for each account let g = cycle through account hops 2..4 over 9d when g >= 2 then within 3h amount > 5 USD "
+                                    "points 5 to account as controller"),
+            &planned);
+    const struct plan *plan = planned.plan;
+    const struct rule *rule = planned.program->rule;
+    const struct plan_keyspace *at = plan_at(plan, rule[0].stratum, rule[0].keyspace);
+    cr_assert_eq(at->idle_count, 2);
+    for (int i = 0; i < 2; i++) {
+        cr_expect_eq(at->rule[at->idle[i].number], i);
+        cr_expect_eq(at->idle[i].clock, plan->rule[i].clock);
+        cr_expect_eq(at->idle[i].part, plan->rule[i].step);
+    }
+    cr_expect(plan->rule[0].step->leg_count == 1 && plan->rule[0].step->trace_count == 0);
+    cr_assert(plan->rule[1].step->leg_count == 0 && plan->rule[1].step->trace_count == 1);
+    const struct keyspace *carried = &planned.program->keyspace[plan->rule[1].step->trace[0]];
+    cr_expect(carried->form == KEY_CARRIED && carried->width == 1);
+    for (int i = 2; i < 4; i++)
+        cr_expect(plan->rule[i].step->leg_count == 0 && plan->rule[i].step->trace_count == 0);
+    cr_expect_eq(plan->rule[4].step->leg_count, 1);
+    ((struct rule *)(uintptr_t)rule)->watched = 1;
+    struct plan *watching = plan_new(planned.program, &(struct plan_settings){.shard_bytes_max = 1 << 20});
+    cr_expect_eq(plan_at(watching, rule->stratum, rule->keyspace)->idle_count, 1);
+    plan_free(watching);
     plan_done(&planned);
 }
