@@ -117,7 +117,8 @@ static void print_graphs(FILE *out)
           "that pass `where`, not younger than the event; of an account with more than `hub` of them (256 unless given, 8 to 5000) "
           "at the newest, and at `budget` in all (20000 unless given, 100 to 1000000). Where that cut something off, the hit says "
           "`at least` (`hops`: `at most`). Windows reach at most 90 days. An operator reads the event itself, so every event of the "
-          "key looks; it is searched only where the rest of the condition is not false already, and a pattern that the event must end only where its ends have had the payments without which there is none. `sharing` and `route` "
+          "key looks; it is searched only where the rest of the condition is not false already, and a pattern that the event must end only where its ends have had the payments without which there is none. A condition that hangs on "
+          "what `account` shares, or on its route, is not even looked at where the account never carried anything, or stopped nowhere. `sharing` and `route` "
           "look at payments from and to cash too, but at none to oneself. What an account carried is the party, device, phone, address "
           "or terminal at its own end of a payment. A stage of a route is the country of the other end, else of the place.\n\n| operator | yields | costs |\n|---|---|---|\n", out);
     for (int i = 0; i < GRAPH_OPERATOR_COUNT; i++)
