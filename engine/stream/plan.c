@@ -615,19 +615,6 @@ static void plan_rules(struct plan *plan, const uint16_t *clock_local, struct pl
     plan->rule = rule;
 }
 
-/* Whoever follows money reads the payment: every one touches it. */
-static void plan_idle(struct plan *plan, struct plan_keyspace *at)
-{
-    struct plan_idle *idle = ARENA_ARRAY(&plan->arena, struct plan_idle, at->rule_count + 1u);
-    for (uint16_t j = 0; j < at->rule_count; j++) {
-        const struct rule *def = &plan->program->rule[at->rule[j]];
-        const struct plan_rule *rule = &plan->rule[at->rule[j]];
-        if (def->step_count == 1 && !def->watched && rule->step->leg_count + rule->step->trace_count > 0)
-            idle[at->idle_count++] = (struct plan_idle){j, rule->clock, rule->step};
-    }
-    at->idle = idle;
-}
-
 /* FNV-1a: amounts are minor units of the base currency, days those of the timezone. */
 static uint64_t plan_basis(const struct program *program)
 {
@@ -669,8 +656,7 @@ struct plan *plan_new(const struct program *program, const struct plan_settings 
     plan_filters(plan);
     plan_asks(plan, at);
     plan_rules(plan, clock_local, rule);
-    for (uint32_t i = 0; i < (uint32_t)program->stratum_count * program->keyspace_count; i++)
-        plan_idle(plan, &at[i]);
+    plan_idle(plan, at);
     plan_routes(plan);
     plan->layout = (struct state_layout){.keyspace_count = program->keyspace_count,
                                          .keyspace = layout,

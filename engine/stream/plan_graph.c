@@ -1,4 +1,5 @@
-/* What a plan says of graph operators: the legs that end their patterns, what these ends must have, the corridors. */
+/* What a plan says of graph operators: the legs that end their patterns, what these ends must have, rules that are nearly always idle, the
+ * corridors. */
 #include "engine/stream/plan_private.h"
 
 #include "rules/lang/list.h"
@@ -90,6 +91,25 @@ void plan_legs(struct plan *plan, const struct rule *def, struct plan_rule *rule
             leg[g].lacks[needed[i].side] |= lack_bit(plan, needed[i].stream);
     }
     rule->leg = leg;
+}
+
+/* Whoever follows money reads the payment: every one touches it. */
+static void idle_find(struct plan *plan, struct plan_keyspace *at)
+{
+    struct plan_idle *idle = ARENA_ARRAY(&plan->arena, struct plan_idle, at->rule_count + 1u);
+    for (uint16_t j = 0; j < at->rule_count; j++) {
+        const struct rule *def = &plan->program->rule[at->rule[j]];
+        const struct plan_rule *rule = &plan->rule[at->rule[j]];
+        if (def->step_count == 1 && !def->watched && rule->step->leg_count + rule->step->trace_count > 0)
+            idle[at->idle_count++] = (struct plan_idle){j, rule->clock, rule->step};
+    }
+    at->idle = idle;
+}
+
+void plan_idle(struct plan *plan, struct plan_keyspace *at)
+{
+    for (uint32_t i = 0; i < (uint32_t)plan->program->stratum_count * plan->program->keyspace_count; i++)
+        idle_find(plan, &at[i]);
 }
 
 void plan_routes(struct plan *plan)

@@ -8,6 +8,8 @@
 void plan_lacks(struct plan *plan, struct plan_keyspace *at);
 /* Once all streams have their places: the legs that a rule's graph operators end with. */
 void plan_legs(struct plan *plan, const struct rule *def, struct plan_rule *rule);
+/* Once all rules have their parts: those that nearly always need no judging. `at`: the plan's own. */
+void plan_idle(struct plan *plan, struct plan_keyspace *at);
 /* The corridors that routes are looked for along. */
 void plan_routes(struct plan *plan);
 
