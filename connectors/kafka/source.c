@@ -333,6 +333,22 @@ static bool range_fail(struct kafka_source *source, const struct journal_range *
     return error_context(err, "reading offsets %lld to %lld again", (long long)range->first, (long long)range->next);
 }
 
+/* Told that nothing follows before the range's end. A standby may have been told so before the range was written, by
+ * microseconds: only a broker that says it now says that messages are lost. One that does not answer is asked again. */
+static bool range_is_lost(struct kafka_source *source, const struct journal_range *range, struct error *err)
+{
+    const struct partition *partition = &source->table.partition[range->partition];
+    int64_t low = -1, high = -1;
+    if (rd_kafka_query_watermark_offsets(source->client, partition->topic, partition->number, &low, &high, WATERMARK_WAIT_MS))
+        return false;
+    if (high < range->next)
+        return !error_set(err, ERROR_FATAL,
+                          "kafka: %s/%d ends at offset %lld, but was read before up to %lld: the topic was deleted and made anew, or the brokers "
+                          "lost messages", partition->topic, partition->number, (long long)high, (long long)range->next);
+    source->line[range->partition].at_end = false;
+    return false;
+}
+
 /* Ranges of one partition come one behind the other, so an assignment goes on where it stands. */
 static bool source_read_range(void *self, const struct journal_range *range, struct arena *arena,
                               struct message **messages, uint32_t *count, struct error *err)
@@ -361,10 +377,8 @@ static bool source_read_range(void *self, const struct journal_range *range, str
             return range_fail(source, range, err);
         } else if (line->at_end && line->end >= range->next) {
             break;
-        } else if (line->at_end) {
-            return error_set(err, ERROR_FATAL, "kafka: %s/%d ends before offset %lld, which was read before",
-                             source->table.partition[range->partition].topic,
-                             source->table.partition[range->partition].number, (long long)range->next);
+        } else if (line->at_end && range_is_lost(source, range, err)) {
+            return false;
         } else {
             wait_for_message(source, source_now_ms() + 20);
         }

@@ -40,7 +40,8 @@ static void cluster_serve(int command, int answer)
     struct kafka_mock *mock = kafka_mock_open(1, &err);
     char letter, address[256] = {0};
     if (!mock || !kafka_mock_topic(mock, "payments-a", PARTITIONS, &err) ||
-        !kafka_mock_topic(mock, "payments-b", 1, &err) || !kafka_mock_topic(mock, "payments-c", 1, &err))
+        !kafka_mock_topic(mock, "payments-b", 1, &err) || !kafka_mock_topic(mock, "payments-c", 1, &err) ||
+        !kafka_mock_topic(mock, "payments-d", 1, &err))
         _exit(1);
     snprintf(address, sizeof address, "%s", kafka_mock_address(mock));
     if (write(answer, address, sizeof address) != sizeof address)
@@ -245,6 +246,38 @@ static void test_read_range(struct tally *tally, struct source *source)
     arena_fini(&arena);
 }
 
+/* A standby reads what the engine before it has read just now, by a client of its own, which was told before that nothing
+ * follows: a broker that has something new answers that client later, the mock after the longest wait. */
+static void test_followed_range(struct tally *tally, const struct cluster *cluster)
+{
+    enum { TURNS = 5, FETCH_WAIT_MS = 400, SETTLE_MS = 100 };
+    static const struct kafka_topic topic = {"payments-d", "bank-d", false};
+    struct error err = {0};
+    struct arena arena;
+    arena_init(&arena);
+    bool ok = feed(cluster, topic.name, 0, 10, &err);
+    struct source *source = kafka_source_open(&(struct kafka_source_settings){.brokers = cluster->address, .topic = &topic, .topic_count = 1, .group = "muster-test",
+                                                                              .fetch_wait_ms = FETCH_WAIT_MS, .recovery_wait_ms = 3000}, &err);
+    struct journal_range range = {.first = 0, .next = 10};
+    for (int turn = 0; source && ok && turn < TURNS; turn++) {
+        struct message *messages = NULL;
+        uint32_t count = 0;
+        ok = source->read_range(source->self, &range, &arena, &messages, &count, &err) && count == range.next - range.first;
+        range = (struct journal_range){.first = range.next, .next = range.next + 1 + turn};
+        nanosleep(&(struct timespec){0, SETTLE_MS * 1000000}, NULL); /* the sign that nothing follows comes */
+        ok = ok && feed(cluster, topic.name, (int)range.first, (int)range.next, &err);
+    }
+    check(tally, source && ok, "a range that was written just now is waited for, though nothing followed before", &err);
+    struct message *messages = NULL;
+    uint32_t count = 0;
+    range = (struct journal_range){.first = range.first, .next = range.next + 1};
+    bool refused = source && !source->read_range(source->self, &range, &arena, &messages, &count, &err);
+    check(tally, refused && err.class == ERROR_FATAL, "and one that reaches beyond it is fatal", &err);
+    arena_fini(&arena);
+    if (source)
+        source->close(source->self);
+}
+
 static void test_offset_gone(struct tally *tally, struct source *source)
 {
     struct error err = {0};
@@ -353,6 +386,7 @@ int main(void)
         test_positions(&tally, source);
         test_offset_gone(&tally, source);
         source->close(source->self);
+        test_followed_range(&tally, &cluster);
         test_outage_behind_messages(&tally, &cluster, answer);
         test_outage(&tally, &cluster, answer);
         test_full_queue(&tally, &cluster);
