@@ -3,7 +3,8 @@
 
 Each suite is a command that ends with `N passed, N failed[, N skipped]`, a Criterion program, or a
 plain check (one pass or one failure by its exit code). Output goes to build/test-logs/SUITE.log; a
-failed suite's last lines are shown. The last line here is `N passed, N failed, N skipped`.
+failed suite's last lines are shown, and again at the end, where nothing stands between them and the reader of a
+log cut short. The last line here is `N passed, N failed, N skipped`.
 
 Usage: run.py [--only NAME[,NAME…]] [--list] GROUP…    groups: quick, long, kafka"""
 import argparse
@@ -130,9 +131,9 @@ def suites():
     yield Suite("kafka/faults", "kafka", "python3", "tests/kafka/faults.py", limit=1200)
 
 
-def show_tail(name):
+def show_tail(name, lines=25):
     with open(os.path.join(LOGS, name.replace("/", "-") + ".log"), errors="replace") as log:
-        for line in log.read().splitlines()[-25:]:
+        for line in log.read().splitlines()[-lines:]:
             print("    | " + COLOUR.sub("", line)[:300])
 
 
@@ -144,7 +145,7 @@ def main():
     options = options.parse_args()
     only = [word for word in options.only.split(",") if word]
     os.makedirs(LOGS, exist_ok=True)
-    total = [0, 0, 0]
+    total, failures = [0, 0, 0], []
     for suite in suites():
         if suite.group not in options.groups or (only and not any(word in suite.name for word in only)):
             continue
@@ -158,6 +159,10 @@ def main():
                                                                      "   <-- " + wrong if wrong else ""), flush=True)
         if failed:
             show_tail(suite.name)
+            failures.append((suite.name, wrong))
+    for name, wrong in failures:
+        print("FAILED %s: %s" % (name, wrong))
+        show_tail(name, 10)
     print("%d passed, %d failed, %d skipped" % tuple(total))
     return 1 if total[1] or not total[0] else 0
 

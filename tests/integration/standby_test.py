@@ -25,7 +25,7 @@ FOLLOWS_S, LIVE_S = 60, 30
 
 def told(engine, word):
     if engine.poll() is not None:
-        raise crash.Failure("engine %s ended with %d; see %s" % (engine.name, engine.returncode, engine.log))
+        raise crash.Failure("engine %s ended with %d" % (engine.name, engine.returncode))
     return '"event":"%s"' % word in open(engine.log).read()
 
 
@@ -161,6 +161,8 @@ def main():
         run(bench, checks, options)
     except (crash.Failure, RuntimeError) as fault:
         checks.hold("the run", False, str(fault))
+        for engine in bench.engines[-3:]:  # whose words say why
+            crash.say("  %s: %s" % (os.path.basename(engine.log), open(engine.log).read()[-600:]))
     finally:
         bench.stop()
     crash.say("%d passed, %d failed, 0 skipped" % (checks.passed, checks.failed))
