@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 enum { RETRY_PAUSE_US = 100000, SQL_MAX = 1024 };
+#define LEASE_LOCK_MS "500" /* how long a takeover waits for an engine in the middle of a commit */
 
 struct pg_sink {
     struct sink seam;
@@ -38,19 +39,37 @@ static bool lease_lock(struct pg_sink *sink, struct error *err)
     return ours || error_set(err, ERROR_FENCED, "another engine has taken the lease");
 }
 
+/* An engine that was frozen in the middle of a commit keeps the row though its lease has expired: for 10 s where it is between two batches
+ * (session_open), and for ever inside one, for then PostgreSQL waits for the rest under no time limit. It could not commit any more: whoever
+ * waits for the lease ends its session. One that is at work in PostgreSQL is left alone. */
+static void lease_free(struct pg_sink *sink)
+{
+    struct error err = {0};
+    PQclear(session_query(&sink->session,
+                          "select pg_terminate_backend(a.pid) from muster.lease l, pg_locks k join pg_stat_activity a using (pid) "
+                          "where l.id = 1 and l.expires_at < clock_timestamp() and k.locktype = 'relation' and k.relation = 'muster.lease'::regclass "
+                          "and k.database = a.datid and a.datname = current_database() and k.mode in ('RowShareLock', 'RowExclusiveLock') "
+                          "and k.granted and a.usename = current_user and a.pid <> pg_backend_pid() and a.wait_event = 'ClientRead'",
+                          &err));
+}
+
 /* One try; *won tells. */
 static bool lease_try(struct pg_sink *sink, bool *won, struct error *err)
 {
     char lease[32];
     (void)snprintf(lease, sizeof lease, "%u", sink->settings.lease_ms);
-    const char *values[] = {sink->settings.holder, lease};
+    const char *values[] = {sink->settings.holder, lease, LEASE_LOCK_MS};
     PGresult *rows = session_ask(&sink->session,
                                  "update muster.lease set epoch = epoch + 1, holder = $1, "
                                  "expires_at = clock_timestamp() + $2::int * interval '1 millisecond' "
+                                 "from set_config('lock_timeout', $3, true) "
                                  "where id = 1 and (holder = '' or expires_at < clock_timestamp()) returning epoch",
-                                 2, values, err);
-    if (!rows)
+                                 3, values, err);
+    if (!rows) {
+        if (session_alive(&sink->session))
+            lease_free(sink);
         return false;
+    }
     *won = PQntuples(rows) == 1;
     if (*won)
         sink->epoch = session_int64(rows, 0, 0);

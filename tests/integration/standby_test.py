@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Twenty takeovers: the live engine of a pair dies by `kill -9` under load, or sleeps beyond its lease and wakes
-as a zombie, and its standby goes on. Measured from the kill to the first commit under the new epoch; at the end the
-rows in PostgreSQL must equal a one-thread replay of the log of the engine that was last live. Wherever both engines
-have left a checkpoint of the same block, at the end at least, their state hashes must be equal.
+"""Twenty takeovers: the live engine of a pair dies by `kill -9` under load, or sleeps beyond its lease and wakes as a zombie,
+or dies while a session that says nothing keeps the lease's row, and its standby goes on. Measured from the kill to the
+first commit under the new epoch; at the end the rows in PostgreSQL must equal a one-thread replay of the log of the engine
+that was last live. Wherever both engines have left a checkpoint of the same block, at the end at least, their state hashes
+must be equal.
 
 Usage: standby_test.py [--takeovers 20] [--lease-ms 3000] [--muster build/muster]"""
 import argparse
@@ -11,6 +12,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import sys
 import time
 
@@ -20,6 +22,7 @@ import crash  # noqa: E402
 from testbed import wait_for  # noqa: E402
 
 TAKEOVER_MS_MAX = 6000
+FROZEN_AT = 10  # the takeover with a session that keeps the lease's row
 FOLLOWS_S, LIVE_S = 60, 30
 
 
@@ -68,6 +71,23 @@ class Pair:
         return took_ms, None
 
 
+class Frozen:
+    """What an engine that is frozen in the middle of a commit leaves in PostgreSQL: a session that keeps the lease's row and says
+    nothing."""
+
+    def __init__(self, bench):
+        self.psql = subprocess.Popen(["psql", "-X", "-q", "-d", bench.database.address], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     stderr=subprocess.DEVNULL, text=True)
+        self.psql.stdin.write("begin; select 'held' from muster.lease where id = 1 for share;\n")
+        self.psql.stdin.flush()
+        wait_for("a session that holds the lease's row", 10, lambda: "held" in self.psql.stdout.readline())
+
+    def was_ended(self):
+        """Whether the server has ended it: what psql says next fails."""
+        self.psql.communicate("select 1;\n", timeout=10)
+        return self.psql.returncode != 0
+
+
 class Hashes:
     """State hashes of the checkpoints of both engines, by block; a block's file is looked into once for each engine."""
 
@@ -111,10 +131,13 @@ def run(bench, checks, options):
     wait_for("the first commit", LIVE_S, lambda: pair.committed()[1] > 0)
     standby = pair.start("b")
     for number in range(options.takeovers):
+        frozen = Frozen(bench) if number == FROZEN_AT else None
         ms, left = pair.takeover(live, standby, sleep=number % 5 == 4)
         took.append(ms)
         if left is not None:
             zombies.append(left)
+        if frozen:
+            checks.hold("a session that holds the lease's row and says nothing is ended", frozen.was_ended())
         if feeder.error:
             raise feeder.error
         live, standby = standby, pair.start(live.name)
