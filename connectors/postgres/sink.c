@@ -40,8 +40,8 @@ static bool lease_lock(struct pg_sink *sink, struct error *err)
 }
 
 /* An engine that was frozen in the middle of a commit keeps the row though its lease has expired: for 10 s where it is between two batches
- * (session_open), and for ever inside one, for then PostgreSQL waits for the rest under no time limit. It could not commit any more: whoever
- * waits for the lease ends its session. One that is at work in PostgreSQL is left alone. */
+ * (session_open), and for ever inside one, for then PostgreSQL waits for the rest under no time limit. Whoever waits for the lease ends
+ * its session, and takes from Kafka again what it did not commit. One that is at work in PostgreSQL is left alone. */
 static void lease_free(struct pg_sink *sink)
 {
     struct error err = {0};
