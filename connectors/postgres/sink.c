@@ -158,8 +158,9 @@ static bool rule_set_note(struct pg_sink *sink, struct error *err)
     return result != NULL;
 }
 
-static bool positions_read(struct pg_sink *sink, int64_t *next, struct error *err)
+static bool pg_positions(void *self, int64_t *next, struct error *err)
 {
+    struct pg_sink *sink = self;
     PGresult *rows = session_query(&sink->session, "select topic, partition, next_offset from muster.position", err);
     if (!rows)
         return false;
@@ -187,7 +188,7 @@ static bool pg_start(void *self, const struct partition_table *partitions, uint3
     if (!sink_connect(sink, err))
         return false;
     sink->unsure = false; /* what PostgreSQL holds is read now */
-    if (!lease_take(sink, wait_ms, err) || !rule_set_note(sink, err) || !positions_read(sink, start->next, err))
+    if (!lease_take(sink, wait_ms, err) || !rule_set_note(sink, err))
         return false;
     PGresult *rows = session_query(&sink->session, "select block, last_seq from muster.journal order by block desc limit 1", err);
     if (!rows)
@@ -382,6 +383,7 @@ struct sink *pg_sink_open(const struct pg_sink_settings *settings)
     sink->rows.seal_context = settings->seal_context;
     sink->seam = (struct sink){.self = sink,
                                .start = pg_start,
+                               .positions = pg_positions,
                                .journal = pg_journal,
                                .commit = pg_commit,
                                .prune = pg_prune,

@@ -165,6 +165,12 @@ struct event {
 enum { EVENT_NUMBERS = 128 }; /* bytes of its numbers */
 _Static_assert(offsetof(struct event, broker_ms) == EVENT_NUMBERS && sizeof(struct event) % 64 == 0, "two lines of numbers, whole lines");
 
+/* An event takes part in scoring, and belongs into the log, unless it is a repeat or was refused. */
+static inline bool event_active(const struct event *event)
+{
+    return event->outcome == OUTCOME_SCORED || event->outcome == OUTCOME_JOINED;
+}
+
 /* What the event names as `ref`; NULL: nothing. */
 const struct named *event_named(const struct event *event, enum event_ref ref);
 struct slice event_ref_text(const struct event *event, enum event_ref ref); /* empty when nothing */

@@ -131,6 +131,7 @@ struct output {
     uint64_t late;                   /* scored, but beyond lateness */
     uint64_t facts, facts_odd; /* facts among the scored; those with a value of another type than declared */
     uint64_t first_seq, last_seq;    /* 0, 0 for an empty batch */
+    uint64_t accepted_seq;           /* of the newest event that was scored or joined, as the log keeps them; 0: none was */
 };
 
 #endif

@@ -109,14 +109,15 @@ struct commit_block {
 struct sink_start {
     uint64_t block;          /* last journal block, 0 at first start */
     uint64_t seq;            /* last sequence number of that block */
-    int64_t *next;           /* per partition of the table: the stored position, -1 where none */
 };
 
 struct sink {
     void *self;
-    /* Takes the lease (waits for an older holder up to wait_ms, then ERROR_RETRY), raises the epoch,
-     * reads positions. next has room for the partition table; the entries that the table has now are set. */
+    /* Takes the lease (waits for an older holder up to wait_ms, then ERROR_RETRY), raises the epoch. */
     bool (*start)(void *self, const struct partition_table *partitions, uint32_t wait_ms, struct sink_start *start, struct error *err);
+    /* With the lease, before the first commit, once all partitions are known that a checkpoint or the journal names: the stored position of
+     * each that the table has now, -1 where there is none. next has room for the table. */
+    bool (*positions)(void *self, int64_t *next, struct error *err);
     /* Journal rows with block > after, rising, for recovery: calls visit for each until false. */
     bool (*journal)(void *self, uint64_t after, bool (*visit)(void *context, const struct journal_block *block), void *context, struct error *err);
     /* One transaction for all these blocks. Exactly once: an unknown outcome is resolved inside.

@@ -23,8 +23,9 @@ enum {
     FILES_MAX = 1024,
     /* 1: identities without marks; 2: a layout that others could not be mapped from; 3: free blocks of one length by list,
      * repeats in tables; 4: clocks inside of cells; 5: states of aggregates inside of windows; 6: cells of one length for keys of any
-     * width, a block for every memory, two hashes in a table's entries, rings apart from their windows */
-    FORMAT = 10,
+     * width, a block for every memory, two hashes in a table's entries, rings apart from their windows; 10: words that do not say how far
+     * the log reached */
+    FORMAT = 11,
 };
 
 static const char file_magic[8] = {'M', 'U', 'S', 'T', 'C', 'K', 'P', '1'};

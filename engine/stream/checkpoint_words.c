@@ -1,17 +1,17 @@
-/* Partition names, and since when the rules have been warm, beside the step's words. */
+/* Partition names, since when the rules have been warm, and how far the log reached, beside the step's words. */
 #include "engine/stream/checkpoint_words.h"
 
 enum { PARTITION_BYTES = TOPIC_NAME_MAX + sizeof(int32_t) };
 
 struct words_head {
-    uint64_t warm_from, table_size;
+    uint64_t warm_from, logged_seq, table_size;
 };
 
 struct slice checkpoint_words_write(const struct step *step, const struct partition_table *table, uint32_t known, uint64_t warm_from,
-                                    struct arena *arena)
+                                    uint64_t logged_seq, struct arena *arena)
 {
     struct slice words;
-    const struct words_head head = {warm_from, known * (uint64_t)PARTITION_BYTES};
+    const struct words_head head = {warm_from, logged_seq, known * (uint64_t)PARTITION_BYTES};
     step_save_extra(step, arena, &words);
     char *bytes = arena_alloc(arena, sizeof head + head.table_size + words.size), *at = bytes + sizeof head;
     memcpy(bytes, &head, sizeof head);
@@ -34,6 +34,7 @@ bool checkpoint_words_read(const struct checkpoint_head *head, struct checkpoint
     if (of.table_size > head->extra_size - sizeof of || of.table_size % PARTITION_BYTES)
         return false;
     words->warm_from = of.warm_from;
+    words->logged_seq = of.logged_seq;
     words->partitions = (uint32_t)(of.table_size / PARTITION_BYTES);
     words->names = (struct slice){extra + sizeof of, of.table_size};
     words->step = (struct slice){extra + sizeof of + of.table_size, head->extra_size - sizeof of - of.table_size};

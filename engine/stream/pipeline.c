@@ -214,6 +214,19 @@ void pipeline_know(struct pipeline *pipeline, uint32_t count)
         feed_know(pipeline->world->feed, pipeline->partitions, count);
 }
 
+void pipeline_score(struct pipeline *pipeline, struct block *block, uint32_t from)
+{
+    struct event *event = block->event + from;
+    uint32_t count = block->event_count - from;
+    if (block->watch)
+        step_run_singly(pipeline->step, event, count, block->watch, &block->results, &block->output);
+    else
+        step_run(pipeline->step, event, count, &block->results, &block->output);
+    if (block->output.accepted_seq)
+        pipeline->accepted_seq = block->output.accepted_seq;
+    pipeline_publish(pipeline, false);
+}
+
 static void stage_work(struct pipeline *pipeline, struct block *block)
 {
     pipeline_know(pipeline, block->partitions);
@@ -221,11 +234,7 @@ static void stage_work(struct pipeline *pipeline, struct block *block)
     if (pipeline->poison)
         poison_begin(pipeline->poison, block);
     intake_sequence(pipeline->intake, block, pipeline->order, pipeline->seq + 1);
-    if (block->watch)
-        step_run_singly(pipeline->step, block->event, block->event_count, block->watch, &block->results, &block->output);
-    else
-        step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
-    pipeline_publish(pipeline, false);
+    pipeline_score(pipeline, block, 0);
     block->journal.block = ++pipeline->block;
     swap_journal(pipeline, block);
     if (pipeline->poison)

@@ -76,6 +76,7 @@ struct pipeline {
     uint32_t known;      /* partitions that the work thread has seen: order ranks them, checkpoints name them */
     uint32_t *rank;
     uint64_t seq;        /* last one given out */
+    uint64_t accepted_seq; /* of the newest event that belongs into the log */
     uint64_t block;      /* last one numbered */
     struct saver saver;
     struct bound_told told[BOUND_COUNT];
@@ -132,6 +133,9 @@ void swap_abandon(struct pipeline *pipeline);
 void swap_journal(struct pipeline *pipeline, struct block *block);
 /* Decodes for the rules at work from now on. */
 bool pipeline_open_intake(struct pipeline *pipeline, struct error *err) must_check;
+
+/* Work thread: scores a block's events from number `from` on, and notes how far the log has to reach. */
+void pipeline_score(struct pipeline *pipeline, struct block *block, uint32_t from);
 
 /* recover.c: from the lease to the first live block. False with err.class ERROR_NONE: told to stop. */
 bool recover(struct pipeline *pipeline, struct error *err) must_check;

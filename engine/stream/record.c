@@ -102,7 +102,7 @@ bool record_block(struct pipeline *pipeline, const struct block *block, uint64_t
         return false;
     for (uint32_t i = 0; i < block->event_count; i++) {
         const struct event *event = &block->event[i];
-        if (event->seq <= after || (event->outcome != OUTCOME_SCORED && event->outcome != OUTCOME_JOINED))
+        if (event->seq <= after || !event_active(event))
             continue;
         struct log_record record = record_of(pipeline, event);
         int64_t day_ms = event->broker_ms == MISSING_I64 ? event->time_ms : event->broker_ms;

@@ -5,9 +5,10 @@
 #include "engine/stream/checkpoint_words.h"
 #include "engine/stream/log_feed.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { LEASE_WAIT_MS = 100, FOLLOW_WAIT_MS = 50 };
+enum { LEASE_WAIT_MS = 100, FOLLOW_WAIT_MS = 50, LOOK_WAIT_MS = 100, LOOKS_MAX = 50 };
 
 /* The journal's rows behind the checkpoint, copied. */
 struct journal_rows {
@@ -29,9 +30,59 @@ struct recovery {
     struct state_mapping mapping; /* of a checkpoint that was made with rules nobody has */
     uint64_t warm_from;         /* of the newest rules in the journal */
     bool follows;               /* state is the journal's up to pipeline->block, and nobody else's */
+    bool unfit;                 /* some sound checkpoint was of no use */
+    uint32_t looks;             /* for partitions that somebody named, in vain so far */
 };
 
-/* --- what a checkpoint says about partitions --- */
+/* --- keeping alive, being told to stop --- */
+
+/* Called between batches: renews the lease, asks whether to stop. */
+static bool recovery_goes_on(void *context)
+{
+    struct recovery *recovery = context;
+    struct pipeline *pipeline = recovery->pipeline;
+    return (recovery->following || commit_keep(pipeline)) && !pipeline_stopping(pipeline);
+}
+
+/* The lease is ours, so a sink that goes away just now is waited for; renewing the lease brings it back, or tells that we are fenced. False:
+ * not waited for. */
+static bool sink_returns(struct recovery *recovery, struct error *err)
+{
+    if (err->class != ERROR_RETRY || recovery->following)
+        return false;
+    *err = (struct error){0};
+    pipeline_sleep_ms(LEASE_WAIT_MS);
+    return recovery_goes_on(recovery);
+}
+
+/* --- partitions that are new --- */
+
+static void look_again(struct recovery *recovery)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    struct source *source = pipeline->world->source;
+    if (source->look)
+        source->look(source->self);
+    pipeline_know(pipeline, pipeline->partitions->count);
+    recovery->block->partitions = pipeline->known;
+}
+
+/* Brokers learn of a new partition some moments apart: one that PostgreSQL or a checkpoint names may be known soon. False: it was looked for
+ * long enough, and err stays; or it is time to stop. */
+static bool look_on(struct recovery *recovery, struct error *err)
+{
+    if (recovery->looks == LOOKS_MAX)
+        return false;
+    recovery->looks++;
+    *err = (struct error){0};
+    pipeline_sleep_ms(LOOK_WAIT_MS);
+    if (!recovery_goes_on(recovery))
+        return false;
+    look_again(recovery);
+    return true;
+}
+
+/* --- checkpoints --- */
 
 /* Where each of a checkpoint's partitions stands in this run's table; the caller frees it. NULL when it was made with
  * a topic or partition that this run does not have. New ones do no harm. */
@@ -55,45 +106,75 @@ static void checkpoint_refused(void *context, const char *file, const char *reas
     pipeline_notice(context, NOTICE_WARNING, "checkpoint_refused", "%s: %s", file, reason);
 }
 
-/* Loads the newest sound checkpoint that PostgreSQL is not behind. Without one, state stays fresh. */
+/* Why a sound checkpoint is of no use here; NULL: it is, and *here is the caller's. */
+static const char *checkpoint_unfit(struct recovery *recovery, const struct checkpoint_head *head, struct checkpoint_words *words, uint32_t **here)
+{
+    const struct pipeline *pipeline = recovery->pipeline;
+    struct error ignored;
+    if (!checkpoint_words_read(head, words))
+        return "its words are cut short";
+    uint64_t logged = pipeline->log ? log_writer_last_seq(pipeline->log) : 0;
+    if (logged && logged < words->logged_seq)
+        return "the log ends before it and would lack what lies between: copy the log that it was made with, or set log_dir aside for an "
+               "empty one, and the log begins with the checkpoint";
+    while (!(*here = partitions_here(pipeline, words)))
+        if (!look_on(recovery, &ignored))
+            return "it was made with topics or partitions that are not here";
+    recovery->looks = 0;
+    return NULL;
+}
+
+/* Goes on from a checkpoint that was loaded, unless it does not fit: then *fits is false, and a notice says why. */
+static bool take_checkpoint(struct recovery *recovery, const struct checkpoint_head *head, struct state *state, bool *fits, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    struct checkpoint_words words = {0};
+    uint32_t *here = NULL;
+    char file[64];
+    const char *unfit = checkpoint_unfit(recovery, head, &words, &here);
+    (void)snprintf(file, sizeof file, "checkpoint-%020llu", (unsigned long long)head->block);
+    *fits = !unfit;
+    if (unfit) {
+        state_free(state);
+        if (pipeline_stopping(pipeline))
+            return false; /* nobody looked long enough */
+        recovery->unfit = true;
+        checkpoint_refused(pipeline, file, unfit);
+        return true;
+    }
+    bool ok = step_restore(pipeline->step, state, words.step, here, words.partitions, err);
+    free(here);
+    pipeline->block = head->block;
+    pipeline->seq = head->seq;
+    pipeline->accepted_seq = words.logged_seq;
+    pipeline->warm_from = words.warm_from; /* the next block may be the first of these rules */
+    saver_loaded(pipeline, head->block);
+    pipeline_notice(pipeline, NOTICE_INFO, "checkpoint_loaded", "%s, sequence number %llu", file, (unsigned long long)head->seq);
+    recovery->mapping = head->mapping;
+    return ok;
+}
+
+/* Loads the newest checkpoint that is sound and fits, and that PostgreSQL is not behind. Without one, state stays fresh. */
 static bool load_checkpoint(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
-    struct checkpoint_head head = {0};
-    struct state *state = NULL;
-    struct checkpoint_words words = {0};
-    if (!pipeline->settings->checkpoint_dir || recovery->start.block == 0)
-        return true;
-    /* under the rules it was made with, where somebody has them: what was committed since was worked with those */
-    uint64_t block_max = recovery->start.block;
-    if (checkpoint_peek(pipeline->settings->checkpoint_dir, &block_max, head.program_hash, checkpoint_refused, pipeline)) {
-        pipeline->block = block_max; /* they go on behind it */
-        bool good = swap_to(pipeline, head.program_hash, 0, err);
-        pipeline->block = 0;
-        if (!good)
-            return false;
+    const char *dir = pipeline->settings->checkpoint_dir;
+    bool ok = true, fits = false;
+    for (uint64_t block_max = recovery->start.block; ok && dir && block_max > 0 && !fits;) {
+        struct checkpoint_head head = {0};
+        struct state *state = NULL;
+        /* under the rules it was made with, where somebody has them: what was committed since was worked with those */
+        if (checkpoint_peek(dir, &block_max, head.program_hash, checkpoint_refused, pipeline)) {
+            pipeline->block = block_max; /* they go on behind it */
+            ok = swap_to(pipeline, head.program_hash, 0, err);
+            pipeline->block = 0;
+        }
+        if (!ok || !checkpoint_load(dir, block_max, step_layout(pipeline->step), &state, &head, checkpoint_refused, pipeline, err))
+            return ok && err->class == ERROR_NONE;
+        ok = take_checkpoint(recovery, &head, state, &fits, err);
+        free((void *)(uintptr_t)head.extra);
+        block_max = head.block - 1;
     }
-    if (!checkpoint_load(pipeline->settings->checkpoint_dir, block_max, step_layout(pipeline->step), &state,
-                         &head, checkpoint_refused, pipeline, err))
-        return err->class == ERROR_NONE;
-    uint32_t *here = checkpoint_words_read(&head, &words) ? partitions_here(pipeline, &words) : NULL;
-    bool ok = true;
-    if (here) {
-        ok = step_restore(pipeline->step, state, words.step, here, words.partitions, err);
-        pipeline->block = head.block;
-        pipeline->seq = head.seq;
-        pipeline->warm_from = words.warm_from; /* the next block may be the first of these rules */
-        saver_loaded(pipeline, head.block);
-        pipeline_notice(pipeline, NOTICE_INFO, "checkpoint_loaded", "checkpoint-%020llu, sequence number %llu", (unsigned long long)head.block,
-                        (unsigned long long)head.seq);
-        recovery->mapping = head.mapping;
-    } else {
-        state_free(state);
-        pipeline_notice(pipeline, NOTICE_WARNING, "checkpoint_refused",
-                        "it was made with topics or partitions that are not here; state is built from the log again");
-    }
-    free(here);
-    free((void *)(uintptr_t)head.extra);
     return ok;
 }
 
@@ -137,17 +218,38 @@ static bool rows_follow(const struct journal_rows *rows, uint64_t block, uint64_
     return true;
 }
 
-/* --- keeping alive, being told to stop --- */
-
-/* Called between batches: renews the lease, asks whether to stop. */
-static bool recovery_goes_on(void *context)
+/* Reads its rows behind the last block applied. A standby without the lease does not wait for the sink. */
+static bool read_journal(struct recovery *recovery, struct error *err)
 {
-    struct recovery *recovery = context;
     struct pipeline *pipeline = recovery->pipeline;
-    return (recovery->following || commit_keep(pipeline)) && !pipeline_stopping(pipeline);
+    struct sink *sink = pipeline->world->sink;
+    do {
+        *err = (struct error){0};
+        recovery->rows.count = 0;
+        arena_reset(&recovery->rows.arena);
+        if (sink->journal(sink->self, pipeline->block, keep_row, &recovery->rows, err)) {
+            recovery->looks = 0;
+            return true;
+        }
+    } while (err->class == ERROR_FATAL ? look_on(recovery, err) : sink_returns(recovery, err));
+    return false;
 }
 
 /* --- from the log --- */
+
+static bool open_log(struct recovery *recovery, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    if (pipeline->settings->log && !pipeline->log)
+        pipeline->log = log_writer_open(pipeline->settings->log, err);
+    return !pipeline->settings->log || pipeline->log || record_fail(err);
+}
+
+static bool cut_log(struct recovery *recovery, uint64_t last_seq, struct error *err)
+{
+    struct pipeline *pipeline = recovery->pipeline;
+    return !pipeline->log || log_writer_cut(pipeline->log, last_seq, err) || record_fail(err);
+}
 
 /* Runs the records that the log has up to `last`; what they gave out is in the sink already. */
 static bool apply_log(struct recovery *recovery, struct log_feed *feed, uint64_t last, uint64_t *first, struct error *err)
@@ -163,9 +265,8 @@ static bool apply_log(struct recovery *recovery, struct log_feed *feed, uint64_t
             *first = recovery->seq[0];
         if (!log_feed_decode(pipeline->intake, block, recovery->seq, err))
             return false;
-        step_run(pipeline->step, block->event, block->event_count, &block->results, &block->output);
+        pipeline_score(pipeline, block, 0);
         atomic_fetch_add(&pipeline->figures->recovered_events, block->event_count);
-        pipeline_publish(pipeline, false);
         block_clear(block);
         if (!recovery_goes_on(recovery))
             return false;
@@ -257,9 +358,8 @@ static bool recover_row(struct recovery *recovery, const struct journal_block *r
     uint32_t applied = 0;
     while (applied < block->event_count && block->event[applied].seq <= pipeline->seq)
         applied++; /* the log had these */
-    step_run(pipeline->step, block->event + applied, block->event_count - applied, &block->results, &block->output);
+    pipeline_score(pipeline, block, applied);
     atomic_fetch_add(&pipeline->figures->recovered_events, block->event_count - applied);
-    pipeline_publish(pipeline, false);
     memcpy(block->journal.rule_set, row->rule_set, sizeof block->journal.rule_set);
     block->journal.warm_from = row->warm_from;
     block->tells_rules = pipeline->tell_rules && block->event_count && block->event[0].seq > 1;
@@ -300,66 +400,30 @@ static bool recover_blocks(struct recovery *recovery, struct error *err)
     return recover_from_log(recovery, recovery->log_last, err);
 }
 
-/* --- all of it --- */
-
-static void look_again(struct recovery *recovery)
-{
-    struct pipeline *pipeline = recovery->pipeline;
-    struct source *source = pipeline->world->source;
-    if (source->look)
-        source->look(source->self);
-    pipeline_know(pipeline, pipeline->partitions->count);
-    recovery->block->partitions = pipeline->known;
-}
-
 /* --- the hot standby --- */
 
-/* Reads the journal's rows behind the last block applied. A partition may have been found meanwhile. */
-static bool follow_read(struct recovery *recovery, struct error *err)
-{
-    struct pipeline *pipeline = recovery->pipeline;
-    struct sink *sink = pipeline->world->sink;
-    for (int attempt = 0;; attempt++) {
-        *err = (struct error){0};
-        recovery->rows.count = 0;
-        arena_reset(&recovery->rows.arena);
-        if (sink->journal(sink->self, pipeline->block, keep_row, &recovery->rows, err))
-            return true;
-        if (attempt || err->class != ERROR_FATAL)
-            return false;
-        look_again(recovery);
-    }
-}
-
-/* The log up to the checkpoint is proved by it; what is behind may be of a life that was fenced. */
-static bool follow_log(struct recovery *recovery, struct error *err)
-{
-    struct pipeline *pipeline = recovery->pipeline;
-    recovery->log_last = pipeline->seq;
-    if (!pipeline->settings->log)
-        return true;
-    pipeline->log = log_writer_open(pipeline->settings->log, err);
-    return (pipeline->log && log_writer_cut(pipeline->log, pipeline->seq, err)) || record_fail(err);
-}
-
-/* Loads the newest checkpoint that the journal reaches back to. */
+/* Loads the newest checkpoint that the journal reaches back to. The log up to it is proved by it; what is behind may be of a life that was
+ * fenced, and goes. */
 static bool follow_begin(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
-    if (!follow_read(recovery, err))
+    if (!read_journal(recovery, err))
         return false;
     if (recovery->rows.count == 0)
         return true; /* nobody has committed anything: nothing to follow yet */
     recovery->start.block = recovery->rows.row[recovery->rows.count - 1].block;
-    if (!recovery->loaded && (!load_checkpoint(recovery, err) || !pipeline_open_intake(pipeline, err)))
+    if (!recovery->loaded && (!open_log(recovery, err) || !load_checkpoint(recovery, err) || !pipeline_open_intake(pipeline, err)))
         return false;
     recovery->loaded = true;
-    if (!follow_read(recovery, err))
+    if (!read_journal(recovery, err))
         return false;
     if (!rows_follow(&recovery->rows, pipeline->block, pipeline->seq, err))
-        return error_context(err, "standby: copy the newest checkpoint of the live engine into state_dir");
-    if (!follow_log(recovery, err))
+        return error_context(err, "standby: copy the newest checkpoint of the live engine into state_dir, and set log_dir aside for an empty one");
+    if (pipeline->seq == 0 && recovery->unfit) /* it would do again with the log that goes now */
+        return error_set(err, ERROR_FATAL, "standby: no checkpoint fits, as told: mend that, or set state_dir and log_dir aside for empty ones, and all is read again");
+    if (!cut_log(recovery, pipeline->seq, err))
         return false;
+    recovery->log_last = pipeline->seq;
     recovery->follows = true;
     pipeline->saver.last_ms = pipeline_now_ms();
     pipeline_notice(pipeline, NOTICE_INFO, "standby", "follows the journal from block %llu", (unsigned long long)pipeline->block + 1);
@@ -372,7 +436,7 @@ static bool follow_apply(struct recovery *recovery, struct error *err)
     struct pipeline *pipeline = recovery->pipeline;
     const struct journal_rows rows = recovery->rows;
     if (!rows_follow(&rows, pipeline->block, pipeline->seq, err))
-        return error_context(err, "standby too far behind: copy the newest checkpoint of the live engine into state_dir");
+        return error_context(err, "standby too far behind: copy the newest checkpoint of the live engine into state_dir, and set log_dir aside for an empty one");
     for (uint32_t i = 0; i < rows.count; i++) {
         const struct journal_block *row = &rows.row[i];
         atomic_store(&pipeline->figures->standby_lag, rows.count - i);
@@ -403,7 +467,7 @@ static bool follow(struct recovery *recovery, struct error *err)
     if (!recovery->follows)
         ok = follow_begin(recovery, err);
     else
-        ok = follow_read(recovery, err);
+        ok = read_journal(recovery, err);
     if (ok && recovery->follows) {
         atomic_store(&pipeline->figures->phase, PIPELINE_STANDBY);
         ok = follow_apply(recovery, err);
@@ -416,13 +480,13 @@ static bool follow(struct recovery *recovery, struct error *err)
 static bool follow_end(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
-    uint64_t from = pipeline->block;
     const struct sink_start start = recovery->start;
     atomic_store(&pipeline->figures->phase, PIPELINE_RECOVERING);
     if (!recovery->follows && (!follow_begin(recovery, err) || !recovery->follows))
         return false;
     recovery->start = start;
-    if (!follow_read(recovery, err) || !follow_apply(recovery, err))
+    uint64_t from = pipeline->block;
+    if (!read_journal(recovery, err) || !follow_apply(recovery, err))
         return false;
     if (pipeline->block != start.block || pipeline->seq != start.seq)
         return error_set(err, ERROR_FATAL, "followed the journal to block %llu, but the sink is at block %llu",
@@ -468,46 +532,14 @@ static bool win_lease(struct recovery *recovery, struct error *err)
     return false;
 }
 
-static bool open_log(struct recovery *recovery, struct error *err)
-{
-    struct pipeline *pipeline = recovery->pipeline;
-    if (!pipeline->settings->log)
-        return true;
-    pipeline->log = log_writer_open(pipeline->settings->log, err);
-    if (!pipeline->log || !log_writer_cut(pipeline->log, recovery->start.seq, err))
-        return record_fail(err);
-    recovery->log_last = log_writer_last_seq(pipeline->log);
-    return true;
-}
-
-/* Reads the journal behind the checkpoint. The lease is ours, so a sink that goes away just now is waited for;
- * renewing the lease brings it back, or tells that we are fenced. */
-static bool read_journal(struct recovery *recovery, struct error *err)
-{
-    struct pipeline *pipeline = recovery->pipeline;
-    struct sink *sink = pipeline->world->sink;
-    for (;;) {
-        *err = (struct error){0};
-        recovery->rows.count = 0;
-        arena_reset(&recovery->rows.arena);
-        if (sink->journal(sink->self, pipeline->block, keep_row, &recovery->rows, err))
-            return true;
-        if (err->class != ERROR_RETRY)
-            return false;
-        *err = (struct error){0};
-        pipeline_sleep_ms(LEASE_WAIT_MS);
-        if (!recovery_goes_on(recovery))
-            return false;
-    }
-}
-
 static bool rebuild(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
     atomic_store(&pipeline->figures->phase, PIPELINE_RECOVERING);
-    if (!open_log(recovery, err) || !load_checkpoint(recovery, err) || !pipeline_open_intake(pipeline, err))
+    if (!open_log(recovery, err) || !cut_log(recovery, recovery->start.seq, err))
         return false;
-    if (!read_journal(recovery, err))
+    recovery->log_last = pipeline->log ? log_writer_last_seq(pipeline->log) : 0;
+    if (!load_checkpoint(recovery, err) || !pipeline_open_intake(pipeline, err) || !read_journal(recovery, err))
         return false;
     /* Without a checkpoint a complete log may stand for journal rows long pruned. */
     bool log_alone = pipeline->seq == 0 && recovery->log_last > 0 && recovery->rows.count &&
@@ -574,7 +606,10 @@ static bool go_live(struct recovery *recovery, struct error *err)
 {
     struct pipeline *pipeline = recovery->pipeline;
     struct source *source = pipeline->world->source;
-    memcpy(pipeline->position, recovery->start.next, pipeline->partitions->count * sizeof *pipeline->position);
+    struct sink *sink = pipeline->world->sink;
+    while (!sink->positions(sink->self, pipeline->position, err))
+        if (!sink_returns(recovery, err))
+            return false;
     atomic_store(&pipeline->committed_block, pipeline->block);
     atomic_store(&pipeline->logged_block, pipeline->block);
     atomic_store(&pipeline->shown_block, pipeline->block);
@@ -588,11 +623,10 @@ bool recover(struct pipeline *pipeline, struct error *err)
 {
     struct recovery recovery = {.pipeline = pipeline};
     uint32_t partitions = partition_room(pipeline->partitions);
-    recovery.start.next = calloc(partitions + 1, sizeof *recovery.start.next);
     recovery.seq = calloc(pipeline->settings->batch_max, sizeof *recovery.seq);
     recovery.block = block_new(pipeline->settings->batch_max, pipeline->settings->threads, partitions);
     recovery.block->bodies.bound = pipeline->settings->batch_bytes_max;
-    invariant(recovery.start.next && recovery.seq);
+    invariant(recovery.seq);
     arena_init(&recovery.rows.arena);
     pipeline->goes_on = recovery_goes_on;
     pipeline->goes_on_context = &recovery;
@@ -606,6 +640,5 @@ bool recover(struct pipeline *pipeline, struct error *err)
     free(recovery.rows.row);
     block_free(recovery.block);
     free(recovery.seq);
-    free(recovery.start.next);
     return ok;
 }

@@ -19,7 +19,8 @@ static struct checkpoint_writer *saver_freeze(struct pipeline *pipeline, struct 
     struct arena arena;
     (void)fail_point(FAIL_SAVER_FREEZE);
     arena_init(&arena);
-    struct slice extra = checkpoint_words_write(pipeline->step, pipeline->partitions, pipeline->known, pipeline->warm_from, &arena);
+    struct slice extra = checkpoint_words_write(pipeline->step, pipeline->partitions, pipeline->known, pipeline->warm_from,
+                                                pipeline->accepted_seq, &arena);
     struct checkpoint_head head = {
         .block = pipeline->block,
         .seq = pipeline->seq,

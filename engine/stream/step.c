@@ -237,6 +237,8 @@ static void step_outcomes(struct step *step, struct arena *arena, struct output 
     for (uint32_t i = 0; i < step->count; i++) {
         const struct event *event = &step->event[i];
         out->outcome[event->outcome]++;
+        if (event_active(event))
+            out->accepted_seq = event->seq;
         if (event->flags & EVENT_LATE)
             out->late++;
         out->facts += event->fact != NULL;
@@ -329,6 +331,7 @@ static void output_totals(const struct output *piece, uint32_t pieces, struct ou
         all->facts += piece[p].facts;
         all->facts_odd += piece[p].facts_odd;
         all->first_seq = all->first_seq ? all->first_seq : piece[p].first_seq;
+        all->accepted_seq = piece[p].accepted_seq ? piece[p].accepted_seq : all->accepted_seq;
         all->last_seq = piece[p].last_seq;
     }
 }

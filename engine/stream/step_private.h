@@ -191,12 +191,6 @@ static inline uint32_t shard_owner(uint32_t shard, uint32_t workers)
     return shard % workers;
 }
 
-/* An event takes part in scoring unless it is a repeat or was refused. */
-static inline bool event_active(const struct event *event)
-{
-    return event->outcome == OUTCOME_SCORED || event->outcome == OUTCOME_JOINED;
-}
-
 /* own.c: repeats dropped, second reports joined, texts to ids, lateness. */
 void own_run(struct step *step);
 

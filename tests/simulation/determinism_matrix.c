@@ -145,7 +145,7 @@ static bool pg_start(void *self, const struct partition_table *partitions, uint3
 {
     struct run *run = self;
     const struct world *world = run->world;
-    (void)wait_ms;
+    (void)wait_ms, (void)partitions;
     if (run->lease_at > run->told || (run->lease_at && run->calls_left)) {
         run->told += 1 + (uint64_t)below(&run->chance, (int64_t)world->blocks / 5 + 2); /* the live engine has committed again */
         run->told = run->told < run->lease_at ? run->told : run->lease_at;
@@ -153,11 +153,19 @@ static bool pg_start(void *self, const struct partition_table *partitions, uint3
     }
     start->block = run->committed;
     start->seq = run->committed ? world->journal[run->committed].journal.last_seq : 0;
-    for (uint32_t p = 0; p < partitions->count; p++)
-        start->next[p] = -1;
+    return true;
+}
+
+static bool pg_positions(void *self, int64_t *next, struct error *err)
+{
+    const struct run *run = self;
+    const struct world *world = run->world;
+    (void)err;
+    for (uint32_t p = 0; p < world->table.count; p++)
+        next[p] = -1;
     for (uint64_t b = 1; b <= run->committed; b++)
         for (uint32_t r = 0; r < world->journal[b].journal.range_count; r++)
-            start->next[world->journal[b].range[r].partition] = world->journal[b].range[r].next;
+            next[world->journal[b].range[r].partition] = world->journal[b].range[r].next;
     return true;
 }
 
@@ -363,7 +371,7 @@ static bool live_once(struct run *run, const struct life *life, struct error *er
     };
     struct source source = {.self = run, .partitions = &run->world->table, .seek = kafka_seek, .poll = kafka_poll,
                             .read_range = kafka_read_range, .close = world_close};
-    struct sink sink = {.self = run, .start = pg_start, .journal = pg_journal, .commit = pg_commit, .prune = pg_prune,
+    struct sink sink = {.self = run, .start = pg_start, .positions = pg_positions, .journal = pg_journal, .commit = pg_commit, .prune = pg_prune,
                         .renew = pg_nothing, .close = world_close};
     const struct pipeline_world around = {.source = &source, .sink = &sink, .program = run_begins_with(run), .program_of = run_program_of,
                                           .program_next = run_program_next, .swapped = run_swapped, .context = run, .stop = run_stop,

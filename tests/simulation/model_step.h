@@ -170,6 +170,8 @@ void step_run(struct step *step, struct event *events, uint32_t count, struct ar
         event->outcome = step->state->seen[id] ? OUTCOME_REPEATED : OUTCOME_SCORED;
         step->state->seen[id] = 1;
         out->outcome[event->outcome]++;
+        if (event->outcome == OUTCOME_SCORED)
+            out->accepted_seq = event->seq;
         if (event->outcome == OUTCOME_SCORED && hash_event(step->state, id, event->seq))
             hit[out->hit_count++] = (struct hit){.seq = event->seq, .time_ms = (int64_t)step->state->hash};
     }

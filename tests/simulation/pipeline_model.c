@@ -1,9 +1,10 @@
 /* The pipeline under faults: source, sink, log, checkpoints and step are models in memory that lose
- * what a kill -9 loses, so that hundreds of crashes take seconds. A seed is one story of up to 60 runs:
- * killed between any two calls, a sink that is away, slow, fenced or whose answer is lost, a log that
- * cannot be written or synced (ENOSPC, which passes, and EIO) and of which a crash keeps any part behind the last
- * sync (a short write), checkpoints that cannot be begun, written or published, or that are damaged later, and a clock
- * that leaps ahead. The faults stop for the last run, which must drain.
+ * what a kill -9 loses, so that hundreds of crashes take seconds. A seed is one story of up to 60 runs,
+ * some of them as a standby: killed between any two calls, a sink that is away, slow, fenced or whose
+ * answer is lost, a broker that does not tell of all partitions yet, a log that cannot be written or
+ * synced (ENOSPC, which passes, and EIO), of which a crash keeps any part behind the last sync (a short
+ * write) and a damaged disk even less, checkpoints that cannot be begun, written or published, or that
+ * are damaged later, and a clock that leaps ahead. The faults stop for the last run, which must drain.
  *
  * The model step gives a hit wherever a running hash over all accepted events says so: one event
  * twice, missing or out of place, and every later hit differs. At the end the sink's hits must be
@@ -95,7 +96,7 @@ struct world {
 
     struct kept_record *record;  /* the log */
     uint32_t record_count, record_synced;
-    struct kept_checkpoint *checkpoint[CHECKPOINT_KEEP];
+    struct kept_checkpoint *checkpoint[CHECKPOINT_KEEP + 1]; /* by block */
     uint32_t checkpoint_count, checkpoints_written, checkpoints_loaded;
 };
 
@@ -133,7 +134,8 @@ static void clock_may_leap(struct world *world)
 
 /* --- source --- */
 
-/* A run's table shows the world's partitions in an order of its own, and perhaps not all at first. */
+/* A run's table shows the world's partitions in an order of its own, and perhaps not all at first; now and then not even those that were
+ * read before, for brokers learn of new ones some moments apart. */
 static uint32_t number_at(const struct world *world, uint32_t index)
 {
     return (uint32_t)world->partition[index].number;
@@ -158,10 +160,10 @@ static void shuffle_table(struct world *world)
     }
     for (uint32_t i = 0; i < PARTITIONS; i++)
         if (world->next[number_at(world, i)] >= 0)
-            known = i + 1; /* what was read before is there again */
+            known = i + 1;
+    if (!known || chance_below(&world->chance, 6) == 0)
+        known = 1;
     world->table.count = known + chance_below(&world->chance, PARTITIONS - known + 1);
-    if (world->table.count == 0)
-        world->table.count = 1;
 }
 
 static bool model_seek(void *self, const int64_t *next, struct error *err)
@@ -244,13 +246,21 @@ static bool model_start(void *self, const struct partition_table *partitions, ui
                         struct error *err)
 {
     struct world *world = self;
-    (void)wait_ms;
+    (void)wait_ms, (void)partitions;
     if (chance_below(&world->chance, 3) == 0)
         return error_set(err, ERROR_RETRY, "another engine holds the lease");
     start->block = world->row_last;
     start->seq = world->sink_seq;
-    for (uint32_t i = 0; i < partitions->count; i++)
-        start->next[i] = world->next[number_at(world, i)];
+    return true;
+}
+
+static bool model_positions(void *self, int64_t *next, struct error *err)
+{
+    struct world *world = self;
+    if (chance_below(&world->chance, 10) == 0)
+        return error_set(err, ERROR_RETRY, "the sink is away");
+    for (uint32_t i = 0; i < world->table.count; i++)
+        next[i] = world->next[number_at(world, i)];
     return true;
 }
 
@@ -258,12 +268,14 @@ static bool model_journal(void *self, uint64_t after, bool (*visit)(void *contex
                           void *context, struct error *err)
 {
     struct world *world = self;
-    (void)err;
     for (uint64_t b = after + 1 > world->row_first ? after + 1 : world->row_first; b <= world->row_last; b++) {
         struct kept_row row = world->row[b];
         row.block.range = row.range;
-        for (uint32_t i = 0; i < row.block.range_count; i++)
+        for (uint32_t i = 0; i < row.block.range_count; i++) {
             row.range[i].partition = index_of(world, row.range[i].partition);
+            if (row.range[i].partition >= world->table.count)
+                return error_set(err, ERROR_FATAL, "the journal names a partition that is not there");
+        }
         if (!visit(context, &row.block))
             break;
     }
@@ -504,6 +516,29 @@ bool checkpoint_write(struct checkpoint_writer *writer, const char *dir, struct 
     return !failed;
 }
 
+/* The newest stay, by block: whoever had to begin with an older one publishes some between. It is not damaged where no sound one is older, or
+ * nothing could be recovered. */
+static void checkpoint_keep(struct world *world, struct kept_checkpoint *kept)
+{
+    struct kept_checkpoint **all = world->checkpoint;
+    uint32_t at = 0, sound = 0;
+    while (at < world->checkpoint_count && all[at]->head.block < kept->head.block)
+        at++;
+    bool again = at < world->checkpoint_count && all[at]->head.block == kept->head.block;
+    if (again)
+        free(all[at]); /* the file of that name */
+    else
+        memmove(all + at + 1, all + at, (world->checkpoint_count++ - at) * sizeof *all);
+    all[at] = kept;
+    if (world->checkpoint_count > CHECKPOINT_KEEP) {
+        free(all[0]);
+        memmove(all, all + 1, --world->checkpoint_count * sizeof *all);
+    }
+    for (uint32_t i = 0; all[i] != kept; i++)
+        sound += !all[i]->broken;
+    kept->broken = sound && chance_below(&world->chance, 4) == 0;
+}
+
 bool checkpoint_publish(struct checkpoint_writer *writer, struct error *err)
 {
     struct world *world = writer->world;
@@ -515,13 +550,7 @@ bool checkpoint_publish(struct checkpoint_writer *writer, struct error *err)
             world->wrong++; /* a checkpoint must not be ahead of the sink */
         if (world->record_synced < world->record_count && world->record[world->record_synced].seq <= writer->kept->head.seq)
             world->wrong++; /* nor ahead of the log on disk */
-        if (world->checkpoint_count == CHECKPOINT_KEEP) {
-            free(world->checkpoint[0]);
-            memmove(world->checkpoint, world->checkpoint + 1, (CHECKPOINT_KEEP - 1) * sizeof *world->checkpoint);
-            world->checkpoint_count--;
-        }
-        writer->kept->broken = chance_below(&world->chance, 6) == 0;
-        world->checkpoint[world->checkpoint_count++] = writer->kept;
+        checkpoint_keep(world, writer->kept);
         world->checkpoints_written++;
         writer->published = true;
     }
@@ -552,7 +581,7 @@ bool checkpoint_load(const char *dir, uint64_t block_max, const struct state_lay
         const struct kept_checkpoint *kept = world->checkpoint[i];
         if (kept->head.block > block_max)
             continue;
-        if (kept->broken && i > 0) { /* the oldest is always sound, or nothing could be recovered */
+        if (kept->broken) {
             refused(context, "checkpoint", "flipped bits");
             continue;
         }
@@ -636,6 +665,23 @@ static void lose_memory(struct world *world)
     atomic_store(&world->dead, false);
 }
 
+/* Now and then a disk has lost the end of the log, synced or not: up to the oldest sound checkpoint at most, or nothing could be recovered. */
+static void log_damage(struct world *world)
+{
+    uint32_t i = 0, least = 0;
+    while (i < world->checkpoint_count && world->checkpoint[i]->broken)
+        i++;
+    if (i == world->checkpoint_count)
+        return;
+    while (least < world->record_count && world->record[least].seq <= world->checkpoint[i]->head.seq)
+        least++;
+    if (!least)
+        return; /* an empty log is one that begins with the checkpoint */
+    world->record_count = least + chance_below(&world->chance, world->record_count - least + 1);
+    if (world->record_synced > world->record_count)
+        world->record_synced = world->record_count;
+}
+
 /* A run that is told to stop while it recovers leaves the log as it is: the next one refills it. */
 static void model_notice(void *context, enum notice_level level, const char *event, const char *text)
 {
@@ -663,11 +709,14 @@ static bool run_once(struct world *world, uint32_t threads, struct error *err)
         .checkpoint_every_ms = chance_below(&world->chance, 8),
         .log = &log,
         .log_wait_ms = chance_below(&world->chance, 8),
+        .standby = chance_below(&world->chance, 3) == 0,
     };
     shuffle_table(world);
+    if (chance_below(&world->chance, 10) == 0)
+        log_damage(world);
     struct source source = {.self = world, .partitions = &world->table, .look = model_look, .seek = model_seek, .poll = model_poll,
                             .read_range = model_read_range, .close = model_close};
-    struct sink sink = {.self = world, .start = model_start, .journal = model_journal, .commit = model_commit,
+    struct sink sink = {.self = world, .start = model_start, .positions = model_positions, .journal = model_journal, .commit = model_commit,
                         .prune = model_prune, .renew = model_renew, .close = model_close};
     const struct pipeline_world around = {.source = &source, .sink = &sink, .program = &program, .context = world,
                                           .stop = model_stop, .notice = model_notice};

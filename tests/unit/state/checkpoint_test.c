@@ -127,7 +127,7 @@ Test(checkpoint, says_what_is_wrong_and_takes_the_one_before)
         const char *says;
     } rows[] = {
         {0, 'X', "the file does not begin like a checkpoint"},
-        {8, 9, "the checkpoint has format 9, this engine reads 10"},
+        {8, 10, "the checkpoint has format 10, this engine reads 11"},
         {12, 0xFF, "the"},               /* the extra words' size */
         {20, 1, "the head's sizes are out of bounds"},
         {24, 99, "the head's checksum does not fit"},

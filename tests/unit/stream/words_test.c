@@ -28,12 +28,13 @@ Test(words, come_back_as_they_were_written)
     struct partition partition[] = {{.topic = "a", .number = 7}, {.topic = "b", .number = 0}, {.topic = "c", .number = 1}};
     const struct partition_table table = {.partition = partition, .count = 3};
     arena_init(&arena);
-    struct slice bytes = checkpoint_words_write(step, &table, 2, 4127, &arena);
+    struct slice bytes = checkpoint_words_write(step, &table, 2, 4127, 5019, &arena);
     struct checkpoint_head head = {.extra = bytes.data, .extra_size = bytes.size};
     struct checkpoint_words words;
     int32_t number;
     cr_assert(checkpoint_words_read(&head, &words));
     cr_expect_eq(words.warm_from, 4127, "whoever recovers says of the next block since when its rules are warm");
+    cr_expect_eq(words.logged_seq, 5019, "a log that ends before it does not go with the checkpoint");
     cr_expect_eq(words.partitions, 2);
     cr_expect(slice_equal(checkpoint_words_partition(&words, 0, &number), SLICE("a")));
     cr_expect_eq(number, 7);
