@@ -3,8 +3,9 @@
 
 Starts a private PostgreSQL and the embedded Kafka under build/run-test and feeds one stream in
 portions, each under another trouble: a plain run that SIGTERM drains, kill -9 and recovery, the
-database away for 5 s, the brokers away for 3 s, a second engine, a zombie, one thread, no checkpoint.
-Every portion ends with the same comparison. Ends with `N passed, N failed, N skipped`.
+database away for 5 s, the brokers away for 3 s, a second engine, a zombie, one thread, no checkpoint,
+a log that lost its end. Every portion ends with the same comparison.
+Ends with `N passed, N failed, N skipped`.
 
 Usage: run_test.py [MUSTER] [--broker mock|real]   real: an Apache Kafka that docker/kafka.py starts"""
 import argparse
@@ -254,13 +255,30 @@ def written_together(world):
     world.compare("written together")
 
 
+def log_ends_early(world):
+    """A disk lost the end of the log, which the newest checkpoint stands behind."""
+    for _ in range(2):
+        world.feed(PORTION // 2)
+        whole(world)
+    folder = os.path.join(HOME, "log")
+    newest = max((os.path.join(folder, name) for name in os.listdir(folder)), key=os.path.getmtime)
+    os.truncate(newest, os.path.getsize(newest) - 1)
+    engine = world.engine()
+    world.drain(engine)
+    world.end(engine)
+    world.check("a checkpoint behind the log's end is refused, and the one before it used", world.says(engine, "checkpoint_refused") and
+                "the log ends before it" in open(engine.log).read() and world.says(engine, "checkpoint_loaded"), open(engine.log).read()[-500:])
+    world.compare("a log that lost its end")
+
+
 def main():
     world = RunWorld()
     try:
         if OPTIONS.broker == "real":
             kafka.fetch()
         world.begin()
-        for trouble in (plain, killed, database_away, brokers_away, two_engines, one_thread, without_checkpoint, written_together):
+        for trouble in (plain, killed, database_away, brokers_away, two_engines, one_thread, without_checkpoint, written_together,
+                        log_ends_early):
             trouble(world)
         world.explain_alert()
     except kafka.Unavailable as why:
