@@ -113,6 +113,15 @@ static bool killed(struct error *err)
     return error_set(err, ERROR_FATAL, "killed");
 }
 
+/* One of so many times. A standby's saver draws as well. */
+static bool happens(struct world *world, uint32_t every)
+{
+    pthread_mutex_lock(&world->lock);
+    bool yes = chance_below(&world->chance, every) == 0;
+    pthread_mutex_unlock(&world->lock);
+    return yes;
+}
+
 /* Does the disk fail this call, one of so many as `every` says? The lock is held. */
 static bool disk_fails(struct world *world, uint32_t every, struct error *err)
 {
@@ -181,7 +190,7 @@ static void model_look(void *self)
 {
     struct world *world = self;
     if (world->table.count < PARTITIONS)
-        world->table.count += chance_below(&world->chance, 2);
+        world->table.count += happens(world, 2);
 }
 
 static struct message message_at(const struct world *world, uint32_t p, int64_t offset, struct arena *arena)
@@ -222,9 +231,7 @@ static bool model_read_range(void *self, const struct journal_range *range, stru
                              struct message **messages, uint32_t *count, struct error *err)
 {
     struct world *world = self;
-    pthread_mutex_lock(&world->lock);
-    bool trouble = chance_below(&world->chance, 20) == 0;
-    pthread_mutex_unlock(&world->lock);
+    bool trouble = happens(world, 20);
     *count = 0;
     if (trouble)
         return error_set(err, ERROR_RETRY, "the broker is away");
@@ -247,7 +254,7 @@ static bool model_start(void *self, const struct partition_table *partitions, ui
 {
     struct world *world = self;
     (void)wait_ms, (void)partitions;
-    if (chance_below(&world->chance, 3) == 0)
+    if (happens(world, 3))
         return error_set(err, ERROR_RETRY, "another engine holds the lease");
     start->block = world->row_last;
     start->seq = world->sink_seq;
@@ -257,7 +264,7 @@ static bool model_start(void *self, const struct partition_table *partitions, ui
 static bool model_positions(void *self, int64_t *next, struct error *err)
 {
     struct world *world = self;
-    if (chance_below(&world->chance, 10) == 0)
+    if (happens(world, 10))
         return error_set(err, ERROR_RETRY, "the sink is away");
     for (uint32_t i = 0; i < world->table.count; i++)
         next[i] = world->next[number_at(world, i)];
@@ -364,10 +371,7 @@ static bool model_prune(void *self, uint64_t block, struct error *err)
 static bool model_renew(void *self, struct error *err)
 {
     struct world *world = self;
-    pthread_mutex_lock(&world->lock);
-    bool away = chance_below(&world->chance, 20) == 0;
-    pthread_mutex_unlock(&world->lock);
-    return !away || error_set(err, ERROR_RETRY, "the sink is away");
+    return !happens(world, 20) || error_set(err, ERROR_RETRY, "the sink is away");
 }
 
 /* --- the log; its settings' dir points at the world --- */
@@ -394,17 +398,21 @@ struct log_writer *log_writer_open(const struct log_settings *settings, struct e
     return log;
 }
 
+static uint64_t last_seq_of(const struct world *world)
+{
+    return world->record_count ? world->record[world->record_count - 1].seq : 0;
+}
+
 uint64_t log_writer_last_seq(const struct log_writer *log)
 {
-    const struct world *world = log->world;
-    return world->record_count ? world->record[world->record_count - 1].seq : 0;
+    return last_seq_of(log->world);
 }
 
 bool log_writer_cut(struct log_writer *log, uint64_t last_seq, struct error *err)
 {
     struct world *world = log->world;
     (void)err;
-    while (world->record_count && world->record[world->record_count - 1].seq > last_seq)
+    while (last_seq_of(world) > last_seq)
         world->record_count--;
     if (world->record_synced > world->record_count)
         world->record_synced = world->record_count;
@@ -419,7 +427,7 @@ bool log_writer_add(struct log_writer *log, const struct log_record *record, int
     bool dead = world_dead(world);
     bool failed = !dead && disk_fails(world, world->disk_fault_every, err);
     bool rules = record->kind == LOG_SWAP; /* says which rules were at work: nothing is kept of it here */
-    if (!dead && record->seq + rules <= log_writer_last_seq(log))
+    if (!dead && record->seq + rules <= last_seq_of(world))
         world->wrong++;
     if (!dead && !failed && !rules) {
         struct kept_record *kept = &world->record[world->record_count++];
